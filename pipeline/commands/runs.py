@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from common.errors import NOT_BLESSED
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     RECIPE_CODES,
@@ -86,7 +85,7 @@ def run(if_new: bool, as_json: bool, verbose: bool, **options: Any) -> None:
     if as_json:
         show(record.as_json())
     if if_new:
-        if record.exit_code and record.exit_code != NOT_BLESSED:
+        if record.exit_code:
             fail('; '.join(record.reasons), record.exit_code)
         return
     sys.exit(record.exit_code)

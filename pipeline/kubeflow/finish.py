@@ -17,7 +17,7 @@ from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.retraining.webhook import post_result
-from pipeline.run.record import Run, find_run, record_path, utc_now
+from pipeline.run.record import Run, find_run, utc_now
 from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ def finish(inputs: dict[str, Any]) -> None:
     run = find_run(recipe.home, inputs['run_id']) or new_run(recipe, utc_now()).with_values(
         id=inputs['run_id'], engine='kubeflow'
     )
-    started = record_path(recipe.home, run.id).is_file()
-    record = Recording(recipe.home, run, started=started)
+    record = Recording(recipe.home, run)
     if error:
         record.end('failed', reasons=(str(error),), exit_code=error.exit_code)
     elif run.result is None:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError, TooFewImages
 from common.files import is_locked, locked, read_regular, write_atomically
+from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check_data
 from pipeline.retraining.cron import Schedule
@@ -71,7 +72,8 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
 def check_at_start(recipe: Recipe) -> None:
     """Checks the recipe and its data before a schedule waits for its first tick.
 
-    An error that a tick may not have is a warning: more images, or a server, may come.
+    An error that a tick may not have is a warning: the server may answer, and once a model is live
+    more images may come.
 
     Raises:
         PipelineError: the recipe or its data cannot be used.
@@ -79,7 +81,8 @@ def check_at_start(recipe: Recipe) -> None:
     try:
         check_data(recipe)
     except PipelineError as error:
-        if not (error.retryable or isinstance(error, TooFewImages)):
+        waits = isinstance(error, TooFewImages) and versions_in(recipe.serving_directory)
+        if not (error.retryable or waits):
             raise
         _log.warning('%s; the ticks try again', error)
 
@@ -136,7 +139,7 @@ def _record_end(recipe: Recipe, started: datetime.datetime, code: int, *, stoppe
         hint = '; perhaps it ran out of memory' if code == -signal.SIGKILL else ''
         reason = f'killed by {signal.Signals(-code).name}{hint}'
     tick = own or new_run(recipe, started).with_values(kind='tick')
-    record = Recording(recipe.home, tick.with_values(result=None), started=own is not None)
+    record = Recording(recipe.home, tick.with_values(result=None))
     _say(f'tick: {reason}')
     run = record.end(
         'interrupted' if stopped else 'failed',

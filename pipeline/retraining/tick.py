@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tenacity
 
-from common.errors import AlreadyRunning, PipelineError, TooFewImages
+from common.errors import NOT_BLESSED, AlreadyRunning, PipelineError, TooFewImages
 from components.pusher.serving_folder import live_classes, versions_in
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
@@ -48,6 +48,8 @@ def run_if_new(
     except AlreadyRunning as error:
         _log.info('skipped: %s', error, extra={'always': True})
         return tick.with_values(result='skipped', reasons=(str(error),), exit_code=0)
+    if record.run.exit_code == NOT_BLESSED:  # as expected of a schedule
+        record.add(exit_code=0)
     if not record.run.exit_code:
         result = f'{record.run.result}: ' if record.started else ''
         reason = '; '.join(record.run.reasons) or record.run.decision

@@ -18,8 +18,8 @@ _LEFT_OUT = {'config', 'metrics', 'verdict', 'nodes', 'cached', 'webhook_error'}
 def post_result(recipe: Recipe, run: Run) -> str | None:
     """Posts the record of a run as JSON to the webhook of the recipe, if it has one.
 
-    Tries again after timeouts, lost connections and server errors, for about 20 seconds. URLs of
-    webhooks are secrets: the recipe names an environment variable, and errors name only this one.
+    Makes three attempts after timeouts, lost connections and server errors. URLs of webhooks are
+    secrets: the recipe names an environment variable, and errors name only this one.
 
     Returns:
         The error as one sentence; None if the record was accepted, or is not posted.

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from common.errors import FAILED, INTERRUPTED
+from common.errors import FAILED, INTERRUPTED, PipelineError
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import Result, Run, utc_now, write_last_tick, write_run
+from pipeline.run.record import Result, Run, record_path, utc_now, write_last_tick, write_run
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,9 @@ class Recording:
     `last_tick.json`. An error of writing is a warning, because a model may be live.
     """
 
-    def __init__(self, home: Path, run: Run, *, started: bool = False) -> None:
-        self.home, self.run, self.started = home, run, started
+    def __init__(self, home: Path, run: Run) -> None:
+        self.home, self.run = home, run
+        self.started = record_path(home, run.id).is_file()  # by another process
 
     def start(self, run: str) -> None:
         """Records that the components start; `run` is the id in ML Metadata."""
@@ -66,5 +67,6 @@ class Recording:
         if isinstance(error, KeyboardInterrupt):
             self.end('interrupted', reasons=('interrupted',), exit_code=INTERRUPTED)
         elif isinstance(error, Exception):
+            kind = '' if isinstance(error, PipelineError) else f'{type(error).__name__}: '
             code = getattr(error, 'exit_code', FAILED)
-            self.end('failed', reasons=(str(error) or type(error).__name__,), exit_code=code)
+            self.end('failed', reasons=(f'{kind}{error}',), exit_code=code)

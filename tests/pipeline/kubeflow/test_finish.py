@@ -3,16 +3,16 @@
 import pytest
 from example_outcome import outcome
 from ml_metadata.proto.metadata_store_pb2 import Execution
+from pipeline.registry.lease import hold_lease, lease_holder
+from pipeline.registry.run_log import log_run, read_runs
+from pipeline.retraining.journal import Journal, Tick
 
 from common.errors import MetadataError
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow import finish as module
 from pipeline.kubeflow.finish import finish
 from pipeline.kubeflow.run_outputs import record_outcome
-from pipeline.registry.lease import hold_lease, lease_holder
-from pipeline.registry.run_log import log_run, read_runs
 from pipeline.retraining.cron import utc_now
-from pipeline.retraining.journal import Journal, Tick
 
 RUN = 'run-1'
 FAILED, RUNNING, COMPLETE = Execution.FAILED, Execution.RUNNING, Execution.COMPLETE

@@ -11,6 +11,8 @@ from pathlib import Path
 import click.testing
 import pytest
 from metadata_recorder import Recorder
+from pipeline.registry.run_log import read_runs
+from pipeline.retraining.journal import Journal
 
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
 from common.features import ACTIVATIONS_PREFIX
@@ -20,8 +22,6 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
-from pipeline.registry.run_log import read_runs
-from pipeline.retraining.journal import Journal
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')

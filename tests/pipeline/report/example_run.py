@@ -11,9 +11,11 @@ from components.evaluation.results import ModelResult, wilson
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
 from pipeline.report.content.embedded_images import data_uri
-from pipeline.report.content.page_data import ModelStatus, PageImages, ReportData
+from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.store import store_report
+from pipeline.run.record import write_run
 
-MADE = '2026-11-21T18:05:00Z'
+STARTED, MADE = '2026-11-21T18:03:58.7Z', '2026-11-21T18:05:00Z'
 VERSION = '1795284347'
 REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 FLOORS = {'class': 0.9, 'brightness.dark': 0.9, 'size': 0.9}
@@ -35,38 +37,36 @@ HOSTILE = (
     'www.evil.example',
 )
 
-LIVE = ModelStatus(
-    blessed=True,
-    verdict=verdict(
+LIVE = {
+    'result': 'blessed',
+    'verdict': verdict(
         ('passed', 'accuracy 0.970, baseline 0.95 (n=402)'),
         ('passed', 'accuracy 0.015 above the live model'),
         ('undecided', 'accuracy on small images 0.8, floor 0.9 (n=15)'),
         ('passed', '8.4 ms for one image, at most 50 ms'),
     ),
-    live=True,
-    version=VERSION,
-    since=MADE,
-    live_version=VERSION,
-)
-REJECTED = ModelStatus(
-    blessed=False,
-    verdict=verdict(('passed', 'accuracy 0.958, baseline 0.95 (n=402)'), ('failed', REASON)),
-    live=False,
-    live_version=VERSION,
-)
+    'version': VERSION,
+    'live_version': VERSION,
+}
+REJECTED = {
+    'result': 'not blessed',
+    'reasons': (REASON,),
+    'verdict': verdict(('passed', 'accuracy 0.958, baseline 0.95 (n=402)'), ('failed', REASON)),
+    'live_version': VERSION,
+}
 
 
-def rejected(settings: dict | None = None) -> ModelStatus:
+def rejected(settings: dict | None = None) -> dict:
     """REJECTED with a remedy, and with keys that accept the model."""
-    (passed, failed) = REJECTED.verdict.rulings
+    (passed, failed) = REJECTED['verdict'].rulings
     advice = {'remedy': 'train on more dark images', 'settings': settings or {}}
     found = Verdict(rulings=(passed, failed.model_copy(update=advice)))
-    return REJECTED.model_copy(update={'verdict': found})
+    return {**REJECTED, 'verdict': found}
 
 
 def example(
     run_id: str = '2026-11-21T18:04:54.991458',
-    standing: ModelStatus = LIVE,
+    state: dict = LIVE,
     *,
     better: float = 0.0,
     classes: tuple[str, ...] = ('cats', 'dogs'),
@@ -81,15 +81,15 @@ def example(
             **dict(changes.pop('recipe', {})),
         }
     )
-    seconds = {'ImageExampleGen': 3.6, 'StatisticsGen': 0.1, 'Trainer': 37.9, 'Pusher': 0.13}
     values = {
         'recipe': recipe.name,
         'description': recipe.description,
-        'run_id': run_id,
-        'made': MADE,
+        'id': run_id,
+        'started': f'{run_id[:19]}Z' if run_id.startswith('20') else STARTED,
+        'ended': MADE,
         'seconds': 61.3,
         'config': recipe.model_dump(mode='json'),
-        'standing': standing,
+        **state,
         'data': _data(classes),
         'evaluation': {
             'classes': classes,
@@ -131,9 +131,8 @@ def example(
             'before': {'log_loss': 0.0448, 'calibration_error': 0.0153},
             'after': {'log_loss': 0.0382, 'calibration_error': 0.0139},
         },
-        'components': [
-            {'name': name, 'seconds': each, 'cached': each == 0.1} for name, each in seconds.items()
-        ],
+        'nodes': {'ImageExampleGen': 3.6, 'StatisticsGen': 0.1, 'Trainer': 37.9, 'Pusher': 0.13},
+        'cached': ('StatisticsGen',),
         'origin': {
             'model': _trained(VERSION, run_id),
             'parents': [_trained('1795197947', '2026-11-20T18:04')],
@@ -141,6 +140,12 @@ def example(
         },
     }
     return ReportData.model_validate({**values, **changes})
+
+
+def store(home, run: ReportData, page: str = 'page', keep: int = 9) -> None:
+    """Stores the record and the report of a run."""
+    write_run(home, run)
+    store_report(home, run, page, keep)
 
 
 def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:

@@ -1,6 +1,5 @@
 """Data of a report from the artifacts of a run."""
 
-import datetime
 import json
 import sys
 import types
@@ -8,28 +7,23 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from example_outcome import outcome
+from example_record import record
 from example_records import write_records
 from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
 from common import console
 from common.features import IMAGE_BYTES, LABEL
-from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.run_artifacts import Images
 from pipeline.report.content import data_summary as data_summary_module
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.embedded_images import data_uri, page_images
-from pipeline.report.content.gather import model_status
 from pipeline.report.write import write_report
-
-PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
 
 
 @pytest.fixture
@@ -47,45 +41,6 @@ def results(tmp_path):
     return folder
 
 
-@pytest.fixture
-def decided(results):
-    """`decided(passed)` writes the verdict of ModelGate."""
-
-    def write(passed: bool):
-        result = 'passed' if passed else 'failed'
-        ruling = Ruling(rule='baseline', result=result, reason='accuracy 0.5', blocks=not passed)
-        verdict = Verdict(rulings=(ruling,))
-        (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(verdict.model_dump_json())
-
-    return write
-
-
-@pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
-def test_newest_version_is_live(results, decided, tmp_path, version, live):
-    decided(True)
-    note = tmp_path / version / NOTE_FILE
-    note.parent.mkdir(parents=True)
-    note.write_text(Note(version=int(version), pushed=PUSHED, digest='d').model_dump_json())
-    run = outcome(pushed_to=tmp_path / version, newest_version=tmp_path / '2')
-
-    found = model_status(results.all, run)
-
-    assert (found.version, found.live, found.live_version) == (version, live, '2')
-    assert (found.since, found.verdict.blessed) == (PUSHED, True)
-
-
-def test_manual_override_keeps_the_verdict(results, decided):
-    decided(False)
-
-    run = outcome(pushed_to=None, manual_override='blessed by ann: for the demo')
-
-    found = model_status(results.all, run)
-
-    assert found.blessed
-    assert found.manual_override == 'blessed by ann: for the demo'
-    assert found.verdict.objections == ('accuracy 0.5',)
-
-
 def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypatch):
     results('ImageExampleGen', 'examples')
     spans = results.all['ImageExampleGen'].outputs['examples'] * 2
@@ -96,7 +51,9 @@ def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypat
     (tmp_path / LIST).write_text(9 * f'{json.dumps(line)}\n')
     images = Images(Tally(seen=21, bad={'empty': 9}), (tmp_path / LIST, tmp_path / 'gone' / LIST))
 
-    found = data_summary(results.all, images)
+    monkeypatch.setattr(data_summary_module, 'read_images', lambda _: images)
+
+    found = data_summary(results.all)
 
     assert found.counts == {'train': {'cats': 6, 'dogs': 4}, 'eval': {}, 'test': {'cats': 2}}
     assert (found.seen, found.bad, len(found.lists)) == (21, {'empty': 9}, 2)
@@ -136,7 +93,7 @@ def test_thumbnail_is_small():
 def test_report_error_is_a_warning(tmp_path, capsys):
     recipe = load_recipe('demo', [('workdir', str(tmp_path))])
     with console.output_to(sys.stdout):
-        assert not write_report(tmp_path / 'page.html', recipe, {}, outcome(), 1.0)
+        assert not write_report(tmp_path / 'page.html', recipe, {}, record())
     captured = capsys.readouterr()
     assert captured.out.startswith('warning: the report cannot be written: ')
     assert 'Traceback' in captured.err

@@ -4,10 +4,10 @@ import html
 import re
 
 import pytest
-from example_run import COMMANDS, HOSTILE, LIVE, REASON, REJECTED, example, rejected, verdict
+from example_run import COMMANDS, HOSTILE, REASON, REJECTED, example, rejected, verdict
 
 from pipeline.report.content.page_data import PageImages
-from pipeline.report.page.render import render_page, replace_verdict
+from pipeline.report.page.render import render_page
 
 
 def markdown_of(page):
@@ -38,7 +38,7 @@ def test_has_state_metrics_classes_and_confusion_matrix(markdown):
 
 
 def test_has_reason_remedy_and_command_of_a_rejected_model(markdown):
-    text = markdown(standing=rejected({'evaluation.max_drop': 0.05}), commands=COMMANDS)
+    text = markdown(state=rejected({'evaluation.max_drop': 0.05}), commands=COMMANDS)
 
     assert '**Not live**' in text
     assert text.index(f'- failed: {REASON}') < text.index('- passed: accuracy 0.958')
@@ -57,8 +57,8 @@ def test_has_the_most_frequent_of_many_confusions(markdown):
 
 def test_has_no_links_and_no_markup_of_names(markdown):
     reason = f'accuracy on images of {HOSTILE[1]} 0.5'
-    status = REJECTED.model_copy(update={'verdict': verdict(('failed', reason))})
-    text = markdown(classes=HOSTILE, standing=status, description='*see* https://evil.example')
+    status = {**REJECTED, 'verdict': verdict(('failed', reason))}
+    text = markdown(classes=HOSTILE, state=status, description='*see* https://evil.example')
 
     assert '| ``a\\|b `c` [x](http://evil.example) @ann`` |' in text
     assert '| `www.evil.example` |' in text
@@ -78,12 +78,3 @@ def test_without_evaluation_has_the_state_only(markdown):
 
     assert '**Live**' in text
     assert '###' not in text
-
-
-def test_follows_the_state_of_the_model():
-    page = render_page(example(), PageImages())
-    later = LIVE.model_copy(update={'live': False, 'live_version': '1795999999'})
-
-    text = markdown_of(replace_verdict(page, example(standing=later)))
-
-    assert '**Blessed, not live**' in text

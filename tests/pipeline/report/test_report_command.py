@@ -1,20 +1,19 @@
 """The `report` command: names of runs, comparison, pages."""
 
-import dataclasses
 import os
 import re
 
 import click.testing
 import pytest
-from example_run import REASON, REJECTED, VERSION, example
+from example_record import record
+from example_run import REASON, REJECTED, VERSION, example, store
 
-from common.blessing import ManualOverride, write_override
 from common.errors import ModelError
-from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline.commands import report as command
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page.render import render_page
-from pipeline.report.store import find_report, store_report, stored_reports
+from pipeline.report.store import find_run, reported_runs
+from pipeline.run.record import write_run
 from pipeline_runner import main
 
 HELD_OUT = {
@@ -38,20 +37,11 @@ def home(tmp_path):
         recipe={'trainer': {'batch_size': 99}},
         test_images='a',
     )
-    for time, run in enumerate((earlier, later)):
-        store_report(tmp_path / 'demo', run, render_page(run, PageImages()), keep=9)
-        os.utime(tmp_path / 'demo' / 'reports' / f'{run.run_id}.json', (time, time))
-    push(tmp_path / 'demo', VERSION, FIRST)
+    for age, run in enumerate((later, earlier)):  # copied in the wrong order
+        store(tmp_path / 'demo', run, render_page(run, PageImages()))
+        for file in (tmp_path / 'demo').rglob(f'{run.id}.*'):
+            os.utime(file, (age, age))
     return tmp_path / 'demo'
-
-
-def push(home, version, run):
-    """A version in the serving folder with the model of a run."""
-    folder = home / 'serving' / version
-    (folder / NOTE_FILE).parent.mkdir(parents=True)
-    about = About(model=f'/models/{run}')
-    note = Note(version=int(version), pushed='2026-11-22T09:00Z', about=about)
-    (folder / NOTE_FILE).write_text(note.model_dump_json())
 
 
 @pytest.fixture
@@ -76,7 +66,7 @@ def test_finds_report_by_position_id_or_prefix(home, call, name, run):
 
 @pytest.mark.parametrize(
     ('name', 'problem'),
-    [('2025', "no report matches '2025'"), ('2026', "2 reports match '2026'")],
+    [('2025', "no run matches '2025'"), ('2026', "2 runs match '2026'")],
 )
 def test_unknown_or_ambiguous_name_lists_known_reports(home, call, name, problem):
     done = call(name)
@@ -96,50 +86,27 @@ def test_reports_missing_run_and_removed_page(call, request):
     assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
 
 
-def page_of(home, run):
-    return (home / 'reports' / f'{run}.html').read_text()
+def test_text_has_the_decision_rule_by_rule(home, call):
+    live, rejected = call('previous', '--text'), call('--text')
+
+    lines = [line.strip() for line in live.stdout.splitlines()]
+    assert lines[0].startswith(f'BLESSED: filtered_160, run {FIRST}, ')
+    assert f'live then: version {VERSION}' in lines
+    assert live.stdout.count('passed') == 1
+    assert 'accuracy 0.970, baseline 0.95 (n=402)' in live.stdout
+    assert rejected.stdout.startswith(f'NOT BLESSED: filtered_160, run {SECOND}, ')
+    assert re.search(f'failed +{re.escape(REASON)}', rejected.stdout)
 
 
-def test_pages_follow_a_later_push(home, call, words):
-    push(home, '1795999999', SECOND)  # as bless does
+def test_text_of_a_failed_run_has_its_error(home, call):
+    failed = {'result': 'failed', 'reasons': ('Trainer failed: no space',)}
+    write_run(home, record(id='x', verdict=None, decision='span 3 is new', spans=(2, 3), **failed))
 
-    call()
+    text = call('x', '--text').stdout
 
-    assert 'Live as version 1795999999 , since 2026-11-22 09:00 UTC' in words(page_of(home, SECOND))
-    first = words(page_of(home, FIRST))
-    assert (
-        'Blessed, not live Pushed as version 1795284347 on 2026-11-22 09:00 UTC; the newest'
-        in first
-    )
-    assert 'Live as' not in first
-
-
-def test_pages_follow_manual_overrides(home, call, words, tmp_path):
-    later = example('2026-11-22T07:00:00')
-    model = dataclasses.replace(later.origin.model, artifact=str(tmp_path / 'model'))
-    origin = dataclasses.replace(later.origin, model=model)
-    later = later.model_copy(update={'origin': origin})
-    store_report(home, later, render_page(later, PageImages()), keep=9)
-    (tmp_path / 'model').mkdir()
-    values = {'person': 'eve', 'reason': 'wrong labels', 'moment': '2026-11-22T09:00Z'}
-    write_override(tmp_path / 'model', ManualOverride(blessed=False, **values))
-
-    call()
-
-    withdrawn = 'its blessing was manually withdrawn by eve: wrong labels'
-    page = words(page_of(home, later.run_id))
-    assert f'Version {VERSION} is live. manual override {withdrawn}' in page
-
-
-def test_only_the_last_run_of_a_live_model_is_live(home, call, words):
-    origin = example(FIRST).origin  # its model
-    again = example('2026-11-22T07:00:00', origin=origin)
-    store_report(home, again, render_page(again, PageImages()), keep=9)
-
-    call()
-
-    assert 'Live as version' in words(page_of(home, again.run_id))
-    assert f'The report of run {again.run_id} has the present state.' in words(page_of(home, FIRST))
+    assert text.startswith('failed: pets, run x, ')
+    assert 'error: Trainer failed: no space' in text
+    assert 'trained because: span 3 is new' in text
 
 
 @pytest.mark.parametrize(
@@ -154,7 +121,7 @@ def test_only_the_last_run_of_a_live_model_is_live(home, call, words):
 def test_metrics_on_other_images_or_classes_are_not_subtracted(home, call, words, changes, reason):
     for run_id, better, more in (('a', 0, {}), ('b', 0.01, changes)):
         run = example(run_id, better=better, **{'test_images': 'a', **more})
-        store_report(home, run, 'page', keep=9)
+        store(home, run)
 
     call('--compare', 'a', 'b')
     text = words((home / 'reports' / 'comparison.html').read_text())
@@ -207,12 +174,12 @@ def test_page_that_is_no_text_does_not_end_the_command(home, call):
 
 def test_removes_oldest_reports(tmp_path):
     for number in range(4):
-        store_report(tmp_path, example(f'run-{number}'), 'page', keep=2)
+        store(tmp_path, example(f'run-{number}'), keep=2)
 
-    assert [each.run_id for each in stored_reports(tmp_path)] == ['run-2', 'run-3']
+    assert [each.id for each in reported_runs(tmp_path)] == ['run-2', 'run-3']
     assert not (tmp_path / 'reports' / 'run-0.html').exists()
-    with pytest.raises(ModelError, match="no report matches 'run-0'"):
-        find_report(tmp_path, 'run-0')
+    with pytest.raises(ModelError, match="no run matches 'run-0'"):
+        find_run(reported_runs(tmp_path), 'run-0', tmp_path)
 
 
 def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeypatch):

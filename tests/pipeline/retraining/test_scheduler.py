@@ -1,9 +1,7 @@
 """The local schedule: its times on a simulated clock, and ticks that are shell scripts."""
 
-import concurrent.futures
 import datetime
 import io
-import logging
 import os
 import signal
 
@@ -14,10 +12,11 @@ from common import console
 from common.errors import AlreadyRunning
 from common.files import locked
 from pipeline.config.recipe import Recipe
-from pipeline.retraining import scheduler, start_check, tick
-from pipeline.retraining.cron import Schedule, utc_now
-from pipeline.retraining.journal import Journal
-from pipeline.retraining.scheduler import run_schedule
+from pipeline.retraining import scheduler, webhook
+from pipeline.retraining.cron import Schedule
+from pipeline.retraining.scheduler import next_tick, run_schedule
+from pipeline.run.record import LAST_TICK, last_tick, read_runs, write_last_tick
+from pipeline.run.recording import new_run
 from pipeline_runner import main
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
@@ -29,11 +28,6 @@ def recipe(tmp_path):
     recipe = Recipe(name='pets', workdir=tmp_path, retrain={'webhook_env': 'HOOK'})
     recipe.home.mkdir()
     return recipe
-
-
-@pytest.fixture
-def journal(recipe):
-    return Journal(recipe.home)
 
 
 class Clock:
@@ -87,8 +81,10 @@ def test_ticks_missed_during_suspend_run_once(clock, recipe):
 
 
 @pytest.mark.parametrize(('last', 'hours'), [(-3 * DAY, [0, 14, 38]), (300 * DAY, [14, 38])])
-def test_tick_missed_before_the_start_runs_once(clock, recipe, journal, last, hours):
-    journal.start(NOON + last)  # the clock was ahead if this is in the future
+def test_tick_missed_before_the_start_runs_once(clock, recipe, last, hours):
+    write_last_tick(
+        recipe.home, new_run(recipe, NOON + last).with_values(kind='tick')
+    )  # the clock was ahead if this is in the future
     assert hours_of_ticks(clock, recipe) == hours
 
 
@@ -139,13 +135,13 @@ def run(recipe, tmp_path, monkeypatch):
 TWICE = 'echo tick >> $LOG; [ $(wc -l < $LOG) -lt 2 ] || { STOP; exec sleep 600; }; '
 
 
-def test_starts_ticks_until_sigterm(run, journal):
+def test_starts_ticks_until_sigterm(run, recipe):
     output, log = run(TWICE + 'exit 0')
     assert log == ['tick', 'tick']
     assert 'pets: Every minute (UTC); next ' in output
     assert 'tick ended with exit code 0' in output
-    (stopped,) = journal.ticks()  # perhaps during its imports
-    assert (stopped.verdict, stopped.exit_code) == ('stopped', 130)
+    stopped = last_tick(recipe.home, [])  # perhaps during its imports
+    assert (stopped.result, stopped.exit_code) == ('interrupted', 130)
 
 
 def test_ctrl_c_stops_the_tick(run):
@@ -155,47 +151,60 @@ def test_ctrl_c_stops_the_tick(run):
     assert 'stopping the tick, within 25 s' in output
 
 
-def test_tick_that_ignores_sigint_is_killed(run, journal, monkeypatch):
-    monkeypatch.setattr(scheduler, 'GRACE_SECONDS', 0.1)
-    output, _ = run("trap '' INT; echo tick >> $LOG; STOP; exec sleep 600")
-    assert 'it did not stop; killing it' in output
-    (killed,) = journal.ticks()
-    assert (killed.verdict, killed.reason) == ('killed', 'killed by SIGKILL')
+@pytest.mark.parametrize(('grace', 'again'), [(0.1, ''), (600, 'STOP; ')])
+def test_second_ctrl_c_or_the_end_of_the_grace_kills_the_tick(run, monkeypatch, grace, again):
+    monkeypatch.setattr(scheduler, 'GRACE_SECONDS', grace)
+    script = f"trap '{again}' INT; echo tick >> $LOG; STOP; while :; do sleep 0.1; done"
+    output, _ = run(script.replace('STOP', 'kill -2 $PPID'), signal.SIGINT)
+    assert 'killing the tick' in output
+    assert 'exit code -9' in output
 
 
 @pytest.mark.parametrize(
-    ('ending', 'verdict', 'code', 'reason'),
+    ('ending', 'code', 'reason'),
     [
-        ('exit 2', 'failed', 2, 'exit code 2 without a recorded result'),
-        ('kill -9 $$', 'killed', 1, 'killed by SIGKILL; perhaps it ran out of memory'),
+        ('exit 2', 1, 'exit code 2 without a record'),
+        ('kill -9 $$', 1, 'killed by SIGKILL; perhaps it ran out of memory'),
     ],
 )
-def test_result_of_failed_tick_is_recorded_and_posted(
-    run, journal, monkeypatch, ending, verdict, code, reason
+@pytest.mark.parametrize('trains', [True, False])
+def test_end_of_killed_tick_is_recorded_and_posted(
+    run, recipe, monkeypatch, ending, code, reason, trains
 ):
     posted = []
-    monkeypatch.setattr(tick, 'post_to_webhook', lambda _, message: posted.append(message))
-    output, _ = run(TWICE + ending)
-    first, _ = journal.ticks()
-    assert (first.verdict, first.exit_code) == (verdict, code)
-    assert first.reason.startswith(reason)
+    monkeypatch.setenv('HOOK', 'http://host')
+    monkeypatch.setattr(webhook, '_post', lambda _, message: posted.append(message))
+    record = new_run(recipe, NOON + 999 * DAY).with_values(kind='tick')
+    path = 'runs/own.json' if trains else LAST_TICK
+    record = record.with_values(id='own')
+    command = (
+        f"mkdir -p {recipe.home}/runs; echo '{record.model_dump_json()}' > '{recipe.home}/{path}'"
+    )
+
+    output, _ = run(f'{TWICE.replace("exec sleep 600", "exit 0")} {command}; {ending}')
+
     assert reason in output
-    assert [message['verdict'] for message in posted] == [verdict]
+    (message,) = posted
+    assert (message['id'], message['result'], message['exit_code']) == ('own', 'failed', code)
+    assert message['reasons'][0].startswith(reason)
+    runs = read_runs(recipe.home)
+    assert [each.result for each in runs] == (['failed'] if trains else [])
 
 
-def test_only_a_tick_without_result_gets_one(run, recipe, journal):
-    journal.start(utc_now() - DAY)  # of an earlier process, perhaps with the same id
-    line = '{"tick":"2","started":"2100-01-01T00:00:00Z","pid":%s,"verdict":"blessed"}'
-    record = f"printf '{line % '%s'}\\n' $$ >> {recipe.home}/ticks.jsonl; "
-    run(f'{record} {TWICE} exit 1')
-    earlier, own = journal.ticks()
-    assert (earlier.verdict, own.verdict) == (None, 'blessed')
+def test_tick_that_recorded_its_end_keeps_it(run, recipe):
+    record = new_run(recipe, NOON + 999 * DAY)
+    ended = record.with_values(id='own', kind='tick', result='blessed', ended=record.started)
+    command = f"cd {recipe.home}; mkdir -p runs; echo '{ended.model_dump_json()}' > runs/own.json"
+    run(f'{TWICE} {command}; exit 1')
+    assert read_runs(recipe.home) == [ended]
 
 
-def test_unwritable_journal_does_not_stop_the_schedule(run, recipe):
-    output, log = run(f'mkdir -p {recipe.home}/ticks.jsonl; {TWICE} exit 2')
-    assert log == ['tick', 'tick']
-    assert 'the result cannot be recorded: ' in output
+def test_next_tick_is_that_of_a_running_schedule(recipe):
+    assert next_tick(recipe.home) is None
+    (recipe.home / 'schedule.json').write_text('{"cron": "0 2 * * *", "timezone": "UTC"}')
+    assert next_tick(recipe.home) is None
+    with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
+        assert next_tick(recipe.home).hour == 2
 
 
 @pytest.mark.parametrize(
@@ -204,18 +213,15 @@ def test_unwritable_journal_does_not_stop_the_schedule(run, recipe):
         ('random', ('cats', 'dogs'), 'nowhere', 'nowhere does not exist'),
         ('random', ('cats',), 'data', 'has 1 class (cats); expected two or more'),
         ('none.weights.h5', ('cats', 'dogs'), 'data', 'none.weights.h5'),
-        ('random', ('cats', 'dogs'), 'data', "'block_99'"),  # known to Keras only
     ],
 )
-def test_schedule_checks_data_weights_and_layers_before_it_waits(
+def test_schedule_checks_data_and_weights_before_it_waits(
     tmp_path, make_image_folder, monkeypatch, weights, classes, data, error
 ):
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *_: pytest.fail('it waits'))
     words = ['schedule', '--config', 'demo', '--engine', 'local', '--cron', '0 0 * * *']
     words += ['--workdir', tmp_path / 'runs', '--data', tmp_path / data, '--weights', weights]
-    if 'block_99' in error:
-        words.append('--set=trainer.fine_tune={epochs: 1, from_layer: block_99}')
 
     done = click.testing.CliRunner().invoke(main, [*map(str, words)])
 
@@ -224,25 +230,18 @@ def test_schedule_checks_data_weights_and_layers_before_it_waits(
     assert done.stderr.count('\n') == 1
 
 
-def test_prints_warnings_of_the_check_before_its_result(recipe, monkeypatch):
-    threads = concurrent.futures.ThreadPoolExecutor  # in place of a subprocess
-    monkeypatch.setattr(concurrent.futures, 'ProcessPoolExecutor', lambda n, _: threads(n))
-
-    def check(_):
-        logging.getLogger('pipeline.execution.recipe_checks').warning('other classes')
-        return 'span 1 is new'
-
-    monkeypatch.setattr(start_check, '_reason', check)
-    stream = io.StringIO()
-    with console.output_to(stream):
-        start_check.check_before_schedule(recipe)
-
-    assert stream.getvalue() == 'warning: other classes\nchecked: span 1 is new\n'
+def test_schedule_of_live_model_waits_for_images(tmp_path, make_image_folder, caplog):
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=0)
+    data = {'source': 'folder', 'path': tmp_path / 'data', 'classes': ('cats', 'dogs')}
+    recipe = Recipe(name='pets', workdir=tmp_path, data=data)
+    (recipe.serving_directory / '1').mkdir(parents=True)
+    scheduler.check_at_start(recipe)
+    assert 'the ticks try again' in caplog.text
 
 
 def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
-    monkeypatch.setattr(start_check, 'check_before_schedule', lambda recipe: None)
+    monkeypatch.setattr(scheduler, '_LOCK_SECONDS', 0)
+    monkeypatch.setattr(scheduler, 'check_at_start', lambda recipe: None)
     words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
     with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
         with pytest.raises(

@@ -4,7 +4,7 @@ import datetime
 
 import ml_metadata
 import pytest
-from example_outcome import outcome
+from example_record import PUSHED
 
 from common.errors import (
     AlreadyRunning,
@@ -13,7 +13,6 @@ from common.errors import (
     DataError,
     MetadataDamaged,
     MetadataError,
-    ModelError,
     NodeFailed,
     PushError,
     RunError,
@@ -22,9 +21,10 @@ from common.errors import (
 from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import tick as module
+from pipeline.retraining import webhook
 from pipeline.retraining.decision import Decision
-from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import retrain
+from pipeline.retraining.tick import run_if_new
+from pipeline.run.record import LAST_TICK, Run, read_runs
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 REASON = 'span 1 is new (4 images)'
@@ -38,18 +38,20 @@ def caused(error: Exception, *causes: Exception) -> Exception:
 
 
 class Results:
-    """A function that returns or raises one result after the other."""
+    """A function that returns or raises one result after the other; a dict is the end of a run."""
 
     def __init__(self, *results) -> None:
         self.calls: list[Recipe] = []
         self._results = list(results)
 
-    def __call__(self, recipe: Recipe, *_, **__):
+    def __call__(self, recipe: Recipe, record=None, *_, **__):
         self.calls.append(recipe)
         result = self._results.pop(0)
+        if hasattr(record, 'start'):
+            record.start(f'run-{len(self.calls)}')
         if isinstance(result, BaseException):
             raise result
-        return result
+        return record.end(**result) if isinstance(result, dict) else result
 
 
 @pytest.fixture
@@ -77,47 +79,39 @@ def tick(recipe, monkeypatch, pauses):
     """`tick(result, max_attempts=1)`: a tick whose runs have these results."""
 
     def call(*results, **settings):
-        monkeypatch.setattr(module, 'run', Results(*results))
-        return retrain(recipe(**settings), now=NOW)
+        monkeypatch.setattr(module, 'run_recorded', Results(*results))
+        return run_if_new(recipe(**settings), now=NOW)
 
     return call
 
 
-def test_blessed_model_is_pushed(tick):
-    found = tick(outcome(previous_accuracy=0.93))
-    assert (found.verdict, found.exit_code, found.attempts) == ('blessed', 0, 1)
-    assert (found.accuracy, found.previous_accuracy, found.run) == (0.95, 0.93, 'run-7')
-    assert (found.reason, found.pushed_to) == ('pushed to /serving/7', '/serving/7')
-    assert found.decision == REASON
-    assert found.spans == found.new == (1,)
+@pytest.mark.parametrize(
+    'end', [PUSHED, {'result': 'not blessed', 'exit_code': 3, 'reasons': ('a', 'b')}]
+)
+def test_tick_that_trains_is_recorded_as_a_run(tick, recipe, end):
+    found = tick(end)
+    assert read_runs(recipe().home) == [found]
+    assert (found.id, found.kind, found.result) == ('run-1', 'tick', end['result'])
+    assert (found.decision, found.spans, found.new) == (REASON, (1,), (1,))
+    assert not (recipe().home / LAST_TICK).exists()
 
 
-def test_trains_and_posts_nothing_without_a_reason(tick, monkeypatch):
+def test_tick_without_a_reason_is_one_overwritten_file(tick, recipe, monkeypatch):
     decision = Decision(False, 'nothing new: span 1 was used', spans=(1,))
     monkeypatch.setattr(module, 'decide', lambda *_: decision)
-    monkeypatch.setattr(module, 'post_to_webhook', lambda *_: pytest.fail('posted'))
-    found = tick(webhook_env='HOOK')
-    assert (found.verdict, found.exit_code, found.train) == ('nothing new', 0, False)
-    assert found.reason == decision.reason
-
-
-@pytest.mark.parametrize(
-    ('changes', 'verdict', 'reason'),
-    [
-        ({'unchanged': True}, 'unchanged', 'data and recipe give the live model'),
-        ({'blessed': False, 'reasons': ('a', 'b')}, 'not blessed', 'a; b'),
-    ],
-)
-def test_run_without_a_push_exits_with_zero(tick, changes, verdict, reason):
-    found = tick(outcome(pushed_to=None, **changes))
-    assert (found.verdict, found.reason, found.exit_code) == (verdict, reason, 0)
-    assert found.pushed_to is None
+    monkeypatch.setattr(webhook, '_post', lambda *_: pytest.fail('posted'))
+    for _ in range(2):
+        found = tick(webhook_env='HOOK')
+    assert (found.result, found.exit_code) == ('nothing new', 0)
+    assert found.decision == decision.reason
+    assert Run.model_validate_json((recipe().home / LAST_TICK).read_text()) == found
+    assert read_runs(recipe().home) == []
 
 
 @pytest.mark.parametrize(('configured', 'used'), [(True, 'latest_blessed'), (False, None)])
 def test_warm_start_is_optional(tick, configured, used):
-    tick(outcome(), warm_start=configured)
-    assert module.run.calls[0].trainer.warm_start == used
+    tick(PUSHED, warm_start=configured)
+    assert module.run_recorded.calls[0].trainer.warm_start == used
 
 
 @pytest.mark.parametrize(
@@ -132,15 +126,17 @@ def test_classes_of_the_live_model_are_kept(tick, recorder, monkeypatch, live, l
     if live:
         recorder.run({7: 'x'}, config={'classes': live})
     monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
-    tick(outcome(), classes=listed)
-    assert module.run.calls[0].data.classes == used
+    tick(PUSHED, classes=listed)
+    assert module.run_recorded.calls[0].data.classes == used
 
 
-def test_failed_run_is_retried_with_doubling_pauses(tick, pauses, caplog):
+def test_failed_run_is_retried_with_doubling_pauses(tick, recipe, pauses, caplog):
     errors = [RunError('Trainer failed'), RunError('Trainer failed')]
-    found = tick(*errors, outcome(), max_attempts=3, backoff_seconds=5)
-    assert (found.verdict, found.attempts, pauses) == ('blessed', 3, [5, 10])
+    found = tick(*errors, PUSHED, max_attempts=3, backoff_seconds=5)
+    assert (found.result, found.attempt, pauses) == ('blessed', 3, [5, 10])
     assert 'Trainer failed; the next attempt is in 10 s' in caplog.messages
+    runs = sorted(read_runs(recipe().home), key=lambda run: run.attempt)
+    assert [run.result for run in runs] == ['failed', 'failed', 'blessed']
 
 
 @pytest.mark.parametrize(
@@ -148,21 +144,19 @@ def test_failed_run_is_retried_with_doubling_pauses(tick, pauses, caplog):
     [
         (RunError('Trainer failed: no space; the log is x.log'), 1, 3),
         (caused(RunError('Pusher'), NodeFailed('Pusher'), PushError('')), 1, 3),
-        (MetadataError('no answer'), 1, 3),
-        (MetadataDamaged('damaged'), 1, 1),
-        (DataError('cat.jpg is torn'), 1, 1),
+        (MetadataError('no answer'), 2, 3),
+        (MetadataDamaged('damaged'), 2, 1),
+        (DataError('cat.jpg is torn'), 2, 1),
         (caused(RunError('AnomalyGate'), NodeFailed('Gate'), AnomaliesFound('')), 1, 1),
         (ConfigError('no such layer'), 2, 1),
-        (caused(RunError('Trainer'), NodeFailed('Trainer'), ConfigError('')), 2, 1),
-        (ModelError('unknown'), 1, 1),
         (ZeroDivisionError('division'), 1, 1),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_retries_only_retryable_errors(tick, error, code, attempts):
     found = tick(*[error] * attempts)
-    assert (found.verdict, found.exit_code, found.attempts) == ('failed', code, attempts)
-    assert str(error) in found.reason
+    assert (found.result, found.exit_code, found.attempt) == ('failed', code, attempts)
+    assert str(error) in found.reasons[0]
     assert found.decision == REASON
 
 
@@ -170,7 +164,7 @@ SHORTAGE = TooFewImages('4 images are too few: the test split got none; add more
 
 
 @pytest.mark.parametrize(
-    ('live', 'spans', 'new', 'verdict'),
+    ('live', 'spans', 'new', 'result'),
     [
         (True, (1,), (1,), 'nothing new'),
         (False, (1,), (1,), 'failed'),
@@ -180,7 +174,7 @@ SHORTAGE = TooFewImages('4 images are too few: the test split got none; add more
     ids=['new span', 'no live model', 'used span', 'older span is new'],
 )
 def test_new_span_that_is_too_small_waits_for_more(
-    tick, recipe, monkeypatch, live, spans, new, verdict
+    tick, recipe, monkeypatch, live, spans, new, result
 ):
     if live:
         (recipe().serving_directory / '1001').mkdir(parents=True)
@@ -189,10 +183,8 @@ def test_new_span_that_is_too_small_waits_for_more(
 
     found = tick(caused(RunError('ExampleGen failed'), NodeFailed('ExampleGen'), SHORTAGE))
 
-    assert (found.verdict, found.exit_code) == (verdict, 0 if verdict == 'nothing new' else 1)
-    if verdict == 'nothing new':
-        assert found.reason == f'nothing new: span 1 waits for more images: {SHORTAGE}'
-        assert not found.train
+    assert (found.result, found.exit_code) == (result, 0 if result == 'nothing new' else 1)
+    assert ('span 1 waits for more images' in found.reasons[0]) == (result == 'nothing new')
 
 
 @pytest.mark.parametrize('name', ['open_store', 'decide'])
@@ -204,43 +196,60 @@ def test_decision_is_retried_while_metadata_is_unavailable(
         'decide': (Decision(True, 'span 1 is new'), ml_metadata.errors.UnavailableError('gone')),
     }[name]
     monkeypatch.setattr(module, name, Results(error, error, result))
-    found = tick(outcome(), max_attempts=3, backoff_seconds=5)
-    assert (found.verdict, found.attempts, pauses) == ('blessed', 1, [5, 10])
+    found = tick(PUSHED, max_attempts=3, backoff_seconds=5)
+    assert (found.result, found.attempt, pauses) == ('blessed', 1, [5, 10])
 
 
-@pytest.mark.parametrize(
-    ('error', 'verdict', 'code'),
-    [(AlreadyRunning('another run'), 'skipped', 0), (KeyboardInterrupt(), 'stopped', 130)],
-)
-def test_manual_run_skips_and_ctrl_c_stops_the_tick(tick, error, verdict, code):
-    found = tick(error)
-    assert (found.verdict, found.exit_code) == (verdict, code)
+def test_decision_that_fails_is_recorded_and_posted(tick, recipe, monkeypatch):
+    monkeypatch.setenv('HOOK', 'http://host')
+    posted = Results('')
+    monkeypatch.setattr(webhook, '_post', lambda _, message: posted(message))
+    monkeypatch.setattr(module, 'decide', Results(DataError('no images')))
+    found = tick(webhook_env='HOOK')
+    assert (found.result, found.reasons, found.exit_code) == ('failed', ('no images',), 2)
+    assert posted.calls[0]['result'] == 'failed'
+    assert Run.model_validate_json((recipe().home / LAST_TICK).read_text()) == found
 
 
-def test_tick_is_skipped_during_another_tick(tick, recipe, monkeypatch):
-    monkeypatch.setattr(module, 'LOCK_SECONDS', 0)
+def test_interrupt_after_the_push_does_not_hide_it(tick, recipe, monkeypatch):
+    def interrupt(recipe, record, **_):
+        record.start('run-1')
+        record.end(**PUSHED)
+        raise KeyboardInterrupt
+
+    assert tick(KeyboardInterrupt()).result == 'interrupted'
+    monkeypatch.setattr(module, 'run_recorded', interrupt)
+    found = run_if_new(recipe(), now=NOW)
+    assert (found.result, found.version) == ('blessed', '7')
+
+
+def test_tick_is_skipped_during_another_run(tick, recipe):
     home = recipe().home
     home.mkdir(parents=True)
-    with locked(home / '.tick.lock', AlreadyRunning()):
+    with locked(home / '.lock', AlreadyRunning()):
         found = tick()
-    assert (found.verdict, found.exit_code) == ('skipped', 0)
-    assert found.reason == 'another tick of pets is running; this one is skipped'
+    assert (found.result, found.exit_code) == ('skipped', 0)
+    assert found.reasons[0].startswith('another run of pets is going on')
+    assert sorted(path.name for path in home.iterdir()) == ['.lock']
 
 
-def test_webhook_gets_the_result_and_its_error_is_recorded(tick, recipe, monkeypatch):
-    webhook = Results('error')
-    monkeypatch.setattr(module, 'post_to_webhook', lambda variable, body: webhook((variable, body)))
+def test_webhook_gets_the_record_and_its_error_is_recorded(tick, recipe, monkeypatch):
+    monkeypatch.setenv('HOOK', 'http://host')
+
+    def refuse(_, message):
+        posted.append(message)
+        raise ConnectionError('http://host')
+
+    posted = []
+    monkeypatch.setattr(webhook, '_post', refuse)
     found = tick(RunError('no space'), webhook_env='HOOK', max_attempts=1)
-    ((variable, message),) = webhook.calls
-    assert variable == 'HOOK'
-    assert (message['recipe'], message['verdict'], message['reason']) == (
+    (message,) = posted
+    assert (message['recipe'], message['result'], message['reasons']) == (
         'pets',
         'failed',
-        'no space',
+        ['no space'],
     )
     assert message['started'] == '2026-11-21T02:00:00Z'
-    assert not {'pid', 'tick'} & set(message)
-    assert (found.exit_code, found.webhook) == (1, 'error')
-    assert Journal(recipe().home).ticks() == [found]
-    lines = (recipe().home / 'ticks.jsonl').read_text().splitlines()
-    assert len(lines) == 4, 'start, decision, result, error of the webhook'
+    assert not {'config', 'metrics', 'verdict'} & set(message)
+    assert found.webhook_error == 'the webhook in HOOK failed: ConnectionError'
+    assert read_runs(recipe().home) == [found]

@@ -24,8 +24,8 @@ from pipeline.tracking import mlflow_client
 from pipeline.tracking.mlflow_run import as_request, log_to_mlflow
 
 SECRETS = ('http://ada:secret@host:5000', 'http://host:5000/?token=secret')
-TRAINED = [{'name': 'Trainer', 'seconds': 1, 'cached': False}]
-CACHED = [{'name': 'Trainer', 'seconds': 1, 'cached': True}]
+TRAINED = {'nodes': {'Trainer': 1}, 'cached': ()}
+CACHED = {'nodes': {'Trainer': 1}, 'cached': ('Trainer',)}
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def page(tmp_path):
 @pytest.fixture
 def run(tmp_path):
     """`run('a')`: a pushed run, whose version is a folder with two files."""
-    version = tmp_path / 'serving' / str(LIVE.version)
+    version = tmp_path / 'serving' / str(LIVE['version'])
     (version / 'variables').mkdir(parents=True)
     (version / 'saved_model.pb').write_bytes(b'graph')
     (version / 'variables' / 'variables.index').write_bytes(bytes(10))
-    pushed = LIVE.model_copy(update={'folder': str(version)})
+    pushed = {**LIVE, 'folder': str(version)}
 
-    def make(run_id, standing=pushed, **changes):
-        return example(run_id, standing, **{'components': TRAINED, **changes})
+    def make(run_id, state=pushed, **changes):
+        return example(run_id, state, **{**TRAINED, **changes})
 
     return make
 
@@ -205,7 +205,7 @@ def test_server_gets_parameters_metrics_decision_report_and_model(server, run, p
     assert caplog.messages == [f'MLflow: {link}']
     assert (info['status'], info['run_name']) == ('FINISHED', 'filtered_160/a')
     assert info['end_time'] - info['start_time'] == pytest.approx(data.seconds * 1000, abs=1)
-    assert (tags['catdog.decision'], tags['catdog.version']) == ('blessed', LIVE.version)
+    assert (tags['catdog.decision'], tags['catdog.version']) == ('blessed', LIVE['version'])
     assert params['trainer.batch_size'] == '32'
     assert params['evaluation.floors.brightness.dark'] == '0.9'
     assert final['test/accuracy'] == pytest.approx(0.97, abs=0.001)
@@ -220,9 +220,9 @@ def test_server_gets_parameters_metrics_decision_report_and_model(server, run, p
 def test_run_is_logged_once_but_again_after_an_outage(server, run, page, monkeypatch):
     monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
     config = MlflowConfig(tracking_uri=server, experiment='again')
-    first, cached = run('a'), run('b', components=CACHED, origin=run('a').origin)
+    first, cached = run('a'), run('b', **CACHED, origin=run('a').origin)
 
-    runs = (cached, first, first, cached, run('c', components=CACHED))
+    runs = (cached, first, first, cached, run('c', **CACHED))
     urls = [mlflow_client.log(as_request(config, each, page)) for each in runs]
 
     assert [url is not None for url in urls] == [True, True, False, False, True]
@@ -234,7 +234,7 @@ def test_run_is_logged_once_but_again_after_an_outage(server, run, page, monkeyp
 def test_failed_upload_is_one_sentence_and_is_repeated(server, run, page, tmp_path, monkeypatch):
     monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
     config = MlflowConfig(tracking_uri=server, experiment='failed')
-    gone = LIVE.model_copy(update={'folder': str(tmp_path / 'removed')})
+    gone = {**LIVE, 'folder': str(tmp_path / 'removed')}
 
     problem = log_to_mlflow(config, run('a', gone), page)
     mlflow_client.log(as_request(config, run('a'), page))

@@ -12,11 +12,10 @@ import urllib.request
 import markdown
 import pytest
 import tensorflow as tf
-from example_run import example
+from example_run import example, store
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline.config.recipe import load_recipe
-from pipeline.report.store import store_report
 from pipeline.tracking import track
 from pipeline.tracking.event_files import SUFFIX, confusion_table, write_events
 
@@ -26,7 +25,8 @@ ODD = ('a|b', '<b>c</b>', '*d*_e_ `f` [g](h)')
 
 def components(*executed):
     names = ('Trainer', 'Evaluator')
-    return [{'name': each, 'seconds': 1, 'cached': each not in executed} for each in names]
+    nodes = dict.fromkeys(names, 1)
+    return {'nodes': nodes, 'cached': tuple(each for each in names if each not in executed)}
 
 
 TRAINED = components('Trainer', 'Evaluator')
@@ -37,8 +37,8 @@ def add(tmp_path):
     """`add(run_id)`: stores the report of a run and writes its events; returns its folder."""
 
     def write(run_id=RUN, keep=9, **changes):
-        run = example(run_id, **{'components': TRAINED, **changes})
-        store_report(tmp_path / 'pets', run, 'page', keep)
+        run = example(run_id, **{**TRAINED, **changes})
+        store(tmp_path / 'pets', run, keep=keep)
         write_events(tmp_path / 'pets', run)
         return tmp_path / 'pets' / run_id
 
@@ -114,8 +114,8 @@ def test_confusion_matrix_is_a_table_of_any_class_names():
 
 def test_cached_components_write_no_duplicates(add):
     add('first')
-    evaluated = scalars_of(add('other test images', components=components('Evaluator')))
-    cached = add('cached', components=components())
+    evaluated = scalars_of(add('other test images', **components('Evaluator')))
+    cached = add('cached', **components())
 
     assert set(evaluated) == {'test/accuracy', 'test/auc', 'test/log_loss', 'test/ece'}
     assert not cached.exists()
@@ -135,7 +135,7 @@ def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
     for name in ('a', 'b', 'c'):
         folder = add(name, keep=2)
 
-    assert {path.name for path in folder.parent.iterdir()} == {'b', 'c', 'mine', 'reports'}
+    assert {path.name for path in folder.parent.iterdir()} == {'b', 'c', 'mine', 'reports', 'runs'}
     (events,) = folder.iterdir()
     assert events.name.endswith(SUFFIX)
 

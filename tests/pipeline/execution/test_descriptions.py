@@ -6,7 +6,7 @@ import pytest
 
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.spans import open_window
-from pipeline.local.run_recipe import describe_data, describe_weights
+from pipeline.execution.recipe_checks import describe_data, describe_weights
 from trainer.config.train import TrainConfig
 
 

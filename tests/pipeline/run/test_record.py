@@ -1,0 +1,249 @@
+"""The record of a run: from its start to its end, also if a process is killed."""
+
+import datetime
+import json
+import multiprocessing
+import os
+import threading
+
+import pytest
+from example_record import PUSHED, STARTED, record
+
+from common.errors import AlreadyRunning, ConfigError
+from common.files import locked
+from pipeline.config.recipe import recipe_of
+from pipeline.report import store
+from pipeline.report.content.page_data import ReportData
+from pipeline.report.store import store_report
+from pipeline.run import record as record_module
+from pipeline.run.record import (
+    LAST_TICK,
+    RECIPE_LOCK,
+    RUNS,
+    find_run,
+    last_tick,
+    read_runs,
+    record_override,
+    update_run,
+    utc_now,
+    write_last_tick,
+    write_run,
+)
+from pipeline.run.recording import Recording, new_run
+
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    recipe = recipe_of({'name': 'pets', 'workdir': str(tmp_path)})
+    recipe.home.mkdir()
+    return recipe
+
+
+@pytest.fixture
+def open_run(recipe):
+    """`open_run('a', engine='kubeflow')`: writes a run without an end."""
+
+    def write(run, started=STARTED, **values):
+        write_run(recipe.home, new_run(recipe, started).with_values(id=run, **values))
+
+    return write
+
+
+def test_record_is_written_at_the_start_and_replaced_at_the_end(recipe):
+    with Recording(recipe.home, new_run(recipe, utc_now() - HOUR)) as writing:
+        writing.start('a')
+        (before,) = read_runs(recipe.home)
+        writing.end(**PUSHED)
+    (after,) = read_runs(recipe.home)
+    assert (before.result, after.result, after.accuracy) == ('interrupted', 'blessed', 0.95)
+    assert 3600 <= after.seconds < 3700
+    assert after.config == recipe.model_dump(mode='json')
+    assert [path.name for path in (recipe.home / RUNS).iterdir()] == ['a.json']
+
+
+@pytest.mark.parametrize(
+    ('error', 'result', 'reason', 'code'),
+    [
+        (KeyboardInterrupt(), 'interrupted', 'interrupted', 130),
+        (OSError('no space'), 'failed', 'OSError: no space', 1),
+        (ConfigError('no layer'), 'failed', 'no layer', 2),
+    ],
+)
+@pytest.mark.parametrize('started', [True, False])
+def test_exception_is_the_end_of_a_started_run(recipe, error, result, reason, code, started):
+    def fail():
+        with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
+            if started:
+                writing.start('a')
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    expected = [(result, (reason,), code)] if started else []
+    found = read_runs(recipe.home)
+    assert [(run.result, run.reasons, run.exit_code) for run in found] == expected
+
+
+def test_exception_after_the_end_does_not_replace_the_result(recipe):
+    def fail():
+        with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
+            writing.start('a')
+            writing.end(**PUSHED)
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        fail()
+    assert read_runs(recipe.home)[0].result == 'blessed'
+
+
+def test_record_that_cannot_be_written_is_a_warning(recipe, caplog):
+    (recipe.home / RUNS).write_text('')
+    with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
+        writing.start('a')
+    assert 'run a cannot be recorded: ' in caplog.text
+
+
+def test_only_the_newest_local_run_without_an_end_is_running(recipe, open_run):
+    for day, run in enumerate(('a', 'b')):
+        open_run(run, STARTED + day * 24 * HOUR)
+    with locked(recipe.home / RECIPE_LOCK, AlreadyRunning()):
+        assert [run.result for run in read_runs(recipe.home)] == ['interrupted', 'running']
+    assert {run.result for run in read_runs(recipe.home)} == {'interrupted'}
+
+
+@pytest.mark.parametrize(
+    ('started', 'seen', 'result'),
+    [(99, None, 'interrupted'), (99, 23, 'running'), (99, 25, 'interrupted'), (1, None, 'running')],
+)
+def test_kubeflow_run_that_was_not_seen_for_a_day_is_interrupted(
+    recipe, open_run, started, seen, result
+):
+    now = utc_now()
+    seen_at = None if seen is None else now - seen * HOUR
+    open_run('a', now - started * HOUR, engine='kubeflow', seen=seen_at)
+    assert read_runs(recipe.home)[0].result == result
+
+
+def test_runs_are_in_the_order_of_their_starts_whatever_the_files(recipe):
+    for hour, name in enumerate('cab'):
+        write_run(recipe.home, record(id=name, started=STARTED + hour * HOUR))
+        os.utime(recipe.home / RUNS / f'{name}.json', (0, 99 - hour))
+    assert [run.id for run in read_runs(recipe.home)] == ['c', 'a', 'b']
+
+
+def test_record_is_ascii_and_keeps_undecodable_paths(recipe):
+    run = record(lists=('/q/\udce9',), left_out={'empty': 1})
+    write_run(recipe.home, run)
+    assert read_runs(recipe.home) == [run]
+    assert (recipe.home / RUNS / 'run-7.json').read_bytes().isascii()
+
+
+@pytest.mark.parametrize('text', ['', '{', '7', '{"id": "a"}', '[' * 99_999, '\udcff'])
+def test_damaged_record_is_left_out_with_a_warning(recipe, text, caplog):
+    write_run(recipe.home, record())
+    (recipe.home / RUNS / 'b.json').write_bytes(text.encode(errors='surrogateescape'))
+    assert [run.id for run in read_runs(recipe.home)] == ['run-7']
+    assert 'b.json is left out: it is damaged' in caplog.text
+
+
+def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe):
+    assert last_tick(recipe.home, []) is None
+    trained = record(kind='tick', started=STARTED + HOUR)
+    write_last_tick(recipe.home, record(id='t', kind='tick', result='nothing new'))
+    assert last_tick(recipe.home, [record()]).id == 't'
+    assert last_tick(recipe.home, [trained]) == trained
+    assert find_run(recipe.home, 't').result == 'nothing new'
+    assert find_run(recipe.home, 'x') is None
+
+
+def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
+    write_run(recipe.home, record(nodes={}))
+    keys = ('accuracy', 'previous_accuracy', 'baseline_accuracy', 'seconds')
+    tasks = [
+        threading.Thread(target=update_run, args=(recipe.home, 'run-7'), kwargs={key: 0.25})
+        for key in keys
+    ]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join()
+    (run,) = read_runs(recipe.home)
+    assert [getattr(run, key) for key in keys] == [0.25] * 4
+    with pytest.raises(FileNotFoundError):
+        update_run(recipe.home, 'x', accuracy=0.5)
+
+
+@pytest.mark.parametrize(('kind', 'result'), [('rollback', 'blessed'), ('unbless', 'not blessed')])
+def test_override_is_a_record(recipe, kind, result):
+    written = record_override(recipe.home, kind, 'pets', 'ann', 'too dark', '/models/7', '8')
+    assert read_runs(recipe.home) == [written]
+    assert (written.kind, written.result, written.person) == (kind, result, 'ann')
+    assert (written.reasons, written.model, written.version) == (('too dark',), '/models/7', '8')
+
+
+def record_until(recipe, last_write: int) -> None:
+    """Records a run in this process, which ends at a write, before its file is replaced."""
+    writes = iter(range(99))
+
+    def write_or_end(path, text, *, durable=False):
+        if next(writes) == last_write:
+            path.with_name(f'.{path.name}.partial').write_text(text[: len(text) // 2])
+            os._exit(9)
+        write(path, text, durable=durable)
+
+    write = store.write_atomically
+    store.write_atomically = record_module.write_atomically = write_or_end
+    with (
+        locked(recipe.home / RECIPE_LOCK, AlreadyRunning()),
+        Recording(recipe.home, new_run(recipe, utc_now())) as writing,
+    ):
+        writing.start(f'killed-{last_write}')
+        run = writing.end(**PUSHED)
+        store_report(recipe.home, report_of(run), '<html>', keep=5)
+        writing.add(warnings=('MLflow does not answer',))
+    os._exit(next(writes))
+
+
+def report_of(run):
+    """The least report of a run."""
+    return ReportData(**dict(run), description='')
+
+
+WRITES = 5  # start, end, page, data, warnings
+
+
+@pytest.mark.parametrize('last_write', range(WRITES + 1))
+def test_run_that_is_killed_at_a_write_is_shown_and_the_next_one_is_recorded(
+    recipe, last_write, call
+):
+    fork = multiprocessing.get_context('fork')
+    child = fork.Process(target=record_until, args=(recipe, last_write))
+    child.start()
+    child.join()
+    assert child.exitcode == (9 if last_write < WRITES else WRITES)
+
+    killed = f'killed-{last_write}'
+    results = {run.id: run.result for run in read_runs(recipe.home)}
+    expected = 'interrupted' if last_write == 1 else 'blessed'
+    assert results == ({killed: expected} if last_write else {})
+    shown = call('runs')
+    assert shown.exit_code == 0
+    assert 'running' not in shown.stdout
+    report = call('report', killed)
+    assert report.exit_code == (0 if last_write > 3 else 2), report.output
+
+    with Recording(recipe.home, new_run(recipe, utc_now())) as writing:
+        writing.start('next')
+        store_report(recipe.home, report_of(writing.end(**PUSHED)), '<html>', keep=5)
+    assert json.loads(call('runs', '--json').stdout)[0]['id'] == 'next'
+    assert call('report').stdout.endswith('next.html\n')
+
+
+def test_tick_killed_at_the_write_of_its_result_keeps_the_last_one(recipe):
+    write_last_tick(recipe.home, record(id='t', kind='tick', result='nothing new'))
+    (recipe.home / f'.{LAST_TICK}.partial').write_text('{')
+    assert last_tick(recipe.home, []).id == 't'
+    write_last_tick(recipe.home, record(id='u', kind='tick', result='nothing new'))
+    assert last_tick(recipe.home, []).id == 'u'

@@ -1,0 +1,144 @@
+"""The list of runs across recipes, and the present state above it."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+from example_record import STARTED, record
+
+from common.errors import AlreadyRunning
+from common.files import locked
+from pipeline.config.recipe import recipe_of
+from pipeline.run.record import record_override, write_last_tick, write_run
+
+CONFIG = {'name': 'pets', 'push_directory': None, 'trainer': {'seed': 1, 'batch_size': 32}}
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / 'pets'
+
+
+@pytest.fixture
+def add(home):
+    """`add('b', 2, result='failed')`: a run of 2026-11-02."""
+
+    def write(run, day=1, folder=home, **values):
+        values = {'config': CONFIG, 'recipe': folder.name, **values}
+        write_run(folder, record(id=run, started=STARTED.replace(day=day), **values))
+
+    return write
+
+
+def rows(done):
+    """The rows of the table, without the lines above it."""
+    assert done.exit_code == 0, done.output
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    return lines[next(i for i, line in enumerate(lines) if line.startswith('started')) + 1 :]
+
+
+def test_table_has_a_line_per_run_newest_first(add, call, home):
+    reason = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
+    (home / 'serving' / '7').mkdir(parents=True)
+    add('a', 1, seconds=61.2)
+    add('c', 3, home.with_name('flowers'), result='failed', reasons=('Trainer failed: no space',))
+    rejected = {'result': 'not blessed', 'version': None, 'left_out': {'unknown class': 90}}
+    add('b', 2, reasons=(reason,), images=179, **rejected)
+
+    lines = rows(call('runs'))
+
+    assert [line.split()[2] for line in lines] == ['flowers', 'pets', 'pets']
+    assert 'failed: Trainer failed: no space' in lines[0]
+    assert f'not blessed: {reason}; 90 of 269 images are' in lines[1]
+    assert ' live  blessed and pushed ' in lines[2]
+    assert lines[2].split()[-3:] == ['0.9500', '61', 'a']
+
+
+def test_first_lines_are_the_live_version_and_the_last_and_next_tick(add, call, home):
+    (home / 'serving' / '7').mkdir(parents=True)
+    add('a', 1)
+    tick = {'kind': 'tick', 'result': 'nothing new', 'decision': 'nothing new: span 1 was used'}
+    write_last_tick(home, record(id='t', **tick))
+    (home / 'schedule.json').write_text('{"cron": "0 2 * * *", "timezone": "UTC"}')
+    with locked(home / '.schedule.lock', AlreadyRunning()):
+        live, last, following, *_ = call('runs').stdout.splitlines()
+    assert live == f'pets: version 7 is live in {home}/serving'
+    assert last.startswith('pets: last tick 2026-11-21 ')
+    assert last.endswith(': nothing new: span 1 was used')
+    assert following.startswith('pets: next tick ')
+
+
+def test_option_config_narrows_to_one_recipe_and_last_to_the_newest(add, call, home, tmp_path):
+    for day in (1, 2, 3):
+        add(f'run-{day}', day)
+    add('other', 9, home.with_name('flowers'))
+    (tmp_path / 'pets.yaml').write_text('description: cats and dogs')
+
+    words = ('--config', tmp_path / 'pets.yaml', '--last', 2, '--json')
+    listed = json.loads(call('runs', *words).stdout)
+
+    assert [each['id'] for each in listed] == ['run-3', 'run-2']
+
+
+def test_changed_keys_are_those_of_the_run_before_of_the_same_recipe(add, call, home):
+    keys = {f'key{number}': 'x' * 999 for number in range(9)}
+    add('a', 1)
+    add('b', 2, config={**CONFIG, 'trainer': {'seed': 2, 'batch_size': 32}}, result='failed')
+    record_override(home, 'bless', 'pets', 'ann', 'good', None, None)
+    add('c', 3, config={**CONFIG, 'trainer': {'seed': 2}})
+    add('d', 4, config={**CONFIG, 'trainer': {'seed': 2}, **keys})
+
+    lines = {line.split()[-1]: line for line in rows(call('runs'))}
+
+    assert lines['a'].split()[-2:] == ['60', 'a']
+    assert lines['b'].split()[-2:] == ['trainer.seed=2', 'b']
+    assert lines['c'].split()[-2:] == ['trainer.batch_size=None', 'c']
+    assert "key2='xxxxxxxxx...xxxxxxxxxx', 6 more" in lines['d']
+
+
+def test_long_reason_is_short_in_the_table(add, call):
+    add('a', result='failed', reasons=('no space ' * 99,))
+    (line,) = rows(call('runs'))
+    assert 'failed: no space no space' in line
+    assert len(line) < 220
+
+
+def test_rollback_is_a_row_and_the_live_one(add, call, home):
+    (home / 'serving' / '8').mkdir(parents=True)
+    add('a', 1)
+    record_override(home, 'rollback', 'pets', 'ann', 'version 7 is too slow', '/models/6', '8')
+    override, run = rows(call('runs'))
+    assert ' live  rollback as version 8 by ann: version 7 is too slow' in override
+    assert ' live ' not in run
+
+
+def test_damaged_record_is_a_warning_on_standard_error(add, call, home):
+    add('a')
+    (home / 'runs' / 'b.json').write_text('{')
+    done = call('runs', '--json')
+    assert [each['id'] for each in json.loads(done.stdout)] == ['a']
+    assert done.stderr.count('\n') == 1
+    assert done.stderr.startswith(f'warning: {home}/runs/b.json')
+
+
+def test_folder_without_runs(call, tmp_path):
+    assert call('runs').stdout == f'no runs in {tmp_path}\n'
+
+
+def test_five_hundred_runs_take_no_tensorflow(add, home):
+    config = recipe_of({'name': 'pets'}).model_dump(mode='json')
+    for number in range(500):
+        add(f'run-{number}', 1 + number % 28, config=config)
+    program = (
+        'import sys, pipeline_runner\n'
+        'try: pipeline_runner.main(sys.argv[1:])\n'
+        'finally: print({name.partition(".")[0] for name in sys.modules}, file=sys.stderr)'
+    )
+    words = [sys.executable, '-c', program, 'runs', '--workdir', home.parent, '--last', '500']
+
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+    assert len(done.stdout.splitlines()) == 502
+    assert not {'tensorflow', 'tfx', 'keras'} & set(ast.literal_eval(done.stderr))
