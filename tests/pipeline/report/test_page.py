@@ -159,7 +159,9 @@ def test_withdrawn_blessing_has_the_command_that_restores_it(words):
     status = {**LIVE, 'result': 'not blessed', 'manual_override': 'withdrawn by eve: wrong'}
     text = words(render_page(example(state=status, commands=COMMANDS), PageImages()))
 
-    assert 'To bless it again: python pipeline_runner.py bless --config=pets 1795284347 --f' in text
+    assert (
+        'To bless it again: python pipeline_runner.py models bless --config=pets 1795284347' in text
+    )
 
 
 def test_many_rules_are_folded():
