@@ -162,7 +162,7 @@ def pipeline(
     """
     changes = {**SETTINGS, **changes, 'trainer.weights': start}
     timed(*DEMO, '--workdir', workdir, *options, *overrides(changes))
-    (summary,) = workdir.glob('*/last_run.json')
+    (summary,) = workdir.glob('*/runs/*.json')
     (history,) = workdir.glob('*/artifacts/Trainer/model_run/*/history.json')
     stages = json.loads(history.read_text())
     return json.loads(summary.read_text())['accuracy'], stages[-1]['metrics']['val_accuracy']

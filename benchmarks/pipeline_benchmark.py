@@ -53,7 +53,7 @@ def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dic
     run = timed(
         'pipeline_runner.py', 'run', *options, '--workdir', workdir, '--set', f'trainer.seed={seed}'
     )
-    (summary_file,) = workdir.glob('*/last_run.json')
+    (summary_file,) = workdir.glob('*/runs/*.json')
     (timings_file,) = workdir.glob('*/artifacts/Trainer/model_run/*/timings.json')
     (held_out,) = workdir.glob('*/artifacts/HeldOutFilter/held_out/*/held_out.json')
     summary = json.loads(summary_file.read_text())

@@ -311,13 +311,16 @@ def test_cronjob_does_not_overlap_hang_or_repeat():
     assert 0 < job['activeDeadlineSeconds'] < 24 * 3600
 
 
+RECIPE_FILE = '/etc/catdog/recipe.yaml'
+
+
 def test_cronjob_recipe_is_valid_with_its_options():
     mounts = {each['mountPath']: each for each in RETRAIN_CONTAINER['volumeMounts']}
     assert RETRAIN_CONTAINER['command'] == ['catdog-pipeline']
-    assert RETRAIN_CONTAINER['args'][:3] == ['retrain', '--config', '/etc/catdog/recipe.yaml']
+    assert RETRAIN_CONTAINER['args'][:4] == ['run', '--if-new', '--config', RECIPE_FILE]
 
     recipe = KUBERNETES / 'base' / 'cronjob' / 'recipe.yaml'
-    arguments = ['config', '--config', str(recipe), *RETRAIN_CONTAINER['args'][3:]]
+    arguments = ['config', '--config', str(recipe), *RETRAIN_CONTAINER['args'][4:]]
     values = yaml.safe_load(click.testing.CliRunner().invoke(main, arguments).stdout)
 
     assert (values['data']['path'], values['workdir']) == ('/data', '/runs')
@@ -441,10 +444,12 @@ def exec_start(service: str) -> list[str]:
 @pytest.mark.parametrize('name', ['schedule', 'retrain'])
 def test_services_run_the_installed_command_in_a_sandbox(name):
     program, command, *options = exec_start(f'catdog-{name}.service')
+    options = [each for each in options if each != '--if-new']
     values = dict(itertools.pairwise(options))
     sandbox = read_unit('catdog-.service.d/sandbox.conf')['Service']
 
-    assert (program, command) == ('/opt/catdog/.venv/bin/catdog-pipeline', name)
+    expected = {'schedule': 'schedule', 'retrain': 'run'}[name]
+    assert (program, command) == ('/opt/catdog/.venv/bin/catdog-pipeline', expected)
     assert values['--workdir'] == f'/var/lib/{sandbox["StateDirectory"]}'
     assert values['--config'] in README
     assert values['--data'] in README

@@ -19,6 +19,7 @@ from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import Run, find_run, utc_now
 from pipeline.run.recording import Recording, new_run
+from pipeline.run.run_list import describe_decision
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def finish(inputs: dict[str, Any]) -> None:
     elif run.result is None:
         record.end(**_read_end(recipe, run))
     run = record.run
-    _log.info('%s: %s', run.result, '; '.join(run.reasons) or run.decision)
+    _log.info(run.decision if run.result == 'nothing new' else describe_decision(run))
     if problem := post_result(recipe, run):
         _log.warning(problem)
         record.add(webhook_error=problem)

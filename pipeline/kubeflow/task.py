@@ -7,7 +7,6 @@ fills in: inputs, and paths of outputs. If Kubeflow restarts a killed pod with t
 finished node is skipped, and an unfinished one runs again.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import Any
 import click
 
 from common import console, stack
-from common.errors import NodeFailed, PipelineError
+from common.errors import AlreadyRunning, NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
@@ -81,18 +80,25 @@ def _run_task(
             path.write_text(text)
         return
     run = inputs['run_id']
-    update_run(recipe.home, run, seen=utc_now())
+    _record(recipe, run, seen=utc_now())
     try:
         ir = run_node(recipe, node_id, inputs, gpus)
     except Exception as error:
         reason = f'{node_id}: {str(error) or type(error).__name__}'
-        with contextlib.suppress(OSError, ValueError):  # perhaps the reason of the error
-            update_run(recipe.home, run, reasons=(reason,))  # for the last task
+        _record(recipe, run, reasons=(reason,))  # for the last task
         raise
     if artifacts['verdict'] and artifacts['report']:
         from pipeline.kubeflow.run_outputs import write_run_outputs
 
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
+
+
+def _record(recipe: Recipe, run: str, **values: Any) -> None:
+    """Changes the record of the run; an error is a warning, because the node can run."""
+    try:
+        update_run(recipe.home, run, **values)
+    except (OSError, ValueError, AlreadyRunning) as error:
+        _log.warning('run %s cannot be recorded: %s', run, error)
 
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:

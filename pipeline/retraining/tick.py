@@ -19,6 +19,7 @@ from pipeline.retraining.decision import Decision, decide, describe_waiting
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import Run, utc_now
 from pipeline.run.recording import Recording, new_run
+from pipeline.run.run_list import describe_decision
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +52,9 @@ def run_if_new(
     if record.run.exit_code == NOT_BLESSED:  # as expected of a schedule
         record.add(exit_code=0)
     if not record.run.exit_code:
-        result = f'{record.run.result}: ' if record.started else ''
+        trained = record.run.result != 'nothing new'
         reason = '; '.join(record.run.reasons) or record.run.decision
-        _log.info(f'{result}{reason}', extra={'always': True})
+        _log.info(describe_decision(record.run) if trained else reason, extra={'always': True})
     if problem := post_result(recipe, record.run):
         _log.warning(problem)
         record.add(webhook_error=problem)

@@ -104,15 +104,15 @@ def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
 
 
 def test_finish_records_and_posts_the_result(cluster, first, second):
-    for run, version in zip((first, second), cluster.pushed(), strict=True):
+    assert len(cluster.pushed()) == 2
+    for run in (first, second):
         output = run.finished['finish'].output
-        assert f'blessed: pushed to {version}' in output
+        assert 'blessed and pushed' in output
         assert 'the environment variable HOOK with the URL' in output
 
 
 def test_finished_task_is_not_repeated(first):
     again = first.run_again('examplevalidator')
-    first.run_again('finish')  # releases the lease
 
     assert again.code == 0
     assert 'already succeeded' in again.output
@@ -123,7 +123,7 @@ def test_next_run_moves_the_window_and_warm_starts(cluster, second):
     assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
     assert 'warm start from the last blessed model' in second.finished['trainer'].output
-    assert ', previous model ' in second.finished['pusher'].output
+    assert ', live model ' in second.finished['pusher'].output
     assert len(cluster.pushed()) == 2
 
 

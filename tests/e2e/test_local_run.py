@@ -23,6 +23,7 @@ from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
 from components.image_example_gen.sources.base.data_config import DATA_URL
+from pipeline.run.record import Run, read_runs
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
@@ -72,8 +73,8 @@ def invoke(workspace: Workspace, command: str, *options: str) -> str:
     return done.stdout
 
 
-def read_summary(workspace: Workspace) -> dict:
-    return json.loads((workspace.runs / 'last_run.json').read_text())
+def last_run(workspace: Workspace) -> Run:
+    return read_runs(workspace.runs)[-1]
 
 
 @pytest.fixture(scope='module')
@@ -115,7 +116,7 @@ def rejected(workspace):
     workspace.overlap = True
     done = workspace.call('run', '--set', 'evaluation.max_megabytes=0.001')
     workspace.overlap = False
-    return done, json.loads(invoke(workspace, 'why', '--json'))
+    return done, last_run(workspace)
 
 
 @pytest.fixture(scope='module')
@@ -128,19 +129,17 @@ def first(url, workspace, rejected):
 
 
 def test_model_that_breaks_a_rule_is_not_pushed(rejected):
-    done, why = rejected
+    done, run = rejected
     assert done.returncode == 3, done.stdout + done.stderr
     accuracy, reason, remedy, hint = done.stdout.splitlines()[-4:]
-    assert 'no previous model' in accuracy
+    assert 'not compared with a live model' in accuracy
     assert remedy.startswith(
         'remedy: train a smaller network: lower trainer.alpha; or accept this '
     )
-    assert ' why --config=' in hint
-    assert '--set=evaluation.max_megabytes=' in hint.partition('(or accept this model: ')[2]
-    assert why['blessed'] is False
-    objections = [each['reason'] for each in why['verdict']['rulings'] if each['blocks']]
-    assert len(objections) == 1
-    assert reason == f'NOT BLESSED: {objections[0]}'
+    assert f' report --config={workspace.recipe}' in hint
+    assert (run.result, len(run.reasons)) == ('not blessed', 1)
+    assert reason == f'NOT BLESSED: {run.reasons[0]}'
+    assert run.reasons[0] in invoke(workspace, 'report', '--text')
 
 
 def test_secrets_are_in_no_output_and_no_file_and_files_follow_the_umask(
@@ -181,20 +180,18 @@ def test_bad_images_are_quarantined_with_reason_and_copy(workspace, first):
 
 def test_console_and_summary_report_the_used_images(workspace, first):
     bad = len(bad_files(animated=True)) + 2
-    tally = read_summary(workspace)['images']['tally']
-    assert (tally['seen'], tally['duplicates']) == (162 + bad - 2, 1)
-    assert sum(tally['bad'].values()) == bad
-    assert f'159 of {160 + bad} images used; {bad} quarantined (' in first[0].stdout
-    assert '1 duplicate skipped' in first[0].stdout
+    run = last_run(workspace)
+    assert (run.images, run.left_out['duplicate']) == (159, 1)
+    assert sum(run.left_out.values()) == bad + 1
+    assert f'{bad + 1} of {160 + bad} images are left out: ' in first[0].stdout
 
 
 def test_run_ends_with_decision_and_next_command(workspace, first):
     done, model = first
     accuracy, verdict, hint = done.stdout.splitlines()[-3:]
-    assert re.match(r'test accuracy (0\.\d+|1\.0+) \(baseline 0\.6000, no previous', accuracy)
+    assert re.match(r'test accuracy (0\.\d+|1\.0+) \(minimum 0\.6000, not compared', accuracy)
     assert verdict == f'BLESSED and pushed to {model}'
-    assert f' report --config={workspace.recipe} ' in hint
-    assert hint.endswith(' (or predict IMAGE)')
+    assert f' report --config={workspace.recipe}' in hint
 
 
 def test_component_beside_others_prints_its_lines_together(rejected):
@@ -229,8 +226,8 @@ def second(url, workspace, first):
 
 def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspace):
     assert second.returncode == 0
-    components = read_summary(workspace)['components']
-    assert all(each['cached'] for name, each in components.items() if name not in NEVER_CACHED)
+    run = last_run(workspace)
+    assert set(run.nodes) - set(run.cached) <= set(NEVER_CACHED)
     assert 'BLESSED, unchanged; live in' in second.stdout
     assert workspace.versions() == [first[1]]
 
@@ -240,10 +237,10 @@ def test_all_runs_are_listed_and_those_that_trained_have_event_files(workspace, 
 
     results = [each['result'] for each in runs]
     assert results == ['blessed', 'blessed', 'not blessed']
-    assert [each['live'] for each in runs] == [True, False, False]
-    assert runs[1]['changed'] == {'evaluation.max_megabytes': None}
+    (version,) = workspace.versions()
+    assert [each['version'] for each in runs] == [version.name, version.name, None]
     (events,) = workspace.runs.glob('*/events.out.tfevents.*')  # the Trainer was cached later
-    assert events.parent.name == runs[2]['run']
+    assert events.parent.name == runs[2]['id']
 
 
 def test_reports_of_two_runs_can_be_compared(workspace, second):
@@ -254,9 +251,9 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     assert f'--config={workspace.recipe}' in data['commands']['options']
 
     assert (workspace.runs / 'last_run.html').read_text() == last
-    for page in (rejected, earlier):
-        assert '<p class="word">Same model as a later run</p>' in page
-    assert '<p class="word">Live</p>' in last
+    assert '<p class="word">Not live</p>' in rejected
+    for page in (earlier, last):  # at the end of its run
+        assert '<p class="word">Live</p>' in page
     assert f'as version <b>{version.name}</b>' in last
     for page in (earlier, last):
         assert page.count('src="data:image/jpeg') >= 12  # samples

@@ -20,9 +20,8 @@ from pipeline.metadata_store import open_store
 from pipeline.registry.lineage import trace
 from pipeline.registry.model_list import list_models
 from pipeline.registry.provenance import Provenance
-from pipeline.retraining.journal import Tick
-from pipeline.retraining.schedule_status import read_status
-from pipeline.retraining.tick import retrain
+from pipeline.retraining.tick import run_if_new
+from pipeline.run.record import Run, read_runs
 
 # Runs happen in this process, where the libraries raise many warnings.
 pytestmark = [
@@ -66,8 +65,8 @@ BY_DAY = {
     **dict.fromkeys(BLESSED, 'blessed'),
     CORRUPT: 'failed',
     STILL_CORRUPT: 'failed',
-    KILLED: 'killed',
-    KILLED_PUSHING: 'killed',
+    KILLED: 'interrupted',
+    KILLED_PUSHING: 'interrupted',
     WORSE: 'not blessed',
 }
 UNTRAINED = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
@@ -75,13 +74,13 @@ TICK = """
 import datetime, os, signal, sys
 from pathlib import Path
 from pipeline.config.recipe import load_recipe
-from pipeline.retraining.tick import retrain
+from pipeline.retraining.tick import run_if_new
 path, weights, now, *pushing = sys.argv[1:]
 if pushing:  # killed after the model is copied and before the push is recorded
     from components.pusher import component
     component.set_custom_properties = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_recipe(path, [('trainer.weights', weights)])
-retrain(recipe, now=datetime.datetime.fromisoformat(now))
+run_if_new(recipe, now=datetime.datetime.fromisoformat(now))
 """
 
 
@@ -96,7 +95,7 @@ class Month:
     """
 
     recipe: Recipe
-    ticks: dict[int, Tick]
+    ticks: dict[int, Run]
     model: dict[int, str | None]
 
     @property
@@ -164,7 +163,7 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
         MORE: lambda: add_span(7),
         FEW_AGAIN: lambda: add_span(8, per_class=3),
     }
-    live = {}
+    live, quiet = {}, {}
     for day in range(1, 31):
         events.get(day, lambda: None)()
         now = start + datetime.timedelta(days=day)
@@ -174,10 +173,12 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
             _kill_during_push([str(path), str(weights), now.isoformat()])
         else:
             changes = [('trainer.weights', str(weights)), *(UNTRAINED if day == WORSE else [])]
-            retrain(load_recipe(str(path), changes), now=now)
+            tick = run_if_new(load_recipe(str(path), changes), now=now)
+            if tick.result == 'nothing new':
+                quiet[day] = tick
         live[day] = _live_model(recipe)
-    ticks = read_status(recipe, now, last=100).ticks
-    return Month(recipe, {(each.started - start).days: each for each in ticks}, live)
+    runs = {(each.started - start).days: each for each in read_runs(recipe.home)}
+    return Month(recipe, {**quiet, **runs}, live)
 
 
 def _darken(span: Path) -> None:
@@ -215,24 +216,24 @@ def _hash(version: Path) -> str:
 
 
 def test_every_tick_has_outcome_decision_and_reason(month):
-    assert {day: tick.verdict for day, tick in month.ticks.items()} == BY_DAY
-    assert all(tick.decision and tick.reason for tick in month.ticks.values())
+    assert {day: tick.result for day, tick in sorted(month.ticks.items())} == BY_DAY
+    assert all(tick.decision for tick in month.ticks.values())
 
 
 def test_ticks_without_new_data_start_no_run(month):
-    quiet = [tick for tick in month.ticks.values() if tick.verdict == 'nothing new']
-    assert all(tick.run is None and tick.attempts == 0 and not tick.train for tick in quiet)
+    quiet = [tick for tick in month.ticks.values() if tick.result == 'nothing new']
+    assert all(tick.model is None for tick in quiet)
     store = open_store(month.recipe.metadata, month.recipe.home)
     runs = store.get_contexts_by_type('pipeline_run')
     assert len(runs) == 30 - len(quiet)
 
 
 def test_each_blessed_model_is_pushed_as_one_version(month):
-    pushed = [Path(month.ticks[day].pushed_to) for day in BLESSED]
+    pushed = [Path(month.ticks[day].folder) for day in BLESSED]
     (killed,) = set(month.versions) - set(pushed)
     assert pushed == [version for version in month.versions if version != killed]
     assert pushed[2] < killed < pushed[3]
-    assert all(tick.pushed_to is None for day, tick in month.ticks.items() if day not in BLESSED)
+    assert all(tick.folder is None for day, tick in month.ticks.items() if day not in BLESSED)
 
 
 def test_no_model_is_pushed_twice(month):
@@ -248,16 +249,17 @@ def test_live_model_changes_only_when_a_model_is_blessed(month):
 
 
 def test_last_blessed_model_is_live_at_the_end(month):
-    live = read_status(month.recipe, datetime.datetime.now(datetime.timezone.utc)).live
-    assert str(live.folder) == month.ticks[MORE].pushed_to == str(month.versions[-1])
-    assert live.spans == (5, 6, 7)
+    assert month.ticks[MORE].folder == str(month.versions[-1])
+    assert month.ticks[MORE].spans == (5, 6, 7)
 
 
 def test_ticks_fail_until_the_corrupted_span_is_repaired(month):
     for day in (CORRUPT, STILL_CORRUPT):
         tick = month.ticks[day]
         assert tick.exit_code == 1
-        assert tick.reason.startswith('8 of 96 images (8.3%) cannot be used, more than the 5.0%')
+        assert tick.reasons[0].startswith(
+            '8 of 96 images (8.3%) cannot be used, more than the 5.0%'
+        )
     assert month.ticks[REPAIRED].spans == (1, 2)
 
 
@@ -280,11 +282,11 @@ def test_tick_after_a_killed_push_finds_the_pushed_model(month):
 def test_worse_candidate_does_not_replace_the_live_model(month):
     tick = month.ticks[WORSE]
     assert tick.exit_code == 0
-    assert re.search(r'live model [01]\.\d+ on the same 9 images', tick.reason)
+    assert re.search(r'live model [01]\.\d+ on the same 9 images', tick.reasons[0])
     assert tick.accuracy < tick.previous_accuracy
 
 
 def test_small_span_is_not_trained_until_more_images_arrive(month):
-    assert 'min_new_images is 20' in month.ticks[FEW].reason
+    assert 'min_new_images is 20' in month.ticks[FEW].decision
     assert month.ticks[MORE].new == (6, 7)
-    assert 'span 8 is new (6 images); min_new_images is 20' in month.ticks[30].reason
+    assert 'span 8 is new (6 images); min_new_images is 20' in month.ticks[30].decision

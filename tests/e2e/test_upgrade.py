@@ -20,6 +20,7 @@ from common import stack
 from common.metadata_queries import custom_property
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import open_store
+from pipeline.run.record import read_runs
 from pipeline_runner import main
 
 pytestmark = pytest.mark.slow
@@ -81,9 +82,7 @@ def stored_stack(stored):
 
 @pytest.fixture(scope='module')
 def next_run(continued):
-    """Summary of the stored run; output and summary of the next one, with a warm start."""
-    summary = continued / 'squares' / 'last_run.json'
-    before = json.loads(summary.read_text())
+    """Record of the stored run; output and record of the next one, with a warm start."""
     changes = (
         'trainer.warm_start=latest_blessed',
         'trainer.weights=random',
@@ -93,18 +92,18 @@ def next_run(continued):
     words += [f'--set={each}' for each in changes]
     done = subprocess.run(words, cwd=continued, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return before, done.stdout, json.loads(summary.read_text())
+    before, after = read_runs(continued / 'squares')
+    return before, done.stdout, after
 
 
 @pytest.mark.usefixtures('in_stored')
 def test_commands_read_the_stored_run(version):
     (model,) = json.loads(invoke('models', '--json'))
-    decision = json.loads(invoke('why', '--json'))
 
     assert (str(model['version']), model['live']) == (version, True)
-    assert decision['blessed']
+    assert invoke('report', '--text').startswith('BLESSED: squares, ')
     assert f'version {version}' in invoke('lineage', version)
-    assert f'/serving/{version}, pushed at' in invoke('status')
+    assert f'squares: version {version} is live' in invoke('runs')
 
 
 @pytest.mark.usefixtures('in_stored')
@@ -121,20 +120,18 @@ def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next
     before, output, after = next_run
 
     assert 'warm start from the last blessed model, /proc/self/cwd/squares/art' in output
-    assert after['previous_accuracy'] == pytest.approx(before['accuracy'], abs=0.1)
-    assert after['blessed']
-    new = after['newest_version'].rpartition('/')[2]
-    lineage = invoke('lineage', new)
+    assert after.previous_accuracy == pytest.approx(before.accuracy, abs=0.1)
+    assert after.blessed
+    lineage = invoke('lineage', after.version)
     assert f'compared with version {version}' in lineage
     assert re.search(rf'warm start from\n\W+version {version}\n', lineage)
 
 
 def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):
     *_, after = next_run
-    cached = {name: each['cached'] for name, each in after['components'].items()}
 
-    assert cached['ImageExampleGen']
-    assert {cached[name] for name in ONLY_TFX} == {stored_stack == stack.libraries()}
+    assert 'ImageExampleGen' in after.cached
+    assert {name in after.cached for name in ONLY_TFX} == {stored_stack == stack.libraries()}
 
 
 @pytest.mark.usefixtures('in_continued')

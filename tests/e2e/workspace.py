@@ -59,7 +59,8 @@ class Workspace:
         return subprocess.Popen(words, **pipes, **self._process())
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
-        words = [sys.executable, RUNNER, command, *self._options, *arguments]
+        """Calls a command; `models rollback` and the like are two words."""
+        words = [sys.executable, RUNNER, *command.split(), *self._options, *arguments]
         return subprocess.run(words, capture_output=True, **self._process())
 
     def _process(self) -> dict[str, Any]:

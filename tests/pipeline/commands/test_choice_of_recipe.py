@@ -6,7 +6,7 @@ import click.testing
 import pytest
 import yaml
 
-from pipeline.retraining import scheduler, start_check
+from pipeline.retraining import scheduler
 from pipeline_runner import main
 
 
@@ -51,7 +51,7 @@ def test_environment_variable_goes_first_and_config_before_it(chosen, tmp_path, 
 
 def test_unknown_recipe_in_the_environment_is_reported(monkeypatch):
     monkeypatch.setenv('CATDOG_RECIPE', 'smal')
-    done = click.testing.CliRunner().invoke(main, ['status'])
+    done = click.testing.CliRunner().invoke(main, ['models'])
 
     assert done.exit_code == 2
     words = 'error: the environment variable CATDOG_RECIPE: recipe smal does not exist; did you '
@@ -62,7 +62,7 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
     commands = []
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'recipe.yaml').write_text('name: pets')
-    monkeypatch.setattr(start_check, 'check_before_schedule', lambda recipe: None)
+    monkeypatch.setattr(scheduler, 'check_at_start', lambda recipe: None)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *given: commands.append(given[2]) or 0)
     words = shlex.split("schedule --engine local --cron '0 2 * * *' --set trainer.seed=1")
 
@@ -70,4 +70,9 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
 
     assert done.exit_code == 0, done.output
     (command,) = commands
-    assert command[2:] == ['retrain', f'--config={tmp_path}/recipe.yaml', '--set=trainer.seed=1']
+    assert command[2:] == [
+        'run',
+        '--if-new',
+        f'--config={tmp_path}/recipe.yaml',
+        '--set=trainer.seed=1',
+    ]

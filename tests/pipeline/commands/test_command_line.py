@@ -49,7 +49,7 @@ def rejected(call, tmp_path):
         ['--help'],
         ['init', 'no_such_folder'],
         ['run', '--data', 'no_such_folder'],
-        ['retrain', '--data', 'no_such_folder'],
+        ['run', '--if-new', '--data', 'no_such_folder'],
     ],
     ids=' '.join,
 )
@@ -75,11 +75,11 @@ def test_version_names_project_and_stack():
     assert done.exit_code == 0
 
 
-@pytest.mark.parametrize(('command', 'line'), [('run', 1), ('retrain', 2)])
-def test_first_lines_of_a_run_name_the_stack(call, make_image_folder, tmp_path, command, line):
+@pytest.mark.parametrize(('options', 'line'), [([], 1), (['--if-new'], 2)])
+def test_first_lines_of_a_run_name_the_stack(call, make_image_folder, tmp_path, options, line):
     (tmp_path / 'empty.h5').touch()  # ends the run
     pets = make_image_folder(tmp_path / 'pets', per_class=1)
-    done = call(command, '--data', pets, '--weights', tmp_path / 'empty.h5')
+    done = call('run', *options, '--data', pets, '--weights', tmp_path / 'empty.h5')
 
     assert done.code == 2
     assert done.out.splitlines()[line] == f'stack: {stack.describe()}'

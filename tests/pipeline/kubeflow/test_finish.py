@@ -1,18 +1,16 @@
-"""The last task of a run: its result in the journal, the lease and the webhook."""
+"""The last task of a run: the end of its record, and the webhook."""
 
 import pytest
-from example_outcome import outcome
+from example_record import PUSHED
 from ml_metadata.proto.metadata_store_pb2 import Execution
-from pipeline.registry.lease import hold_lease, lease_holder
-from pipeline.registry.run_log import log_run, read_runs
-from pipeline.retraining.journal import Journal, Tick
 
 from common.errors import MetadataError
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow import finish as module
 from pipeline.kubeflow.finish import finish
-from pipeline.kubeflow.run_outputs import record_outcome
-from pipeline.retraining.cron import utc_now
+from pipeline.retraining import webhook
+from pipeline.run.record import find_run, read_runs, update_run, utc_now, write_last_tick, write_run
+from pipeline.run.recording import new_run
 
 RUN = 'run-1'
 FAILED, RUNNING, COMPLETE = Execution.FAILED, Execution.RUNNING, Execution.COMPLETE
@@ -24,12 +22,11 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def journal(recipe):
-    """The journal after the decision to train."""
-    recipe.home.mkdir()
-    journal = Journal(recipe.home)
-    journal.write(Tick(tick=RUN, run=RUN, started=utc_now(), train=True, decision='span 1 is new'))
-    return journal
+def started(recipe):
+    """The record of the run after the decision to train."""
+    run = new_run(recipe, utc_now()).with_values(id=RUN, engine='kubeflow', decision='span 1')
+    write_run(recipe.home, run)
+    return run
 
 
 @pytest.fixture
@@ -37,9 +34,8 @@ def end(recipe, recorder, monkeypatch):
     """`end(*overrides)` runs the task; returns the messages to the webhook."""
     posted = []
     monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
-    monkeypatch.setattr(
-        'pipeline.retraining.tick.post_to_webhook', lambda _, message: posted.append(message)
-    )
+    monkeypatch.setenv('HOOK', 'http://host')
+    monkeypatch.setattr(webhook, '_post', lambda _, message: posted.append(message))
 
     def call(*overrides):
         finish({'recipe': recipe.model_dump_json(), 'overrides': overrides, 'run_id': RUN})
@@ -48,95 +44,98 @@ def end(recipe, recorder, monkeypatch):
     return call
 
 
-def test_posts_the_result_of_the_pusher(end, journal, recipe):
-    record_outcome(recipe, outcome(run_id=RUN))
+def test_posts_the_result_of_the_pusher(end, started, recipe):
+    update_run(recipe.home, RUN, **PUSHED)
 
     (message,) = end()
-    (tick,) = journal.ticks()
-    assert (message['recipe'], message['verdict'], message['run']) == ('pets', 'blessed', RUN)
-    assert message['decision'] == 'span 1 is new'
-    assert message['accuracy'] == tick.accuracy == outcome().accuracy
-    assert tick.ended is not None
+    assert (message['recipe'], message['result'], message['id']) == ('pets', 'blessed', RUN)
+    assert (message['decision'], message['accuracy']) == ('span 1', 0.95)
+    assert read_runs(recipe.home)[0].result == 'blessed'
 
 
 @pytest.mark.parametrize(
-    ('executions', 'verdict', 'reason'),
+    ('executions', 'result', 'reason'),
     [
         ([('Transform', COMPLETE), ('Trainer', FAILED)], 'failed', 'Trainer failed; see the log'),
-        ([('Trainer', FAILED), ('Trainer', RUNNING)], 'killed', 'it ended during Trainer: it was'),
-        ([('Transform', COMPLETE), ('Trainer', RUNNING)], 'killed', 'it ended during Trainer: it'),
-        ([('Trainer', FAILED), ('Trainer', COMPLETE)], 'killed', 'it ended after Trainer: it was'),
-        ([], 'killed', 'it ended early: it was stopped, or a pod was lost or took too long'),
+        (
+            [('Trainer', FAILED), ('Trainer', RUNNING)],
+            'interrupted',
+            'it ended during Trainer: it was',
+        ),
+        (
+            [('Transform', COMPLETE), ('Trainer', RUNNING)],
+            'interrupted',
+            'it ended during Trainer: it',
+        ),
+        (
+            [('Trainer', FAILED), ('Trainer', COMPLETE)],
+            'interrupted',
+            'it ended after Trainer: it was',
+        ),
+        ([], 'interrupted', 'it ended early: it was stopped, or a pod was lost or took too long'),
     ],
 )
-def test_posts_and_logs_failed_and_stopped_runs(
-    end, journal, recipe, recorder, executions, verdict, reason
+def test_posts_and_records_failed_and_stopped_runs(
+    end, started, recipe, recorder, executions, result, reason
 ):
     run = recorder.context('pipeline_run', RUN)
     nodes = {name: recorder.context('node', f'pets.{name}') for name, _ in dict(executions).items()}
     for name, state in executions:
         recorder.execution(name, {}, {}, [run, nodes[name]], state)
 
-    log_run(recipe.home, RUN, started=utc_now(), config={})
     (message,) = end()
-    assert message['verdict'] == verdict
-    assert message['reason'].startswith(reason)
-    (logged,) = read_runs(recipe.home).runs
-    assert logged.result == {'failed': 'failed', 'killed': 'interrupted'}[verdict]
-    assert logged.reason == message['reason']
-    assert journal.ticks()[0].exit_code == 1
+    (run,) = read_runs(recipe.home)
+    assert (message['result'], run.result, run.exit_code) == (result, result, 1)
+    assert message['reasons'] == list(run.reasons)
+    assert run.reasons[0].startswith(reason)
 
 
 @pytest.mark.parametrize(
-    ('states', 'verdict', 'reason'),
+    ('states', 'result', 'reason'),
     [
         ([RUNNING], 'failed', 'Trainer failed: no space'),  # before its executor started
         ([FAILED], 'failed', 'Trainer failed: no space'),
         ([], 'failed', 'Trainer failed: no space'),
-        ([FAILED, COMPLETE], 'killed', 'it ended after Trainer: it was'),
+        ([FAILED, COMPLETE], 'interrupted', 'it ended after Trainer'),
     ],
 )
-def test_posts_the_error_of_the_last_attempt(end, journal, recorder, states, verdict, reason):
-    (tick,) = journal.ticks()
-    journal.write(tick.model_copy(update={'reason': 'Trainer: Trainer failed: no space'}))
+def test_posts_the_error_of_the_last_attempt(
+    end, started, recipe, recorder, states, result, reason
+):
+    update_run(recipe.home, RUN, reasons=('Trainer: Trainer failed: no space',))
     contexts = [recorder.context('pipeline_run', RUN), recorder.context('node', 'pets.Trainer')]
     for state in states:
         recorder.execution('Trainer', {}, {}, contexts, state)
 
     (message,) = end()
-    assert message['verdict'] == verdict
-    assert message['reason'].startswith(reason)
+    assert message['result'] == result
+    assert message['reasons'][0].startswith(reason)
 
 
 def test_run_that_ended_before_its_decision_is_posted(end, recipe):
     (message,) = end()
-    assert (message['verdict'], message['run']) == ('killed', RUN)
-    assert Journal(recipe.home).ticks()[0].tick == RUN
+    assert (message['result'], message['id']) == ('interrupted', RUN)
+    assert find_run(recipe.home, RUN).reasons[0].startswith('it ended early')
+    assert read_runs(recipe.home) == []
 
 
 def test_invalid_override_is_posted_with_its_reason(end):
     (message,) = end('trainer.sed=1')
-    assert message['verdict'] == 'failed'
-    assert 'trainer.sed: unknown key; did you mean seed?' in message['reason']
+    assert message['result'] == 'failed'
+    assert 'trainer.sed: unknown key; did you mean seed?' in message['reasons'][0]
 
 
-def test_run_without_new_images_is_not_posted(end, journal):
-    (tick,) = journal.ticks()
-    journal.write(tick.with_result('nothing new', 'span 1 was used', 0))
+def test_run_without_new_images_is_not_posted(end, started, recipe):
+    (recipe.home / 'runs' / f'{RUN}.json').unlink()
+    write_last_tick(recipe.home, started.with_values(kind='tick', result='nothing new'))
     assert end() == []
-    assert journal.ticks()[0].verdict == 'nothing new'
+    assert find_run(recipe.home, RUN).result == 'nothing new'
 
 
-def test_releases_the_lease(end, journal, recorder):
-    hold_lease(recorder.store, 'pets', RUN)
-    end()
-    assert lease_holder(recorder.store, 'pets') is None
-
-
-def test_posts_without_metadata_server(end, journal, monkeypatch):
+def test_posts_without_metadata_server(end, started, monkeypatch):
     def connect(*_):
         raise MetadataError('the metadata in mysql://a cannot be used: no answer')
 
     monkeypatch.setattr(module, 'open_store', connect)
     (message,) = end()
-    assert (message['verdict'], message['reason'].endswith('no answer')) == ('failed', True)
+    assert (message['result'], message['reasons'][0].endswith('no answer')) == ('failed', True)

@@ -1,18 +1,17 @@
 """Inputs, outputs and errors of a Kubeflow task, without launching a node."""
 
+import datetime
 import json
 import os
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import click.testing
 import pytest
+from example_record import record
 from metadata_recorder import Recorder
-from pipeline.registry.run_log import read_runs
-from pipeline.retraining.journal import Journal
 
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
 from common.features import ACTIVATIONS_PREFIX
@@ -22,6 +21,7 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
+from pipeline.run.record import read_runs, utc_now
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -55,8 +55,8 @@ def task(words, monkeypatch):
 
     The decision builds no backbone.
     """
-    monkeypatch.setattr('pipeline.kubeflow.decision.check_model', lambda *_: None)
-    monkeypatch.setattr('pipeline.kubeflow.decision.check_disk_space', lambda *_: None)
+    monkeypatch.setattr('pipeline.execution.recipe_checks.check_model', lambda *_: None)
+    monkeypatch.setattr('pipeline.execution.recipe_checks.check_disk_space', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
     monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
@@ -68,17 +68,18 @@ def task(words, monkeypatch):
 
 
 def test_decision_writes_recipe_classes_and_number_of_images(task, tmp_path):
-    assert task('decision') == (0, 'this run was requested\n', '')
+    code, output, error = task('decision')
+    assert (code, output.splitlines()[-1], error) == (0, 'this run was requested', '')
     outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     recipe = json.loads(outputs.pop('merged_recipe'))
     assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
     assert recipe['data']['path'] == str(tmp_path / 'data')
 
 
-def test_decision_to_train_is_logged_as_a_run(task, tmp_path):
+def test_decision_to_train_is_recorded_as_a_running_run(task, tmp_path):
     task('decision')
 
-    ((run,), _) = read_runs(tmp_path / 'work' / 'demo')
+    (run,) = read_runs(tmp_path / 'work' / 'demo')
     assert (run.engine, run.result) == ('kubeflow', 'running')
     assert run.config['data']['path'] == str(tmp_path / 'data')
 
@@ -94,7 +95,7 @@ def test_module_prints_error_and_exits(words):
 def test_decision_prints_new_spans(task, tmp_path):
     code, output, _ = task('decision', only_when_new=True, overrides=['data.window=5'])
 
-    assert (code, output) == (0, 'span 1 is new (6 images)\n')
+    assert (code, output.splitlines()[-1]) == (0, 'span 1 is new (6 images)')
     assert (tmp_path / 'out' / 'train').read_text() == 'true'
 
 
@@ -157,23 +158,6 @@ def test_decision_removes_leftovers_of_killed_pods(task, tmp_path):
     assert task('decision')[0] == 0
     assert not cache.exists()
     assert not span.exists()
-
-
-def test_second_run_is_refused_and_second_scheduled_run_is_skipped(task, tmp_path):
-    task('decision')
-    leftover = tmp_path / 'work/demo/artifacts/Trainer/model_run/3' / f'{ACTIVATIONS_PREFIX}x'
-    leftover.mkdir(parents=True)  # of the first run, which is in progress
-
-    code, _, error = task('decision', run_id='run-2')
-    assert (code, error.partition(';')[0]) == (2, 'error: run run-1 of demo is in progress')
-    code, output, _ = task('decision', run_id='run-3', only_when_new=True)
-    assert (code, output.rpartition('; ')[2]) == (0, 'this run is skipped\n')
-    assert (tmp_path / 'out' / 'train').read_text() == 'false'
-    assert leftover.exists()
-    task('finish', run_id='run-2')  # does not end the lease of the first run
-    assert task('decision', run_id='run-4')[0] == 2
-    task('finish')
-    assert task('decision', run_id='run-5')[0] == 0
 
 
 def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
@@ -271,20 +255,24 @@ def test_error_of_a_node_is_noted_for_the_last_task(task, monkeypatch, tmp_path)
     monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
     task('decision')
     assert task('Trainer')[0] == 1
-    (tick,) = Journal(tmp_path / 'work' / 'demo').ticks()
-    assert (tick.verdict, tick.reason) == (None, 'Trainer: Trainer failed: no space')
+    (run,) = read_runs(tmp_path / 'work' / 'demo')
+    assert (run.result, run.reasons) == ('running', ('Trainer: Trainer failed: no space',))
+
+
+def test_each_task_records_that_the_run_goes_on(task, monkeypatch, tmp_path):
+    task('decision')
+    later = utc_now() + datetime.timedelta(hours=99)
+    monkeypatch.setattr('pipeline.kubeflow.task.utc_now', lambda: later)
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', lambda *_: None)
+    task('Trainer')
+    (run,) = read_runs(tmp_path / 'work' / 'demo')
+    assert run.seen == later
 
 
 def test_metrics_are_numbers_that_exist():
-    outcome = types.SimpleNamespace(
-        blessed=True,
-        accuracy=None,
-        baseline_accuracy=0.9,
-        previous_accuracy=0.85,
-        metrics={'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)},
-    )
+    estimates = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 
-    assert metrics(outcome) == {
+    assert metrics(record(accuracy=None, previous_accuracy=0.85, metrics=estimates)) == {
         'blessed': 1.0,
         'auc': 0.99,
         'baseline_accuracy': 0.9,

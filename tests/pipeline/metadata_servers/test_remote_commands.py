@@ -5,7 +5,6 @@ import json
 import pytest
 from metadata_recorder import Recorder
 
-from components.evaluation.gate.verdict import VERDICT
 from pipeline.commands.options import METADATA_ADDRESS
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import open_store
@@ -32,20 +31,13 @@ def runs(server, home):
     recorder.folder = f'{home}/artifacts/Trainer/model'
     for spans in ({1: 'a'}, {1: 'a', 2: 'b'}):
         recorder.run(spans, destination=f'{home}/serving')
-    model = recorder.run({3: 'c'}, blessed=False)
-    recorder.execution(
-        'components.evaluation.gate.component.ModelGate',
-        {'model': [model]},
-        {VERDICT: [recorder.artifact('Verdict', uri=f'{home}/artifacts/ModelGate/verdict/9')]},
-        [recorder.pipeline, recorder.context('pipeline_run', 'again')],
-    )
+    recorder.run({3: 'c'}, blessed=False)
     return recorder
 
 
 @pytest.mark.parametrize(
     ('command', 'missing'),
     [
-        (['why'], 'pets/artifacts'),
         (['report'], 'pets'),
         (['rollback', *WHY], 'pets'),
         (['unbless', *WHY], 'pets'),
@@ -83,34 +75,6 @@ def test_models_of_an_unmounted_push_directory(runs, invoke, home):
     assert done.stderr.startswith(f'error: {home}/serving, which')
 
 
-def test_status_is_read_from_the_metadata(runs, invoke, home):
-    done = invoke('status', '--last', '2')
-
-    _, first, second, _, live, *_ = [line.rstrip() for line in done.stdout.splitlines()]
-    assert [each.split()[-4:] for each in (first, second)] == [
-        ['3', 'not', 'blessed', 'run-3'],
-        ['3', 'not', 'blessed', 'again'],
-    ]
-    assert live.startswith(f'live: {home}/serving/1002, pushed at 20')
-    assert done.exit_code == 4
-    assert done.stderr.startswith(f'error: {home}, which')
-
-
-def test_status_lists_runs_without_ticks(runs, invoke, home):
-    (home / 'serving' / '1002').mkdir(parents=True)
-
-    done = invoke('status', '--json')
-
-    values = json.loads(done.stdout)
-    assert (done.exit_code, values['missing'], values['ticks']) == (0, None, [])
-    assert [(each['run'], each['blessed'], each['version']) for each in values['runs'][:3]] == [
-        ('run-1', True, '1001'),
-        ('run-2', True, '1002'),
-        ('run-3', False, None),
-    ]
-    assert values['runs'][1]['spans'] == [1, 2]
-
-
 def test_lineage_needs_no_files(runs, invoke):
     done = invoke('lineage', '1002')
     assert done.exit_code == 0
@@ -120,7 +84,6 @@ def test_lineage_needs_no_files(runs, invoke):
 @pytest.mark.parametrize(
     ('command', 'code', 'words'),
     [
-        (['status'], 0, 'live: no model was pushed yet'),
         (['models'], 0, 'no version in '),
         (['report'], 2, 'there are no reports in '),
         (['rollback', *WHY], 2, 'pets has no runs in '),
@@ -135,7 +98,7 @@ def test_recipe_without_runs_misses_no_files(server, invoke, home, command, code
 
 def test_reports_invalid_address_without_its_password(invoke, monkeypatch):
     monkeypatch.setenv(METADATA_ADDRESS, 'mysql://ada:secret@localhost/metadb')
-    done = invoke('status')
+    done = invoke('models')
     assert done.exit_code == 2
     assert done.stderr.startswith(f'error: the environment variable {METADATA_ADDRESS}: expected ')
     assert 'secret' not in done.stderr
