@@ -13,7 +13,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def invoke(tmp_path):
-    """`invoke('models', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`."""
+    """`invoke('models', '--json')` calls a command on the recipe `pets` in `tmp_path`."""
 
     def call(*words: str) -> click.testing.Result:
         options = ['--config', 'demo', '--set', 'name=pets', '--workdir', str(tmp_path)]
