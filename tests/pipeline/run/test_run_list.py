@@ -115,10 +115,11 @@ def test_rollback_is_a_row_and_the_live_one(add, call, home):
 
 
 def test_damaged_record_is_a_warning_on_standard_error(add, call, home):
-    add('a')
+    add('a', lists=('/q/\udce9',))
     (home / 'runs' / 'b.json').write_text('{')
     done = call('runs', '--json')
-    assert [each['id'] for each in json.loads(done.stdout)] == ['a']
+    (run,) = json.loads(done.stdout)
+    assert (run['id'], run['lists']) == ('a', ['/q/\udce9'])
     assert done.stderr.count('\n') == 1
     assert done.stderr.startswith(f'warning: {home}/runs/b.json')
 
