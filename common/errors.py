@@ -6,7 +6,7 @@
 | `DataError` | 2 | no, except network failures | images or object storage cannot be used |
 | `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
 | `ModelError` | 2 | no | a model, version or run is unknown or unusable |
-| `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock or the lease |
+| `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
 | `RunError` | 1 | yes, except anomalies | a component or a push failed |
 | `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
 | `VolumeNotMounted` | 4 | no | files that a command needs are on a volume of other machines |
@@ -127,7 +127,7 @@ class ModelError(PipelineError):
 
 
 class AlreadyRunning(PipelineError):
-    """Another run or schedule of the recipe holds the lock or the lease."""
+    """Another run or schedule of the recipe holds the lock."""
 
     exit_code = USAGE
 

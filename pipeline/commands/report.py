@@ -41,7 +41,8 @@ def report(
     if text:
         from pipeline.report.text import as_text
 
-        show(as_text(find_run(read_runs(recipe.home), run, recipe.home)))
+        runs = [each for each in read_runs(recipe.home) if each.person is None]  # no overrides
+        show(as_text(find_run(runs, run, recipe.home)))
         return
     reported = reported_runs(recipe.home)
     if compare:
@@ -49,8 +50,8 @@ def report(
         from pipeline.report.page.render import render_comparison
 
         page = recipe.home / REPORTS / COMPARISON
-        runs = [find_run(reported, name, recipe.home) for name in compare]
-        data = [read_report(recipe.home, each) for each in runs]
+        compared = [find_run(reported, name, recipe.home) for name in compare]
+        data = [read_report(recipe.home, each) for each in compared]
         write_atomically(page, render_comparison(*data))
     else:
         page = page_of(recipe.home, find_run(reported, run, recipe.home).id)

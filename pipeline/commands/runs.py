@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import logging
 import signal
 import sys
@@ -118,7 +119,7 @@ def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> 
     """
     from common import console
     from pipeline.config.recipe import load_recipe
-    from pipeline.formatting import time_of, to_json, unwrapped
+    from pipeline.formatting import time_of, unwrapped
     from pipeline.retraining.scheduler import next_tick
     from pipeline.run import run_list
     from pipeline.run.record import read_runs
@@ -129,7 +130,7 @@ def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> 
         found = {home: read_runs(home) for home in homes}
     runs = run_list.newest(found.values(), last)
     if as_json:
-        show(to_json(runs))
+        show(json.dumps([each.model_dump(mode='json') for each in runs], indent=1))
         return
     for home, own in found.items():
         for line in run_list.describe_present(home, own):

@@ -25,10 +25,11 @@ def write_run_outputs(
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     seconds = sum(result.seconds for result in results.values())
     values = {'ended': utc_now(), 'seconds': seconds, **read_outcome(results, recipe)}
-    run = update_run(recipe.home, run_id, **values)
+    run = update_run(recipe.home, run_id, lambda _: values)
     data = write_report(report, recipe, results, run)
     if data and (problems := tuple(track(recipe, data))):
-        run = update_run(recipe.home, run_id, warnings=(*run.warnings, *problems))
+        warnings = {'warnings': (*run.warnings, *problems)}
+        run = update_run(recipe.home, run_id, lambda _: warnings)
     show_run(run)
     numbers = metrics(run)
     _write_json(verdict, numbers)

@@ -22,7 +22,7 @@ from common.errors import AlreadyRunning, NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
-from pipeline.run.record import update_run, utc_now
+from pipeline.run.record import Run, update_run, utc_now
 
 DECISION = 'decision'  # the first task, which decides whether to train
 FINISH = 'finish'  # the last task, which also runs after a failure
@@ -79,13 +79,11 @@ def _run_task(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return
-    run = inputs['run_id']
-    _record(recipe, run, seen=utc_now())
+    _record(recipe, inputs['run_id'], node_id)
     try:
         ir = run_node(recipe, node_id, inputs, gpus)
     except Exception as error:
-        reason = f'{node_id}: {str(error) or type(error).__name__}'
-        _record(recipe, run, reasons=(reason,))  # for the last task
+        _record(recipe, inputs['run_id'], node_id, error)
         raise
     if artifacts['verdict'] and artifacts['report']:
         from pipeline.kubeflow.run_outputs import write_run_outputs
@@ -93,12 +91,22 @@ def _run_task(
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
 
 
-def _record(recipe: Recipe, run: str, **values: Any) -> None:
-    """Changes the record of the run; an error is a warning, because the node can run."""
+def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = None) -> None:
+    """Records the start or the error of this attempt, for the last task.
+
+    A record that cannot be written is a warning, because the node can run.
+    """
+
+    def change(before: Run) -> dict[str, Any]:
+        reasons = [each for each in before.reasons if not each.startswith(f'{node_id}: ')]
+        if error is not None:
+            reasons.append(f'{node_id}: {str(error) or type(error).__name__}')
+        return {'seen': utc_now(), 'task': node_id, 'reasons': reasons}
+
     try:
-        update_run(recipe.home, run, **values)
-    except (OSError, ValueError, AlreadyRunning) as error:
-        _log.warning('run %s cannot be recorded: %s', run, error)
+        update_run(recipe.home, run, change)
+    except (OSError, ValueError, AlreadyRunning) as problem:
+        _log.warning('run %s cannot be recorded: %s', run, problem)
 
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:

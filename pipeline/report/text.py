@@ -7,7 +7,6 @@ from rich.text import Text
 from components.evaluation.gate.verdict import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
 from pipeline.formatting import describe_left_out, describe_remedies, named, time_of, unwrapped
 from pipeline.run.record import Run
-from pipeline.run.run_list import describe_decision
 
 _STYLES: dict[Result, str] = {
     FAILED: 'bold red',
@@ -28,7 +27,7 @@ def as_text(run: Run) -> RenderableType:
         'live then': run.live_version and f'version {run.live_version}',
         'trained because': run.decision,
         'spans': named(run.spans).partition(' ')[2],
-        'override': describe_decision(run) if run.person else run.manual_override,
+        'override': run.manual_override,
         'images': None if run.images is None else f'{run.images:,}',
         'left out': '; '.join(describe_left_out(run.images, run.left_out)),
         'warnings': '; '.join(run.warnings),

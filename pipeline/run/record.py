@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +41,8 @@ class Run(BaseModel):
     kind: Literal['run', 'tick', 'bless', 'unbless', 'rollback'] = 'run'
     engine: Literal['local', 'kubeflow'] = 'local'
     started: Moment
-    seen: Moment | None = None  # start of the last task on Kubeflow
+    seen: Moment | None = None  # on Kubeflow: start of the last task
+    task: str | None = None  # on Kubeflow: name of the last task
     ended: Moment | None = None
     seconds: float | None = None  # with imports; on Kubeflow, the sum over the tasks
     config: dict[str, Any] = Field(default_factory=dict)  # all keys of the recipe
@@ -117,14 +118,8 @@ def write_run(home: Path, run: Run) -> None:
     write_atomically(path, run.as_json())
 
 
-def write_last_tick(home: Path, tick: Run) -> None:
-    """Replaces the last tick that did not train. Raises OSError if that is not possible."""
-    home.mkdir(parents=True, exist_ok=True)
-    write_atomically(home / LAST_TICK, tick.as_json())
-
-
-def update_run(home: Path, run: str, **values: Any) -> Run:
-    """Changes a record, which tasks on several machines may do at once.
+def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]]) -> Run:
+    """Changes values of a record, which tasks on several machines may do at once.
 
     Raises:
         OSError: there is no such record, or it cannot be written.
@@ -133,9 +128,10 @@ def update_run(home: Path, run: str, **values: Any) -> Run:
     path = record_path(home, run)
     busy = AlreadyRunning(f'another task writes {path}')
     with locked(path.with_name('.lock'), busy, patience=_PATIENCE):
-        changed = _read(path).with_values(**values)
-        write_run(home, changed)
-    return changed
+        before = _read(path)
+        after = before.with_values(**change(before))
+        write_run(home, after)
+    return after
 
 
 def read_runs(home: Path) -> list[Run]:
@@ -159,20 +155,14 @@ def read_runs(home: Path) -> list[Run]:
 
 def find_run(home: Path, run: str) -> Run | None:
     """The record of a run, also of a tick that did not train, as it is stored; None without one."""
-    for path in (record_path(home, run), home / LAST_TICK):
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            found = _read(path)
-            if found.id == run:
-                return found
-    return None
+    found = _read_or_none(record_path(home, run)) or _read_or_none(home / LAST_TICK)
+    return found if found and found.id == run else None
 
 
 def last_tick(home: Path, runs: Sequence[Run]) -> Run | None:
     """The last tick of a recipe, whether it is one of its `runs` or did not train."""
-    ticks = [run for run in runs if run.kind == 'tick']
-    with contextlib.suppress(OSError, ValueError, RecursionError):  # the next tick replaces it
-        ticks.append(_read(home / LAST_TICK))
-    return max(ticks, key=lambda tick: tick.started, default=None)
+    ticks = [*(run for run in runs if run.kind == 'tick'), _read_or_none(home / LAST_TICK)]
+    return max(filter(None, ticks), key=lambda tick: tick.started, default=None)
 
 
 def record_override(
@@ -209,6 +199,13 @@ def record_override(
 
 def _read(path: Path) -> Run:
     return Run.model_validate(json.loads(read_regular(path)))
+
+
+def _read_or_none(path: Path) -> Run | None:
+    """A record; None if there is none, or it is damaged: the next one replaces it."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return _read(path)
+    return None
 
 
 def _with_result(home: Path, run: Run, newest: bool) -> Run:

@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from common.errors import FAILED, INTERRUPTED, PipelineError
+from common.files import write_atomically
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import Result, Run, record_path, utc_now, write_last_tick, write_run
+from pipeline.run.record import LAST_TICK, Result, Run, record_path, utc_now, write_run
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class Recording:
             if self.started:
                 write_run(self.home, self.run)
             elif self.run.kind == 'tick' or self.run.engine == 'kubeflow':
-                write_last_tick(self.home, self.run)
+                self.home.mkdir(parents=True, exist_ok=True)
+                write_atomically(self.home / LAST_TICK, self.run.as_json())
         except OSError as error:
             _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
 

@@ -8,7 +8,6 @@ import pytest
 
 from common.errors import AlreadyRunning
 from common.files import is_locked, locked, sha256_of, share_folders, write_atomically
-from common.json_lines import append_line
 
 
 @pytest.mark.parametrize('durable', [False, True])
@@ -31,15 +30,14 @@ def test_failed_write_keeps_old_file(tmp_path):
     assert [each.read_text() for each in tmp_path.iterdir()] == ['before']
 
 
-@pytest.mark.parametrize('write', [write_atomically, append_line])
-def test_error_of_a_write_to_a_full_disk_names_the_file(write, tmp_path):
+def test_error_of_a_write_to_a_full_disk_names_the_file(tmp_path):
     file = tmp_path / 'page.html'
     file.write_text('before\n')
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, limits[1]))
     try:
         with pytest.raises(OSError, match='File too large') as error:
-            write(file, 'a longer text')
+            write_atomically(file, 'a longer text')
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

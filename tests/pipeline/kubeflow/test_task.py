@@ -1,6 +1,5 @@
 """Inputs, outputs and errors of a Kubeflow task, without launching a node."""
 
-import datetime
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
-from pipeline.run.record import read_runs, utc_now
+from pipeline.run.record import read_runs
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -248,25 +247,22 @@ def test_only_unexpected_errors_have_a_traceback(
     assert ('Traceback' in message + capfd.readouterr().err) == traceback
 
 
-def test_error_of_a_node_is_noted_for_the_last_task(task, monkeypatch, tmp_path):
-    def fail(*_):
-        raise NodeFailed('Trainer failed: no space')
+def test_tasks_record_that_the_run_goes_on_and_the_errors_of_their_last_attempts(
+    task, monkeypatch, tmp_path
+):
+    errors = [NodeFailed('no space'), None, NodeFailed('no memory')]
 
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
+    def run_node(*_):
+        if error := errors.pop(0):
+            raise error
+
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', run_node)
     task('decision')
-    assert task('Trainer')[0] == 1
+    for name in ('Trainer', 'Trainer', 'Evaluator'):
+        task(name)
     (run,) = read_runs(tmp_path / 'work' / 'demo')
-    assert (run.result, run.reasons) == ('running', ('Trainer: Trainer failed: no space',))
-
-
-def test_each_task_records_that_the_run_goes_on(task, monkeypatch, tmp_path):
-    task('decision')
-    later = utc_now() + datetime.timedelta(hours=99)
-    monkeypatch.setattr('pipeline.kubeflow.task.utc_now', lambda: later)
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', lambda *_: None)
-    task('Trainer')
-    (run,) = read_runs(tmp_path / 'work' / 'demo')
-    assert run.seen == later
+    assert (run.result, run.reasons) == ('running', ('Evaluator: no memory',))
+    assert (run.task, run.seen > run.started) == ('Evaluator', True)
 
 
 def test_metrics_are_numbers_that_exist():

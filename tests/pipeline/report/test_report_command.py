@@ -13,7 +13,7 @@ from pipeline.commands import report as command
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page.render import render_page
 from pipeline.report.store import find_run, reported_runs
-from pipeline.run.record import write_run
+from pipeline.run.record import record_override, write_run
 from pipeline_runner import main
 
 HELD_OUT = {
@@ -22,6 +22,7 @@ HELD_OUT = {
     'kept_by_class': {'cats': 4, 'dogs': 5},
 }
 FIRST, SECOND = '2026-11-20T18:04:54', '2026-11-21T18:04:54'
+LATER = '2026-11-21T19:00:00Z'
 
 
 @pytest.fixture
@@ -100,9 +101,16 @@ def test_text_has_the_decision_rule_by_rule(home, call):
 
 def test_text_of_a_failed_run_has_its_error(home, call):
     failed = {'result': 'failed', 'reasons': ('Trainer failed: no space',)}
-    write_run(home, record(id='x', verdict=None, decision='span 3 is new', spans=(2, 3), **failed))
+    write_run(
+        home,
+        record(
+            id='x', started=LATER, verdict=None, decision='span 3 is new', spans=(2, 3), **failed
+        ),
+    )
 
-    text = call('x', '--text').stdout
+    record_override(home, 'bless', 'pets', 'ann', 'good', '/models/7', '8')
+
+    text = call('--text').stdout
 
     assert text.startswith('failed: pets, run x, ')
     assert 'error: Trainer failed: no space' in text

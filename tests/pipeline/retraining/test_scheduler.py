@@ -15,7 +15,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, webhook
 from pipeline.retraining.cron import Schedule
 from pipeline.retraining.scheduler import next_tick, run_schedule
-from pipeline.run.record import LAST_TICK, last_tick, read_runs, write_last_tick
+from pipeline.run.record import LAST_TICK, last_tick, read_runs
 from pipeline.run.recording import new_run
 from pipeline_runner import main
 
@@ -82,9 +82,9 @@ def test_ticks_missed_during_suspend_run_once(clock, recipe):
 
 @pytest.mark.parametrize(('last', 'hours'), [(-3 * DAY, [0, 14, 38]), (300 * DAY, [14, 38])])
 def test_tick_missed_before_the_start_runs_once(clock, recipe, last, hours):
-    write_last_tick(
-        recipe.home, new_run(recipe, NOON + last).with_values(kind='tick')
-    )  # the clock was ahead if this is in the future
+    # The clock was ahead if this is in the future.
+    tick = new_run(recipe, NOON + last).with_values(kind='tick')
+    (recipe.home / LAST_TICK).write_text(tick.as_json())
     assert hours_of_ticks(clock, recipe) == hours
 
 

@@ -26,7 +26,6 @@ from pipeline.run.record import (
     record_override,
     update_run,
     utc_now,
-    write_last_tick,
     write_run,
 )
 from pipeline.run.recording import Recording, new_run
@@ -39,6 +38,12 @@ def recipe(tmp_path):
     recipe = recipe_of({'name': 'pets', 'workdir': str(tmp_path)})
     recipe.home.mkdir()
     return recipe
+
+
+def end_tick(recipe, name):
+    """Ends a tick that does not train."""
+    tick = new_run(recipe, STARTED).with_values(id=name, kind='tick')
+    Recording(recipe.home, tick).end('nothing new')
 
 
 @pytest.fixture
@@ -151,7 +156,7 @@ def test_damaged_record_is_left_out_with_a_warning(recipe, text, caplog):
 def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe):
     assert last_tick(recipe.home, []) is None
     trained = record(kind='tick', started=STARTED + HOUR)
-    write_last_tick(recipe.home, record(id='t', kind='tick', result='nothing new'))
+    end_tick(recipe, 't')
     assert last_tick(recipe.home, [record()]).id == 't'
     assert last_tick(recipe.home, [trained]) == trained
     assert find_run(recipe.home, 't').result == 'nothing new'
@@ -162,7 +167,9 @@ def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
     write_run(recipe.home, record(nodes={}))
     keys = ('accuracy', 'previous_accuracy', 'baseline_accuracy', 'seconds')
     tasks = [
-        threading.Thread(target=update_run, args=(recipe.home, 'run-7'), kwargs={key: 0.25})
+        threading.Thread(
+            target=update_run, args=(recipe.home, 'run-7', lambda _, key=key: {key: 0.25})
+        )
         for key in keys
     ]
     for task in tasks:
@@ -172,7 +179,7 @@ def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
     (run,) = read_runs(recipe.home)
     assert [getattr(run, key) for key in keys] == [0.25] * 4
     with pytest.raises(FileNotFoundError):
-        update_run(recipe.home, 'x', accuracy=0.5)
+        update_run(recipe.home, 'x', dict)
 
 
 @pytest.mark.parametrize(('kind', 'result'), [('rollback', 'blessed'), ('unbless', 'not blessed')])
@@ -242,8 +249,8 @@ def test_run_that_is_killed_at_a_write_is_shown_and_the_next_one_is_recorded(
 
 
 def test_tick_killed_at_the_write_of_its_result_keeps_the_last_one(recipe):
-    write_last_tick(recipe.home, record(id='t', kind='tick', result='nothing new'))
+    end_tick(recipe, 't')
     (recipe.home / f'.{LAST_TICK}.partial').write_text('{')
     assert last_tick(recipe.home, []).id == 't'
-    write_last_tick(recipe.home, record(id='u', kind='tick', result='nothing new'))
+    end_tick(recipe, 'u')
     assert last_tick(recipe.home, []).id == 'u'

@@ -11,7 +11,7 @@ from example_record import STARTED, record
 from common.errors import AlreadyRunning
 from common.files import locked
 from pipeline.config.recipe import recipe_of
-from pipeline.run.record import record_override, write_last_tick, write_run
+from pipeline.run.record import LAST_TICK, record_override, write_run
 
 CONFIG = {'name': 'pets', 'push_directory': None, 'trainer': {'seed': 1, 'batch_size': 32}}
 
@@ -60,7 +60,7 @@ def test_first_lines_are_the_live_version_and_the_last_and_next_tick(add, call, 
     (home / 'serving' / '7').mkdir(parents=True)
     add('a', 1)
     tick = {'kind': 'tick', 'result': 'nothing new', 'decision': 'nothing new: span 1 was used'}
-    write_last_tick(home, record(id='t', **tick))
+    (home / LAST_TICK).write_text(record(id='t', **tick).as_json())
     (home / 'schedule.json').write_text('{"cron": "0 2 * * *", "timezone": "UTC"}')
     with locked(home / '.schedule.lock', AlreadyRunning()):
         live, last, following, *_ = call('runs').stdout.splitlines()
@@ -115,10 +115,11 @@ def test_rollback_is_a_row_and_the_live_one(add, call, home):
 
 
 def test_damaged_record_is_a_warning_on_standard_error(add, call, home):
-    add('a')
+    add('a', lists=('/q/\udce9',))
     (home / 'runs' / 'b.json').write_text('{')
     done = call('runs', '--json')
-    assert [each['id'] for each in json.loads(done.stdout)] == ['a']
+    (run,) = json.loads(done.stdout)
+    assert (run['id'], run['lists']) == ('a', ['/q/\udce9'])
     assert done.stderr.count('\n') == 1
     assert done.stderr.startswith(f'warning: {home}/runs/b.json')
 
