@@ -13,7 +13,7 @@ from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
     json_option,
-    load_to_operate,
+    load,
     recipe_options,
     show,
 )
@@ -158,7 +158,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
 
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
-    recipe = load_to_operate(**options)
+    recipe = load(**options)
     from pipeline.metadata_store import existing_store
     from pipeline.registry.mounts import check_mounted
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.command_line import CommandLine
     from pipeline.config.recipe import Recipe
 
-METADATA_ADDRESS = 'CATDOG_METADATA_ADDRESS'  # environment variable
 RECIPE_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration; 130 interrupted.'
 OPERATION_CODES = (
     'Exit codes: 0 done; 1 the metadata or a folder cannot be written; 2 wrong usage or '
@@ -149,26 +148,6 @@ def choose_recipe(config: str | None) -> tuple[str, str]:
     if Path(RECIPE_FILE).is_file():
         return str(Path(RECIPE_FILE).absolute()), 'in the current folder'
     return _DEFAULT_RECIPE, 'the default'
-
-
-def load_to_operate(overrides: tuple[str, ...], **options: Any) -> 'Recipe':
-    """Loads the recipe of a command that reads or overrides models of earlier runs.
-
-    The environment variable CATDOG_METADATA_ADDRESS replaces the address of ML Metadata, which
-    another machine may reach by another name. Commands that start or compile runs ignore it.
-
-    Raises:
-        ConfigError: an option, the recipe or the variable is wrong.
-    """
-    if address := os.environ.get(METADATA_ADDRESS):
-        from pipeline.config.metadata_config import check_address
-
-        try:
-            check_address(address)
-        except ValueError as error:
-            raise ConfigError(f'the environment variable {METADATA_ADDRESS}: {error}') from None
-        overrides = (f'metadata.address={address}', *overrides)
-    return load(overrides=overrides, **options)
 
 
 def arguments(config: str | None, overrides: tuple[str, ...], **others: str | None) -> list[str]:

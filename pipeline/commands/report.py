@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import OPERATION_CODES, load_to_operate, recipe_options, show
+from pipeline.commands.options import OPERATION_CODES, load, recipe_options, show
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
@@ -25,7 +25,7 @@ def report(
 
     A report shows the state at the end of its run.
     """
-    recipe = load_to_operate(**options)
+    recipe = load(**options)
     from pipeline.report.store import (
         COMPARISON,
         REPORTS,

@@ -1,9 +1,12 @@
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click.testing
 import pytest
 from metadata_recorder import Recorder
 
+from common.features import CLASSES_FILE
 from components.pusher.serving_folder import About, versions_in
 from components.pusher.versions import push
 from pipeline.config.recipe import Recipe
@@ -58,6 +61,19 @@ def recorder() -> Recorder:
 @pytest.fixture
 def pets(tmp_path, recorder) -> Pets:
     return Pets(tmp_path, recorder)
+
+
+@pytest.fixture
+def add_version():
+    """`add_version(serving, classes)` adds a version without a model that can be loaded."""
+
+    def add(serving: Path, classes: Sequence[str]) -> None:
+        file = serving / '1' / CLASSES_FILE
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(classes))
+        (serving / '1' / 'saved_model.pb').touch()
+
+    return add
 
 
 @pytest.fixture

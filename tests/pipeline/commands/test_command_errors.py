@@ -6,6 +6,7 @@ import os
 import click
 import click.testing
 import pytest
+from metadata_recorder import Recorder
 from ml_metadata.errors import InternalError
 
 from common.errors import (
@@ -22,7 +23,6 @@ from common.errors import (
 from common.files import locked
 from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
-from pipeline.registry import mounts
 
 FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
@@ -38,7 +38,10 @@ FAMILIES = {  # for each error class: a command that fails, and words of the mes
         ['submit', '--set', 'kubeflow.connection.host=http://127.0.0.1:1'],
         'http://127.0.0.1:1',
     ),
-    VolumeNotMounted: (['models'], 'which earlier runs have written, is not on this machine'),
+    VolumeNotMounted: (
+        ['models', '--set', 'name=elsewhere'],
+        'which earlier runs have written, is not on this machine',
+    ),
 }
 
 
@@ -67,7 +70,8 @@ def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, fam
     if family is RunError:
         monkeypatch.setattr(run_recipe, '_run', raising(RunError('Trainer failed: no space')))
     if family is VolumeNotMounted:
-        monkeypatch.setattr(mounts, 'missing_folder', lambda *_: tmp_path / 'serving')
+        recorder = Recorder('elsewhere')
+        monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: recorder.store)
     home = tmp_path / 'my runs' / 'busy'
     home.mkdir(parents=True)
     with locked(home / '.lock', AlreadyRunning()):

@@ -10,10 +10,8 @@ from pathlib import Path
 import click.testing
 import pytest
 from example_record import record
-from metadata_recorder import Recorder
 
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
-from common.features import ACTIVATIONS_PREFIX
 from components.evaluation.results import Estimate
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.run_inputs import recipe_of_run
@@ -148,23 +146,10 @@ def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(task, tmp_
     assert (recipe.trainer.seed, recipe.description) == (7, '{{$}} $(HOME)')
 
 
-def test_decision_removes_leftovers_of_killed_pods(task, tmp_path):
-    cache = tmp_path / 'work/demo/artifacts/Trainer/model_run/3' / f'{ACTIVATIONS_PREFIX}x'
-    span = tmp_path / 'work/demo/artifacts/ImageExampleGen/examples/2/span-1'
-    for folder in (cache, span):
-        folder.mkdir(parents=True)
-
-    assert task('decision')[0] == 0
-    assert not cache.exists()
-    assert not span.exists()
-
-
 def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
-    task, tmp_path, monkeypatch, make_image_folder
+    task, tmp_path, add_version, make_image_folder
 ):
-    recorder = Recorder('demo')
-    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', lambda *_: recorder.store)
-    recorder.run({7: 'x'})
+    add_version(tmp_path / 'work' / 'demo' / 'serving', ['cats', 'dogs'])
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=1, classes=('birds', 'cats'), seed=2)
 
     code, _, error = task('decision')
@@ -177,11 +162,9 @@ def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
 
 
 def test_newest_span_that_lacks_a_class_waits_in_a_scheduled_run_only(
-    task, tmp_path, monkeypatch, make_image_folder
+    task, tmp_path, add_version, make_image_folder
 ):
-    recorder = Recorder('demo')
-    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', lambda *_: recorder.store)
-    recorder.run({1: 'x'})
+    add_version(tmp_path / 'work' / 'demo' / 'serving', ['cats', 'dogs'])
     make_image_folder(tmp_path / 'data' / 'span-2', per_class=1, classes=('cats',), seed=2)
     newest = {'overrides': ['data.window=1', 'data.classes=[cats, dogs]']}
 

@@ -1,7 +1,6 @@
 """One tick, with a fake runner that trains nothing."""
 
 import datetime
-import json
 
 import ml_metadata
 import pytest
@@ -19,7 +18,6 @@ from common.errors import (
     RunError,
     TooFewImages,
 )
-from common.features import CLASSES_FILE
 from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import tick as module
@@ -124,12 +122,9 @@ def test_warm_start_is_optional(tick, configured, used):
         (['cats', 'owls'], ['cats', 'dogs'], ('cats', 'dogs')),
     ],
 )
-def test_classes_of_the_live_model_are_kept(tick, recipe, live, listed, used):
+def test_classes_of_the_live_model_are_kept(tick, recipe, add_version, live, listed, used):
     if live:
-        file = recipe().serving_directory / '1' / CLASSES_FILE
-        file.parent.mkdir(parents=True)
-        (file.parents[1] / 'saved_model.pb').touch()
-        file.write_text(json.dumps(live))
+        add_version(recipe().serving_directory, live)
     tick(PUSHED, classes=listed)
     assert module.run_recorded.calls[0].data.classes == used
 
