@@ -49,7 +49,7 @@ QUICK_RECIPE, QUICK_CHANGE, QUICK_LIMIT = 'demo', 'data.count=1000', 0.9
 
 
 def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dict[str, Any]]:
-    """Runs the pipeline in a new workdir; returns its summary with the Trainer's timings too."""
+    """Runs the pipeline in a new workdir; returns its record with the Trainer's timings too."""
     run = timed(
         'pipeline_runner.py', 'run', *options, '--workdir', workdir, '--set', f'trainer.seed={seed}'
     )
@@ -59,7 +59,9 @@ def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dic
     summary = json.loads(summary_file.read_text())
     test_images = json.loads(held_out.read_text())['kept']
     timings = json.loads(timings_file.read_text())
-    return run, {**summary, 'trainer': timings, 'test_images': test_images}
+    components = {name: {'seconds': seconds} for name, seconds in summary['nodes'].items()}
+    more = {'components': components, 'trainer': timings, 'test_images': test_images}
+    return run, {**summary, **more}
 
 
 def run_plain(recipe: Recipe, seed: int, images: Path, config: Path) -> tuple[Run, dict[str, Any]]:
@@ -78,8 +80,7 @@ def pipeline_entry(seed: int, run: Run, summary: dict[str, Any]) -> PipelineRun:
         seed=seed,
         correct=round(summary['accuracy'] * images),
         images=images,
-        parts=component_seconds(summary, beside=False),
-        beside=component_seconds(summary, beside=True),
+        parts=component_seconds(summary),
         trainer={name: each['seconds'] for name, each in summary['trainer'].items()},
         **run.cost,
     )

@@ -29,7 +29,7 @@ def report(
     from pipeline.report.store import (
         COMPARISON,
         REPORTS,
-        find_run,
+        choose_run,
         page_of,
         read_report,
         reported_runs,
@@ -42,7 +42,7 @@ def report(
         from pipeline.report.text import as_text
 
         runs = [each for each in read_runs(recipe.home) if each.person is None]  # no overrides
-        show(as_text(find_run(runs, run, recipe.home)))
+        show(as_text(choose_run(runs, run, recipe.home)))
         return
     reported = reported_runs(recipe.home)
     if compare:
@@ -50,11 +50,11 @@ def report(
         from pipeline.report.page.render import render_comparison
 
         page = recipe.home / REPORTS / COMPARISON
-        compared = [find_run(reported, name, recipe.home) for name in compare]
+        compared = [choose_run(reported, name, recipe.home) for name in compare]
         data = [read_report(recipe.home, each) for each in compared]
         write_atomically(page, render_comparison(*data))
     else:
-        page = page_of(recipe.home, find_run(reported, run, recipe.home).id)
+        page = page_of(recipe.home, choose_run(reported, run, recipe.home).id)
         page.stat()  # raises FileNotFoundError if it was removed
     show(str(page))
     display = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')

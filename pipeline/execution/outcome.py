@@ -110,7 +110,7 @@ def show_run(run: Run, page: Path | None = None) -> None:
         _log.info('predictions for unlabelled images: %s', run.predictions)
     if page:
         _log.info('report: %s', page)
-    findings = [*run.warnings, *describe_left_out(run.images, run.left_out)]
+    findings = [*describe_left_out(run.images, run.left_out), *run.warnings]
     for finding in findings[:_MOST_FINDINGS]:
         _log.warning(finding)
     if len(findings) > _MOST_FINDINGS:

@@ -50,7 +50,8 @@ def run_recorded(
     with contextlib.ExitStack() as contexts:
         contexts.callback(share_folders, recipe.home)
         if not verbose:
-            contexts.enter_context(_usable(recipe, library_output_to(log)))
+            with _writing_to(recipe):
+                contexts.enter_context(library_output_to(log))
         try:
             return _run(recipe, record, commands)
         except Exception as error:
@@ -109,23 +110,17 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
         ConfigError: the folder of the runs cannot be written.
     """
     held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
-    with _usable(recipe, _locked_home(recipe, held)):
-        yield
-
-
-@contextlib.contextmanager
-def _locked_home(recipe: Recipe, held: AlreadyRunning) -> Iterator[None]:
-    recipe.home.mkdir(parents=True, exist_ok=True)
-    with locked(recipe.home / RECIPE_LOCK, held):
-        yield
-
-
-@contextlib.contextmanager
-def _usable(recipe: Recipe, context: contextlib.AbstractContextManager[None]) -> Iterator[None]:
-    """Enters a context that writes to the home; raises ConfigError if that is not possible."""
     with contextlib.ExitStack() as contexts:
-        try:
-            contexts.enter_context(context)
-        except OSError as error:
-            raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+        with _writing_to(recipe):
+            recipe.home.mkdir(parents=True, exist_ok=True)
+            contexts.enter_context(locked(recipe.home / RECIPE_LOCK, held))
         yield
+
+
+@contextlib.contextmanager
+def _writing_to(recipe: Recipe) -> Iterator[None]:
+    """Raises ConfigError if the block cannot write to the home of the recipe."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error

@@ -56,7 +56,7 @@ def read_report(home: Path, run: Run) -> ReportData:
         ) from None
 
 
-def find_run(runs: Sequence[Run], name: str, home: Path) -> Run:
+def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
     """Finds one of `runs`, oldest first: `last`, `previous`, an id, or a unique prefix of an id.
 
     Raises:

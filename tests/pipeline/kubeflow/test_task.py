@@ -64,18 +64,13 @@ def task(words, monkeypatch):
     return run
 
 
-def test_decision_writes_recipe_classes_and_number_of_images(task, tmp_path):
+def test_decision_writes_its_outputs_and_the_record(task, tmp_path):
     code, output, error = task('decision')
     assert (code, output.splitlines()[-1], error) == (0, 'this run was requested', '')
     outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     recipe = json.loads(outputs.pop('merged_recipe'))
     assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
     assert recipe['data']['path'] == str(tmp_path / 'data')
-
-
-def test_decision_to_train_is_recorded_as_a_running_run(task, tmp_path):
-    task('decision')
-
     (run,) = read_runs(tmp_path / 'work' / 'demo')
     assert (run.engine, run.result) == ('kubeflow', 'running')
     assert run.config['data']['path'] == str(tmp_path / 'data')
@@ -126,14 +121,6 @@ def test_replaced_placeholder_in_parameter_is_one_line(words):
     done = click.testing.CliRunner().invoke(main, [node, text.replace('TEXT', text)])
     assert done.exit_code == 2
     assert re.fullmatch(r'error: the input .* is not JSON .* remove it\n', done.stderr)
-
-
-def test_decision_checks_layers_before_training(words):
-    overrides = ['trainer.fine_tune.from_layer=block_99']
-    done = click.testing.CliRunner().invoke(main, words('decision', overrides=overrides))
-
-    assert done.exit_code == 2
-    assert re.match('error: .*block_99', done.stderr)
 
 
 def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(task, tmp_path):

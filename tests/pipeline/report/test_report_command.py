@@ -12,7 +12,7 @@ from common.errors import ModelError
 from pipeline.commands import report as command
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page.render import render_page
-from pipeline.report.store import find_run, reported_runs
+from pipeline.report.store import choose_run, reported_runs
 from pipeline.run.record import record_override, write_run
 from pipeline_runner import main
 
@@ -187,7 +187,7 @@ def test_removes_oldest_reports(tmp_path):
     assert [each.id for each in reported_runs(tmp_path)] == ['run-2', 'run-3']
     assert not (tmp_path / 'reports' / 'run-0.html').exists()
     with pytest.raises(ModelError, match="no run matches 'run-0'"):
-        find_run(reported_runs(tmp_path), 'run-0', tmp_path)
+        choose_run(reported_runs(tmp_path), 'run-0', tmp_path)
 
 
 def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeypatch):
