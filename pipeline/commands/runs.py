@@ -45,7 +45,9 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option('--quiet', is_flag=True, help='Print only warnings, errors and the decision.')
     @click.option('--json', 'as_json', is_flag=True, help='Print JSON, and all else to stderr.')
-    @click.option('--verbose', is_flag=True, help='Print the output of the libraries.')
+    @click.option(
+        '--verbose', is_flag=True, help='Print each component and the output of libraries.'
+    )
     @functools.wraps(command)
     def configured(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
         if as_json and verbose:
@@ -67,14 +69,15 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(epilog=_RUN_CODES)
 @recipe_options
+@click.option('--no-cache', is_flag=True, help='Run all components again, also unchanged ones.')
 @_output_options
-def run(as_json: bool, verbose: bool, **options: Any) -> None:
+def run(no_cache: bool, as_json: bool, verbose: bool, **options: Any) -> None:
     """Run a recipe on this machine, from images to a pushed model."""
     recipe = load(**options)
     from pipeline.local import run_recipe
 
     commands = command_line(**options)
-    outcome = run_recipe.run(recipe, verbose=verbose, commands=commands)
+    outcome = run_recipe.run(recipe, verbose=verbose, use_cache=not no_cache, commands=commands)
     if outcome.blessed:
         _log.info('next: %s (or predict IMAGE)', commands.command('report'))
     else:

@@ -182,7 +182,6 @@ def _show_durations(results: Iterable[NodeResult], seconds: float) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column('component')
     table.add_column('time', justify='right')
-    beside: list[str] = []
     cached: list[str] = []
     short: list[str] = []
     for result in results:
@@ -193,13 +192,9 @@ def _show_durations(results: Iterable[NodeResult], seconds: float) -> None:
             short.append(name)
         else:
             table.add_row(name, f'{result.seconds:,.1f} s')
-            if result.beside:
-                beside.append(name)
     table.add_row('total, with imports', f'{seconds:,.1f} s')
     console.show(Group('', table))
-    in_parallel = (beside, 'in parallel with others')
-    lists = in_parallel, (short, f'under {SHORT_SECONDS} s'), (cached, 'cached')
-    for names, state in lists:
+    for names, state in (short, f'under {SHORT_SECONDS} s'), (cached, 'cached'):
         if names:
             plural = 's' if len(names) > 1 else ''
             _log.info('%s component%s %s: %s', len(names), plural, state, ', '.join(names))
@@ -248,11 +243,7 @@ def write_summary(
 ) -> None:
     """Writes outcome and durations of a run as JSON, in ASCII: names may be undecodable."""
     components = {
-        display_name(result.node_id): {
-            'seconds': result.seconds,
-            'cached': result.cached,
-            'beside': result.beside,
-        }
+        display_name(result.node_id): {'seconds': result.seconds, 'cached': result.cached}
         for result in results.values()
     }
     summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}

@@ -13,7 +13,6 @@ from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from trainer.config.train import check_class_weights
 from trainer.model.weights import check_weights_file
 
@@ -81,8 +80,7 @@ def check_model(recipe: Recipe, classes: tuple[str, ...]) -> 'Backbone':
     Raises:
         ConfigError: weights, layers or class weights do not fit.
     """
-    with quick_imports():
-        from trainer.model.backbone import build_backbone
+    from trainer.model.backbone import build_backbone
 
     backbone = build_backbone(recipe.trainer)
     check_class_weights(recipe.trainer, classes)

@@ -21,7 +21,6 @@ import click
 from common import console, stack
 from common.errors import NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
 
 if TYPE_CHECKING:
@@ -107,14 +106,13 @@ def _note_failure(recipe: Recipe, node_id: str, run: str, error: Exception) -> N
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:
     """Launches a node, and returns the intermediate representation of the pipeline."""
-    with quick_imports():
-        from pipeline.execution.compilation import compile_pipeline, display_name
-        from pipeline.execution.launch import launch_node, node_of
-        from pipeline.graph import create_pipeline
-        from pipeline.metadata_store import open_store
-        from pipeline.registry.lease import held_lease
-        from pipeline.registry.leftovers import finish_pushes
-        from pipeline.registry.provenance import PUSHER
+    from pipeline.execution.compilation import compile_pipeline, display_name
+    from pipeline.execution.launch import launch_node
+    from pipeline.graph import create_pipeline
+    from pipeline.metadata_store import open_store
+    from pipeline.registry.lease import held_lease
+    from pipeline.registry.leftovers import finish_pushes
+    from pipeline.registry.provenance import PUSHER
 
     def connect() -> 'MetadataStore':
         return open_store(recipe.metadata, recipe.home)
@@ -126,7 +124,7 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
     with held_lease(connect, recipe.name, inputs['run_id']):
         if node_id == PUSHER:
             finish_pushes(recipe, connect())  # of an attempt that was killed
-        result = launch_node(ir, node_of(ir, node_id))
+        result = launch_node(ir, node_id)
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir

@@ -16,7 +16,6 @@ from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.execution.recipe_checks import (
     check_classes,
     check_data,
@@ -25,7 +24,6 @@ from pipeline.execution.recipe_checks import (
 )
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
-from pipeline.local.side_process import SideProcess, side_process
 from pipeline.registry.run_log import RECIPE_LOCK, LocalRun, logged
 from trainer.config.train import TrainConfig
 
@@ -39,11 +37,17 @@ SUMMARY_FILE = 'last_run.json'  # in the home of the recipe: the outcome of the 
 _log = logging.getLogger(__name__)
 
 
-def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None = None) -> 'Outcome':
+def run(
+    recipe: Recipe,
+    *,
+    verbose: bool = False,
+    use_cache: bool = True,
+    commands: CommandLine | None = None,
+) -> 'Outcome':
     """Runs the pipeline of a recipe; components with unchanged inputs are cached.
 
-    `verbose` prints the output of libraries instead of writing it to the log file, and `commands`
-    are for the report.
+    `verbose` prints each component and the output of libraries instead of writing them to the log
+    file, and `commands` are for the report.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
@@ -61,7 +65,7 @@ def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None =
         except OSError as error:
             raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
-            return _run(recipe, start, commands)
+            return _run(recipe, start, commands, verbose=verbose, use_cache=use_cache)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -71,7 +75,14 @@ def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None =
             raise RunError(f'{kind}{error}{where}') from error
 
 
-def _run(recipe: Recipe, start: float, commands: CommandLine | None) -> 'Outcome':
+def _run(
+    recipe: Recipe,
+    start: float,
+    commands: CommandLine | None,
+    *,
+    verbose: bool,
+    use_cache: bool,
+) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
     spans = check_data(recipe)  # before the imports of TensorFlow and TFX, which take seconds
@@ -79,8 +90,9 @@ def _run(recipe: Recipe, start: float, commands: CommandLine | None) -> 'Outcome
     _log.info('data: %s', describe_data(recipe.data, spans))
 
     with logged(recipe, start) as logged_run:
-        with side_process() as side:
-            runner = _run_components(recipe, classes, count, side, logged_run)
+        runner = _run_components(
+            recipe, classes, count, logged_run, verbose=verbose, use_cache=use_cache
+        )
         return _conclude(recipe, runner, start, logged_run, commands)
 
 
@@ -114,16 +126,17 @@ def _run_components(
     recipe: Recipe,
     classes: tuple[str, ...],
     images: int,
-    side: SideProcess | None,
     logged_run: LocalRun,
+    *,
+    verbose: bool,
+    use_cache: bool,
 ) -> 'ProgressDagRunner':
     """Checks what needs TensorFlow, then runs the components; `classes` are in label order."""
-    with quick_imports():
-        from pipeline.graph import create_pipeline
-        from pipeline.local.runner import ProgressDagRunner
-        from pipeline.metadata_store import open_store
-        from pipeline.registry.leftovers import remove_leftovers
-        from pipeline.registry.provenance import Provenance
+    from pipeline.graph import create_pipeline
+    from pipeline.local.runner import ProgressDagRunner
+    from pipeline.metadata_store import open_store
+    from pipeline.registry.leftovers import remove_leftovers
+    from pipeline.registry.provenance import Provenance
 
     backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
@@ -131,9 +144,9 @@ def _run_components(
     remove_leftovers(recipe, store)
     check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
     check_disk_space(recipe, backbone, images)
-    runner = ProgressDagRunner(side)
+    runner = ProgressDagRunner(brief=not verbose)
     logged_run.start(runner.run_id)
-    runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
+    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
     return runner
 
 
