@@ -11,13 +11,12 @@ def component_table(runs: list[tuple[Run, dict[str, Any]]]) -> Table:
     """Median seconds of each component and of the parts of the Trainer."""
     table = Table('component', 'seconds', title='The pipeline', title_justify='left')
     components = runs[0][1]['components']
-    for name, first in components.items():
-        label = f'{name}, beside others' if first['beside'] else name
-        table.add_row(label, _median(s['components'][name]['seconds'] for _, s in runs))
+    for name in components:
+        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in runs))
         if name == 'Trainer':
             for part in runs[0][1]['trainer']:
                 table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in runs))
-    inside = [sum(component_seconds(s, beside=False).values()) for _, s in runs]
+    inside = [sum(component_seconds(s).values()) for _, s in runs]
     rest = [run.seconds - seconds for (run, _), seconds in zip(runs, inside, strict=True)]
     table.add_row('imports, data preparation, the rest', _median(rest))
     table.add_row('everything', _median(run.seconds for run, _ in runs))
@@ -66,13 +65,9 @@ def over_bare_cost(runs: list[tuple[Run, dict[str, Any]]], rates: dict[str, floa
     )
 
 
-def component_seconds(summary: dict[str, Any], *, beside: bool) -> dict[str, float]:
-    """Seconds by component, of those that ran beside others or of the rest."""
-    return {
-        name: each['seconds']
-        for name, each in summary['components'].items()
-        if each['beside'] == beside
-    }
+def component_seconds(summary: dict[str, Any]) -> dict[str, float]:
+    """Seconds by component."""
+    return {name: each['seconds'] for name, each in summary['components'].items()}
 
 
 def _rate(part: dict[str, float]) -> float:

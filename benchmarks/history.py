@@ -34,7 +34,7 @@ class PipelineRun(MeasuredRun):
     """A run of the pipeline; `trainer` has the seconds of the Trainer's parts."""
 
     trainer: dict[str, float]
-    beside: dict[str, float] = {}  # seconds of components that ran beside others  # noqa: RUF012
+    beside: dict[str, float] = {}  # of earlier versions: in parallel with others  # noqa: RUF012
 
 
 class PlainRun(MeasuredRun):

@@ -78,8 +78,7 @@ def pipeline_entry(seed: int, run: Run, summary: dict[str, Any]) -> PipelineRun:
         seed=seed,
         correct=round(summary['accuracy'] * images),
         images=images,
-        parts=component_seconds(summary, beside=False),
-        beside=component_seconds(summary, beside=True),
+        parts=component_seconds(summary),
         trainer={name: each['seconds'] for name, each in summary['trainer'].items()},
         **run.cost,
     )

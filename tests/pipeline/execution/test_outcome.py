@@ -75,19 +75,18 @@ def test_table_has_a_row_for_each_long_component_only(printed):
     results = [
         NodeResult('Trainer', 1234.56, cached=False, outputs={}),
         NodeResult('baseline_resolver', 0.04, cached=False, outputs={}),
-        NodeResult('ServingCheck', 0.1, cached=False, outputs={}, beside=True),
+        NodeResult('ServingCheck', 0.1, cached=False, outputs={}),
         NodeResult('Transform', 0.2, cached=True, outputs={}),
         NodeResult('Pusher', 0.09, cached=False, outputs={}),
     ]
     lines = printed(outcome(), results, seconds=2000).splitlines()
 
-    assert [line.rstrip() for line in lines[:9]] == [
+    assert [line.rstrip() for line in lines[:8]] == [
         '',
         'component                 time',
         'Trainer              1,234.6 s',
         'ServingCheck             0.1 s',
         'total, with imports  2,000.0 s',
-        '1 component in parallel with others: ServingCheck',
         '2 components under 0.1 s: BaselineResolver, Pusher',
         '1 component cached: Transform',
         '',
@@ -109,7 +108,7 @@ def test_summary_has_outcome_and_durations(tmp_path):
 
     summary = json.loads((tmp_path / 'last_run.json').read_text())
     assert summary['seconds'] == 2
-    assert summary['components'] == {'PreX': {'seconds': 1.5, 'cached': True, 'beside': False}}
+    assert summary['components'] == {'PreX': {'seconds': 1.5, 'cached': True}}
     assert summary['metrics'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
     assert summary['images']['tally']['bad'] == {'empty': 1}
     assert summary['images']['lists'] == ['/q/\udce9']
