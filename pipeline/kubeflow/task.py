@@ -7,7 +7,9 @@ fills in: inputs, and paths of outputs. If Kubeflow restarts a killed pod with t
 finished node is skipped, and an unfinished one runs again.
 """
 
+import atexit
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -143,4 +145,6 @@ def _check_gpus(node_id: str, gpus: int) -> None:
 
 
 if __name__ == '__main__':
+    gc.set_threshold(200_000, 50, 1000)  # TensorFlow and TFX create many permanent objects
+    atexit.register(gc.freeze)
     main()
