@@ -68,6 +68,7 @@ class _State:
     indentation: str = ''
     quiet: bool = False
     title: '_Title | None' = None
+    phase: 'Progress | None' = None  # the bars of a phase
 
 
 _state = _State()
@@ -218,40 +219,62 @@ def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
     return {'styled': (words, style), 'always': always}
 
 
+@contextlib.contextmanager
+def phase(name: str, text: str) -> Iterator[None]:
+    """Shows a bar with a text on a terminal while the block runs, and the bars of the block below.
+
+    They vanish afterwards; in a file there are none. Records of level INFO go to the log file only.
+    """
+    _log.info('%s ...', text, extra={'log_only': True})
+    disabled = _state.quiet or not _console().is_terminal
+    with _progress(transient=True, disable=disabled) as bars, _changed(phase=bars):
+        bars.add_task(name, total=None, of='', text=text)
+        yield
+
+
 class Bar:
     """A progress bar followed by a text. It moves on a terminal, and is one line in a file."""
 
-    def __init__(self, progress: 'Progress', task: 'TaskID') -> None:
+    def __init__(self, progress: 'Progress', task: 'TaskID', text: str) -> None:
         self._progress = progress
         self._task = task
+        self.steps, self.text = 0, text
 
     def advance(self, steps: int = 1, text: str | None = None) -> None:
-        self._progress.advance(self._task, steps)
-        if text is not None:
-            self._progress.update(self._task, text=text)
+        self.steps += steps
+        self.text = self.text if text is None else text
+        self._progress.update(self._task, completed=self.steps, text=self.text)
 
 
 @contextlib.contextmanager
 def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
-    """Shows a progress bar until the block ends; `total` is None if the steps are unknown."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    """Shows a progress bar until the block ends; `total` is None if the steps are unknown.
 
+    The log file has its last state.
+    """
     _show_title()
+    with contextlib.ExitStack() as contexts:
+        bars = _state.phase or contexts.enter_context(_progress(disable=_state.quiet))
+        of = '' if total is None else f'/{total}'
+        task = bars.add_task(description, total=total, of=of, text=text)
+        shown = Bar(bars, task, text)
+        yield shown
+        if _state.phase:
+            bars.remove_task(task)
+    _log.info('%s %d%s %s', description, shown.steps, of, shown.text, extra={'log_only': True})
+
+
+def _progress(**options: Any) -> 'Progress':
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn('  {task.description:<26}', markup=False),
         BarColumn(bar_width=16),
-        MofNCompleteColumn(),
+        TextColumn('{task.completed}{task.fields[of]}', markup=False),
         TimeElapsedColumn(),
         TextColumn('{task.fields[text]}', markup=False),
     )
-    with Progress(*columns, console=_console(), disable=_state.quiet) as progress:
-        yield Bar(progress, progress.add_task(description, total=total, text=text))
+    return Progress(*columns, console=_console(), **options)
 
 
 class _Title:
@@ -289,7 +312,8 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         important = record.levelno >= logging.WARNING or getattr(record, 'always', False)
-        if getattr(record, 'log_only', False) or (_state.quiet and not important):
+        hidden = (_state.quiet or _state.phase) and not important
+        if hidden or getattr(record, 'log_only', False):
             return
         try:
             _show_title()
@@ -306,7 +330,7 @@ def _line(record: logging.LogRecord, message: str) -> 'Text':
         prefix, style = 'error: ', 'red'
     elif record.levelno >= logging.WARNING:
         prefix, style = 'warning: ', 'yellow'
-    indentation = '' if _state.quiet else _state.indentation
+    indentation = '' if _state.quiet or _state.phase else _state.indentation
     line = Text(f'{indentation}{prefix}{message}', style)
     words, style_of_words = getattr(record, 'styled', ('', ''))
     start = line.plain.find(words)

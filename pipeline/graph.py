@@ -12,13 +12,16 @@ from tfx.components import (
     Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types.channel import BaseChannel
 
+from common import stack
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
+from components.image_example_gen.sources.spans import open_window
 from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
@@ -39,14 +42,20 @@ from trainer.tune import tuner_fn
 
 
 def create_pipeline(
-    recipe: Recipe, classes: tuple[str, ...], images: int, *, train_beside_checks: bool = False
+    recipe: Recipe,
+    classes: tuple[str, ...] | None = None,
+    images: int = 0,
+    *,
+    use_cache: bool = True,
 ) -> Pipeline:
-    """Creates the TFX pipeline of a recipe; `classes` are in label order.
+    """Creates the TFX pipeline of a recipe.
 
-    The approximate number of images is for `beam.runner: auto`, which selects a runner by it.
-    Transform and Trainer wait for AnomalyGate, or run beside the checks of the data: then the
-    runner has to interrupt them if the checks fail. The evaluation waits in any case.
+    `classes` are in label order; without them, they and the number of images are read from the
+    data. The approximate number of images is for `beam.runner: auto`, which selects a runner by it.
     """
+    if classes is None:
+        window = open_window(recipe.data)
+        classes, images = window[0].source.classes, sum(span.source.count for span in window)
     example_gen = ImageExampleGen(recipe.with_classes(classes).data)
     examples = example_gen.outputs[EXAMPLES]
     newest = newest_spans(recipe, examples) if recipe.data.may_have_spans else None
@@ -69,10 +78,9 @@ def create_pipeline(
     anchor = anchor_model(baseline)
     others = Others(baseline.outputs['model'], anchor.outputs['model'])
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
-    predictor = evaluation_nodes[0]  # of the candidate; ModelGate follows it
-    (predictor if train_beside_checks else transform).add_upstream_node(anomaly_gate)
+    transform.add_upstream_node(anomaly_gate)
 
-    nodes = (
+    optional_nodes = (
         example_gen,
         newest,
         statistics_gen,
@@ -88,11 +96,15 @@ def create_pipeline(
         anchor,
         *evaluation_nodes,
     )
+    nodes = [node for node in optional_nodes if node is not None]
+    for node in nodes:
+        if isinstance(node, BaseComponent) and node is not example_gen:
+            node.exec_properties['stack'] = stack.libraries()  # a part of the cache key
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
-        components=[node for node in nodes if node is not None],
-        enable_cache=True,
+        components=nodes,
+        enable_cache=use_cache,
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )

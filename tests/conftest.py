@@ -19,8 +19,6 @@ import required
 from common import stack
 
 stack.set_tensorflow_log_level(3)
-# The processes of the tests use all cores; a second process for each run would import TFX for it.
-os.environ['CATDOG_OVERLAP'] = 'off'
 os.environ.pop('CATDOG_RECIPE', None)
 # Servers of the tests are on this machine; a proxy would answer for them.
 for name in [name for name in os.environ if name.lower().endswith('_proxy')]:

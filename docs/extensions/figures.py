@@ -11,17 +11,16 @@ _COLOURS = ('#2563eb', '#d97706', '#b91c1c')
 _ROW, _LABELS, _NUMBERS = 24, 190, 60  # height of a bar; width of the texts beside it
 
 
-def bars(seconds: Mapping[str, float], beside: Sequence[str], caption: str) -> str:
-    """A bar for each component; those of `beside` run beside others and are lighter."""
+def bars(seconds: Mapping[str, float], caption: str) -> str:
+    """A bar for each component."""
     scale = (WIDTH - _LABELS - _NUMBERS) / max(seconds.values())
     parts = []
     for row, (name, value) in enumerate(seconds.items()):
         y = 34 + row * _ROW
-        colour = '#93c5fd' if name in beside else _COLOURS[0]
         parts += [
             _text(_LABELS - 8, y + 13, name, anchor='end'),
             f'<rect x="{_LABELS}" y="{y}" width="{max(value * scale, 1):.1f}" height="17" rx="2" '
-            f'fill="{colour}"/>',
+            f'fill="{_COLOURS[0]}"/>',
             _text(_LABELS + value * scale + 6, y + 13, f'{value:.1f} s'),
         ]
     return _svg(caption, parts, 44 + len(seconds) * _ROW)

@@ -40,12 +40,9 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 )
 def compile_(output: Path, **options: Any) -> None:
     """Compile a recipe for Kubeflow Pipelines 2."""
-    from pipeline.execution.quick_imports import quick_imports
-
     recipe = load(**options)
     stack.set_tensorflow_log_level(3)
-    with quick_imports():
-        from pipeline.kubeflow.compiler import compile_kubeflow
+    from pipeline.kubeflow.compiler import compile_kubeflow
 
     for note in compile_kubeflow(recipe, output):
         click.echo(console.printable(f'note: {note}'), err=True)

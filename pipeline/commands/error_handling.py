@@ -1,5 +1,7 @@
-"""Maps errors to exit codes and one line on standard error."""
+"""Starts the command line, and maps errors to exit codes and one line on standard error."""
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -25,27 +27,19 @@ class CommandLine(click.Group):
     """A click group that handles expected errors; unexpected ones keep their traceback."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        use_utf8()
+        start_process()
         return super().__call__(*args, **options)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        open_standard_streams()
+    def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().main(*args, **options)
+            finally:
+                sys.stdout.flush()
         except ConfigError as error:  # a line for each mistake
             fail(str(error), error.exit_code)
         except PipelineError as error:
             fail(console.one_line(str(error)), error.exit_code)
-        except click.UsageError as error:  # such as an unknown option; click prints it
-            message = error.format_message()
-            if _shown(message) == message:
-                raise
-            raise click.UsageError(_shown(message), error.ctx) from None
-        except KeyboardInterrupt:
-            hint = '; run the same command again to continue'
-            fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
-        except BrokenPipeError:
-            raise  # click exits without a message
         except OSError as error:
             what = f'{error.filename} cannot be used: ' if error.filename else ''
             fail(f'{what}{error.strerror or error}', USAGE)
@@ -59,45 +53,44 @@ class CommandLine(click.Group):
                 raise
             fail(f'the metadata cannot be used: {error}', FAILED)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            hint = '; run the same command again to continue'
+            fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
+        except click.UsageError as error:  # repeats arguments, and a URL may have a password
+            error.message = without_secrets(console.printable(error.message))
+            raise
 
-def use_utf8() -> None:
-    """Restarts the program in the UTF-8 mode of Python if the locale has another encoding.
 
-    File names are UTF-8 whatever the locale; others would get other names in recipes and records.
-    Processes that the program starts take the mode from the environment.
+def start_process() -> None:
+    """Prepares the process for the libraries, before they are imported.
+
+    File names are UTF-8 whatever the locale: the program restarts in Python's UTF-8 mode if the
+    locale has another encoding. Characters that an output cannot encode are escaped. TensorFlow and
+    TFX create several hundred thousand permanent objects, so garbage is collected rarely.
     """
     if sys.getfilesystemencoding().lower() != 'utf-8':
-        os.environ['PYTHONUTF8'] = '1'
+        os.environ['PYTHONUTF8'] = '1'  # for child processes
         os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
-
-
-def open_standard_streams() -> None:
-    """Opens the null device for closed standard streams; ends the program without an output.
-
-    Otherwise the next file that is opened, such as a database, gets the number of the stream, and
-    libraries would write their messages into it. Characters that a stream cannot encode are
-    escaped.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, 'w', closefd=False)
-    if sys.stdout is None:
-        fail('standard output is closed; redirect it to a file or /dev/null', USAGE)
+    if sys.stdout is None or sys.stderr is None:  # a database would get its file descriptor
+        click.echo('error: standard output or error is closed; use /dev/null instead', err=True)
+        sys.exit(USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
+    if not os.path.isabs(os.path.expanduser('~')):  # noqa: PTH111, PTH117 - Path.home raises
+        fail('the home folder is unknown; set the environment variable HOME', USAGE)
+    gc.set_threshold(200_000, 50, 1000)
+    atexit.register(gc.freeze)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
-    click.echo(_shown(f'error: {message}'), err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # a full disk: Python would try again at exit, and change the exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    click.echo(without_secrets(console.printable(f'error: {message}')), err=True)
     sys.exit(code)
-
-
-def _shown(message: str) -> str:
-    """Messages repeat arguments, and a URL in the wrong place may have a password."""
-    return without_secrets(console.printable(message))

@@ -63,14 +63,12 @@ def predict(
     name, description = _describe(folder)
     stack.set_tensorflow_log_level(3)
     from components.image_example_gen.inspection.examine import start
-    from pipeline.execution.quick_imports import quick_imports
 
     start()  # worker processes, which import TensorFlow meanwhile
 
-    with quick_imports():
-        from components.inference.classifier import Classifier
-        from pipeline.prediction import predictions
-        from pipeline.prediction.input_images import read_images
+    from components.inference.classifier import Classifier
+    from pipeline.prediction import predictions
+    from pipeline.prediction.input_images import read_images
 
     classifier = Classifier(folder)
     if explain and not classifier.explains:

@@ -42,7 +42,9 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option('--quiet', is_flag=True, help='Print only warnings, errors and the decision.')
     @click.option('--json', 'as_json', is_flag=True, help='Print JSON, and all else to stderr.')
-    @click.option('--verbose', is_flag=True, help='Print the output of the libraries.')
+    @click.option(
+        '--verbose', is_flag=True, help='Print each component and the output of libraries.'
+    )
     @functools.wraps(command)
     def configured(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
         if as_json and verbose:
@@ -67,11 +69,14 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     '--if-new', is_flag=True, help='One tick of a schedule: train only for a reason, see retrain:.'
 )
+@click.option('--no-cache', is_flag=True, help='Run all components again, also unchanged ones.')
 @_output_options
-def run(if_new: bool, as_json: bool, verbose: bool, **options: Any) -> None:
+def run(if_new: bool, no_cache: bool, as_json: bool, verbose: bool, **options: Any) -> None:
     """Run a recipe on this machine, from images to a pushed model."""
     recipe = load(**options)
     commands = command_line(**options)
+    if if_new and no_cache:
+        raise click.UsageError('--if-new and --no-cache exclude each other')
     if if_new:
         from pipeline.retraining.tick import run_if_new
 
@@ -81,7 +86,7 @@ def run(if_new: bool, as_json: bool, verbose: bool, **options: Any) -> None:
     else:
         from pipeline.local import run_recipe
 
-        record = run_recipe.run(recipe, verbose=verbose, commands=commands)
+        record = run_recipe.run(recipe, verbose=verbose, use_cache=not no_cache, commands=commands)
         _log.info('next: %s', commands.short('report'))
     if as_json:
         show(record.as_json())

@@ -76,13 +76,11 @@ def serve(
     with server.listen(host, port) as listening:
         stack.set_tensorflow_log_level(3)
         from components.image_example_gen.inspection.examine import start
-        from pipeline.execution.quick_imports import quick_imports
 
         start()  # worker processes, which import TensorFlow meanwhile
-        with quick_imports():
-            from pipeline.serving.app import Limits, create_app
-            from pipeline.serving.live_model import LiveModel
-            from pipeline.serving.metrics import Metrics
+        from pipeline.serving.app import Limits, create_app
+        from pipeline.serving.live_model import LiveModel
+        from pipeline.serving.metrics import Metrics
 
         metrics = Metrics()
         app = create_app(

@@ -16,7 +16,6 @@ from components.image_example_gen.sources.base.source_protocol import describe_c
 from components.inference.image_folder import require_images
 from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.formatting import named
 from trainer.config.train import TrainConfig, check_class_weights
 from trainer.model.weights import check_weights_file
@@ -108,8 +107,7 @@ def check_model(recipe: Recipe, classes: tuple[str, ...]) -> 'Backbone':
     Raises:
         ConfigError: weights, layers or class weights do not fit.
     """
-    with quick_imports():
-        from trainer.model.backbone import build_backbone
+    from trainer.model.backbone import build_backbone
 
     backbone = build_backbone(recipe.trainer)
     check_class_weights(recipe.trainer, classes)

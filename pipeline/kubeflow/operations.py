@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.client import KubeflowClient, ScheduleInfo, SubmittedRun
 from pipeline.retraining.cron import Schedule
 
@@ -32,8 +31,7 @@ def run_on_schedule(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
 
 @contextlib.contextmanager
 def _package(recipe: Recipe) -> Iterator[Path]:
-    with quick_imports():
-        from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX
+    from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{recipe.name}.yaml'

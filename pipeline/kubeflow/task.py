@@ -7,6 +7,8 @@ fills in: inputs, and paths of outputs. If Kubeflow restarts a killed pod with t
 finished node is skipped, and an unfinished one runs again.
 """
 
+import atexit
+import gc
 import json
 import logging
 import os
@@ -20,7 +22,6 @@ import click
 from common import console, stack
 from common.errors import AlreadyRunning, NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
 from pipeline.run.record import Run, update_run, utc_now
 
@@ -111,16 +112,15 @@ def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = No
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:
     """Launches a node, and returns the intermediate representation of the pipeline."""
-    with quick_imports():
-        from pipeline.execution.compilation import compile_pipeline, display_name
-        from pipeline.execution.launch import launch_node, node_of
-        from pipeline.graph import create_pipeline
+    from pipeline.execution.compilation import compile_pipeline, display_name
+    from pipeline.execution.launch import launch_node
+    from pipeline.graph import create_pipeline
 
     if gpus:
         _check_gpus(node_id, gpus)
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), inputs['run_id'])
-    result = launch_node(ir, node_of(ir, node_id))
+    result = launch_node(ir, node_id)
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir
@@ -139,4 +139,6 @@ def _check_gpus(node_id: str, gpus: int) -> None:
 
 
 if __name__ == '__main__':
+    gc.set_threshold(200_000, 50, 1000)  # TensorFlow and TFX create many permanent objects
+    atexit.register(gc.freeze)
     main()

@@ -13,10 +13,8 @@ from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from common.files import locked, share_folders
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
-from pipeline.execution.quick_imports import quick_imports
 from pipeline.execution.recipe_checks import check
 from pipeline.local.library_output import library_output_to
-from pipeline.local.side_process import SideProcess, side_process
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -26,11 +24,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None = None) -> Run:
+def run(
+    recipe: Recipe,
+    *,
+    verbose: bool = False,
+    use_cache: bool = True,
+    commands: CommandLine | None = None,
+) -> Run:
     """Runs the pipeline of a recipe, and returns its record.
 
-    Components with unchanged inputs are cached. `verbose` prints the output of libraries instead of
-    writing it to the log file, and `commands` are for the report.
+    Components with unchanged inputs are cached if `use_cache`. `verbose` prints each component and
+    the output of libraries instead of writing them to the log file, and `commands` are for the
+    report.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
@@ -39,11 +44,16 @@ def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None =
     """
     new = new_run(recipe, utc_now())
     with lock_recipe(recipe), Recording(recipe.home, new) as record:
-        return run_recorded(recipe, record, verbose=verbose, commands=commands)
+        return run_recorded(recipe, record, verbose=verbose, use_cache=use_cache, commands=commands)
 
 
 def run_recorded(
-    recipe: Recipe, record: Recording, *, verbose: bool, commands: CommandLine | None
+    recipe: Recipe,
+    record: Recording,
+    *,
+    verbose: bool,
+    commands: CommandLine | None,
+    use_cache: bool = True,
 ) -> Run:
     """Like `run`, with a record of the caller, who holds the lock of the recipe."""
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
@@ -53,7 +63,7 @@ def run_recorded(
             with _writing_to(recipe):
                 contexts.enter_context(library_output_to(log))
         try:
-            return _run(recipe, record, commands)
+            return _run(recipe, record, commands, verbose=verbose, use_cache=use_cache)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -63,11 +73,15 @@ def run_recorded(
             raise RunError(f'{kind}{error}{where}') from error
 
 
-def _run(recipe: Recipe, record: Recording, commands: CommandLine | None) -> Run:
-    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
-    _log.info('stack: %s', stack.describe())
-    with side_process() as side:
-        runner = _run_components(recipe, side, record)
+def _run(
+    recipe: Recipe,
+    record: Recording,
+    commands: CommandLine | None,
+    *,
+    verbose: bool,
+    use_cache: bool,
+) -> Run:
+    runner = _run_components(recipe, record, verbose=verbose, use_cache=use_cache)
     # After the imports of TensorFlow and TFX.
     from pipeline.execution.outcome import read_outcome, show_run
     from pipeline.report.store import LAST_PAGE
@@ -84,20 +98,21 @@ def _run(recipe: Recipe, record: Recording, commands: CommandLine | None) -> Run
 
 
 def _run_components(
-    recipe: Recipe, side: SideProcess | None, record: Recording
+    recipe: Recipe, record: Recording, *, verbose: bool, use_cache: bool
 ) -> 'ProgressDagRunner':
     """Checks the recipe, then runs the components."""
+    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
+    _log.info('stack: %s', stack.describe())
     classes, images = check(recipe)
-    with quick_imports():
-        from pipeline.graph import create_pipeline
-        from pipeline.local.runner import ProgressDagRunner
-        from pipeline.metadata_store import open_store
-        from pipeline.registry.preparation import prepare_metadata
+    from pipeline.graph import create_pipeline
+    from pipeline.local.runner import ProgressDagRunner
+    from pipeline.metadata_store import open_store
+    from pipeline.registry.preparation import prepare_metadata
 
     prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-    runner = ProgressDagRunner(side)
+    runner = ProgressDagRunner(brief=not verbose)
     record.start(runner.run_id)
-    runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
+    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
     return runner
 
 

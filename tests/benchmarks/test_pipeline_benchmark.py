@@ -16,15 +16,14 @@ def test_pipeline_entry_has_parts_and_counts():
         'accuracy': 391 / 402,
         'test_images': 402,
         'components': {
-            'Trainer': {'seconds': 40.0, 'beside': False},
-            'ServingCheck': {'seconds': 8.0, 'beside': True},
+            'Trainer': {'seconds': 40.0, 'cached': False},
+            'ServingCheck': {'seconds': 8.0, 'cached': False},
         },
         'trainer': {'export': {'seconds': 3.0, 'images': 0}},
     }
     entry = pipeline_entry(1, RUN, summary)
     assert (entry.seed, entry.seconds, entry.cpu_seconds, entry.peak_mb) == (1, 100, 150, 1800)
-    assert entry.parts == {'Trainer': 40.0}
-    assert entry.beside == {'ServingCheck': 8.0}
+    assert entry.parts == {'Trainer': 40.0, 'ServingCheck': 8.0}
     assert entry.trainer == {'export': 3.0}
     assert entry.accuracy == wilson(391, 402)
 

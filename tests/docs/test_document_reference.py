@@ -83,9 +83,9 @@ def test_environment_variables_are_documented():
     assert read - set(documented) == set()
 
 
-@pytest.mark.parametrize('name', pipeline_runner.main.commands)
+@pytest.mark.parametrize('name', pipeline_runner.COMMANDS)
 def test_command_has_a_description_and_its_options_too(name):
-    command = pipeline_runner.main.commands[name]
+    command = pipeline_runner.main.get_command(None, name)
 
     assert command.help
     for each in [command, *getattr(command, 'commands', {}).values()]:

@@ -106,7 +106,7 @@ def launch(
         for context in node.contexts.contexts:  # otherwise the node has run in this run already
             if context.type.name == constants.PIPELINE_RUN_CONTEXT_TYPE_NAME:
                 context.name.field_value.string_value = f'on a cluster, {uuid.uuid4()}'
-    return outputs({node.node_info.id: launch_node(ir, node) for node in chosen})
+    return outputs({each.node_info.id: launch_node(ir, each.node_info.id) for each in chosen})
 
 
 def outputs(results) -> Outputs:

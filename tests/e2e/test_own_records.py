@@ -13,7 +13,7 @@ from components.image_example_gen.sources.spans import open_window
 from pipeline import graph
 from pipeline.config.recipe import recipe_of
 from pipeline.execution.compilation import compile_pipeline
-from pipeline.execution.launch import launch_node, node_of
+from pipeline.execution.launch import launch_node
 from pipeline.graph import create_pipeline
 
 
@@ -40,7 +40,7 @@ def records(tmp_path_factory, make_image_folder):
     folder = tmp_path_factory.mktemp('records')
     images = make_image_folder(folder / 'pets', 60, classes=('cat', 'dog'))
     ir = compiled(recipe(folder / 'runs', source='folder', path=str(images)))
-    result = launch_node(ir, node_of(ir, 'ImageExampleGen'))
+    result = launch_node(ir, 'ImageExampleGen')
     (examples,) = result.outputs['examples']
     return folder_of(examples.uri)
 
@@ -63,7 +63,7 @@ def images_of(folder):
 def test_another_run_reads_records_with_their_splits(tmp_path, records):
     ir = compiled(recipe(tmp_path, source='tfrecord', path=str(records)))
 
-    result = launch_node(ir, node_of(ir, 'ImageExampleGen'))
+    result = launch_node(ir, 'ImageExampleGen')
 
     (examples,) = result.outputs['examples']
     assert images_of(folder_of(examples.uri)) == images_of(records)
@@ -81,12 +81,12 @@ def test_trainer_reads_records_that_tfx_imports(tmp_path, records, monkeypatch):
     )
     ir = compiled(recipe(tmp_path, source='drawings', count=100))
 
-    for node in (each.pipeline_node for each in ir.nodes):
-        result = launch_node(ir, node)
-        if node.node_info.id == 'ImportExampleGen':  # the Trainer needs the index of the images
+    for node_id in (each.pipeline_node.node_info.id for each in ir.nodes):
+        result = launch_node(ir, node_id)
+        if node_id == 'ImportExampleGen':  # the Trainer needs the index of the images
             (examples,) = result.outputs['examples']
             shutil.copy(records / features.INDEX, folder_of(examples.uri))
-        if node.node_info.id == 'Trainer':
+        if node_id == 'Trainer':
             break
 
     (model,) = result.outputs['model']

@@ -80,7 +80,7 @@ if pushing:  # killed after the model is copied and before the push is recorded
     from components.pusher import component
     component.set_custom_properties = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_recipe(path, [('trainer.weights', weights)])
-run_if_new(recipe, now=datetime.datetime.fromisoformat(now))
+run_if_new(recipe, verbose=True, now=datetime.datetime.fromisoformat(now))
 """
 
 

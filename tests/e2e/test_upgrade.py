@@ -88,7 +88,7 @@ def next_run(continued):
         'trainer.weights=random',
         'trainer.feature_extraction.epochs=1',
     )
-    words = [sys.executable, RUNNER, 'run', '--config=squares.yaml']
+    words = [sys.executable, RUNNER, 'run', '--verbose', '--config=squares.yaml']
     words += [f'--set={each}' for each in changes]
     done = subprocess.run(words, cwd=continued, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -52,6 +52,7 @@ def run(pets, tmp_path_factory):
 
     def run_recipe(*changes: str) -> str:
         words = f'run --config parquet_224_dense64 --data {pets} --workdir {workdir}'.split()
+        words.append('--verbose')
         for change in (*SMALL, *changes):
             words += ['--set', change]
         done = subprocess.run([sys.executable, RUNNER, *words], capture_output=True, text=True)

@@ -43,7 +43,6 @@ class Workspace:
         self.recipe.write_text(RECIPE + recipe)
         self.runs = folder / 'runs' / 'squares'
         self.cache = folder / 'cache'  # of downloads
-        self.overlap = False  # whether components run beside others
         self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
 
     def copy(self, folder: Path) -> 'Workspace':
@@ -66,7 +65,6 @@ class Workspace:
     def _process(self) -> dict[str, Any]:
         variables = {
             'CATDOG_CACHE': str(self.cache),
-            'CATDOG_OVERLAP': 'on' if self.overlap else 'off',
             'LOGNAME': 'ada',
             'PYTHONUNBUFFERED': '1',
         }

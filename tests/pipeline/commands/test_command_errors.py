@@ -2,6 +2,9 @@
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import click.testing
@@ -24,6 +27,7 @@ from common.files import locked
 from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
 
+RUNNER = Path(__file__).parents[3] / 'pipeline_runner.py'
 FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
     DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist'),
@@ -46,7 +50,7 @@ FAMILIES = {  # for each error class: a command that fails, and words of the mes
 
 
 def raising(error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     return fail
@@ -120,6 +124,43 @@ def test_expected_errors_have_one_message_and_no_traceback(error, code, message)
 @pytest.mark.parametrize('error', [ZeroDivisionError(), ModuleNotFoundError('x', name='numpy')])
 def test_unexpected_errors_keep_their_traceback(error):
     assert call_raising(error).exception is error
+
+
+def start(*words, **options):
+    """Starts the command line; gives exit code and standard error."""
+    process = subprocess.run(
+        [sys.executable, RUNNER, *words], stderr=subprocess.PIPE, text=True, check=False, **options
+    )
+    return process.returncode, process.stderr
+
+
+@pytest.mark.parametrize('words', [['--help'], ['config', '--config', 'demo']], ids=' '.join)
+def test_output_to_a_full_disk_is_one_line(words):
+    with open('/dev/full', 'w') as full:  # noqa: PTH123 - a device
+        assert start(*words, stdout=full) == (2, 'error: No space left on device\n')
+
+
+def test_unknown_home_folder_is_one_line(tmp_path):
+    # No HOME, and a user that the system does not know.
+    (tmp_path / 'sitecustomize.py').write_text('import pwd\npwd.getpwuid = {}.__getitem__\n')
+    variables = {key: value for key, value in os.environ.items() if key != 'HOME'}
+    code, error = start('--help', env={**variables, 'PYTHONPATH': str(tmp_path)})
+    assert code == 2
+    assert error == 'error: the home folder is unknown; set the environment variable HOME\n'
+
+
+@pytest.mark.parametrize('module', ['click', 'common.console', 'pipeline.commands.runs'])
+def test_interrupted_import_has_no_traceback(tmp_path, module):
+    """Ctrl-C while a module is imported."""
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import sys\n'
+        'class Interrupt:\n'
+        '    def find_spec(name, path, target=None):\n'
+        f'        if name == {module!r}: raise KeyboardInterrupt\n'
+        'sys.meta_path.insert(0, Interrupt)\n'
+    )
+    code, error = start('config', env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+    assert (code, error) in [(130, ''), (130, 'error: interrupted\n')]
 
 
 def test_closed_pipe_prints_no_message():

@@ -175,5 +175,5 @@ def test_too_few_images_fail_in_example_gen(call, tmp_path, make_image_folder):
     size = ['--set', 'trainer.alpha=0.35', '--set', 'trainer.image_size=32', '--weights', 'random']
     done = call('run', '--data', make_image_folder(tmp_path / 'pets', per_class=1), *size)
 
-    assert (done.code, done.out.count(' ...')) == (2, 1)
+    assert (done.code, ' done' in done.out) == (2, False)
     assert 'error: 2 images are too few: the eval split got none; add more' in done.err

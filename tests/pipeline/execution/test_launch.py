@@ -1,40 +1,54 @@
-"""Errors of executors, some raised through Beam, as launch_node reports them."""
+"""Nodes, launched with TFX: their results, cache, errors and interrupts, some through Beam."""
 
 import shutil
-from types import SimpleNamespace
 
 import apache_beam as beam
 import pytest
-from tfx.orchestration.portable import launcher
-from tfx.proto.orchestration.pipeline_pb2 import PipelineNode
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
 
 from common.errors import DataError, NodeFailed
-from pipeline.execution import launch
-from pipeline.execution.launch import launch_node
+from common.metadata_queries import custom_property
+from pipeline.code_version import COMMIT
+from pipeline.execution.compilation import compile_pipeline
+from pipeline.execution.launch import _store, launch_node, read_results
+
+WORK = {}  # functions that executors call, by name
+
+
+@component
+def Work(name: Parameter[str], model: OutputArtifact[standard_artifacts.Model]) -> None:
+    WORK[name]()
 
 
 @pytest.fixture
-def launched(monkeypatch):
-    """`launched(work)` launches a node whose executor calls `work`."""
-    parts = {
-        name: lambda *_: None
-        for name in (
-            'extract_local_deployment_config',
-            'extract_executor_spec',
-            'extract_custom_driver_spec',
+def compiled(tmp_path):
+    """`compiled(run, use_cache)` compiles a pipeline with one node, which calls `WORK['work']`."""
+
+    def build(run='1', *, use_cache=True):
+        database = sqlite_metadata_connection_config(str(tmp_path / 'metadata.sqlite'))
+        pipeline = Pipeline(
+            'small',
+            str(tmp_path / 'artifacts'),
+            components=[Work(name='work')],
+            enable_cache=use_cache,
+            metadata_connection_config=database,
         )
-    }
-    monkeypatch.setattr(launch, 'runner_utils', SimpleNamespace(**parts))
-    monkeypatch.setattr(launch, 'metadata_connection', lambda _: None)
-    monkeypatch.setattr(launch.metadata, 'Metadata', lambda _: None)
-    node = PipelineNode()
-    node.node_info.id = 'StatisticsGen'
-    ir = SimpleNamespace(pipeline_info=None, runtime_spec=None)
+        return compile_pipeline(pipeline, run)
+
+    return build
+
+
+@pytest.fixture
+def launched(compiled):
+    """`launched(work)` launches a node whose executor calls `work`."""
 
     def launch_with(work):
-        node_launcher = SimpleNamespace(launch=work)
-        monkeypatch.setattr(launcher, 'Launcher', lambda **_: node_launcher)
-        return launch_node(ir, node)
+        WORK['work'] = work
+        return launch_node(compiled(), 'Work')
 
     return launch_with
 
@@ -59,19 +73,51 @@ def raising(error):
     return work
 
 
+def test_unchanged_node_is_cached_unless_the_cache_is_off(compiled):
+    calls = []
+    WORK['work'] = lambda: calls.append(1)
+
+    first, again = (launch_node(compiled(run), 'Work') for run in '12')
+    forced = launch_node(compiled('3', use_cache=False), 'Work')
+
+    assert [first.cached, again.cached, forced.cached] == [False, True, False]
+    assert len(calls) == 2
+    assert again.outputs['model'][0].uri == first.outputs['model'][0].uri
+    assert forced.outputs['model'][0].uri != first.outputs['model'][0].uri
+
+
+def test_results_of_a_run_are_read_later(compiled):
+    WORK['work'] = lambda: None
+    results = {run: launch_node(compiled(run), 'Work') for run in '12'}
+
+    for run, result in results.items():
+        (read,) = read_results(compiled(run)).values()
+        assert (read.node_id, read.cached, read.outputs) == ('Work', run == '2', result.outputs)
+    assert read_results(compiled('never launched')) == {}
+
+
+def test_commit_of_the_code_is_recorded(compiled, monkeypatch):
+    monkeypatch.setattr('pipeline.execution.launch.git_commit', lambda: '0123')
+    WORK['work'] = lambda: None
+    launch_node(compiled(), 'Work')
+
+    (execution,) = _store(compiled()).get_executions()
+    assert custom_property(execution, COMMIT) == '0123'
+
+
 def test_interrupt_in_beam_raises_keyboard_interrupt(launched):
     with pytest.raises(KeyboardInterrupt):
         launched(in_beam(KeyboardInterrupt()))
 
 
 def test_error_in_beam_raises_node_failed(launched):
-    with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: broken .while running .Count'):
+    with pytest.raises(NodeFailed, match=r'^Work failed: broken .while running .Count'):
         launched(in_beam(ValueError('broken')))
 
 
 def test_errors_of_a_folder_are_one_reason(launched):
     denied = '[Errno 1] Operation not permitted: b'
-    with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: .Errno 1. Operation not perm'):
+    with pytest.raises(NodeFailed, match=r'^Work failed: .Errno 1. Operation not perm'):
         launched(raising(shutil.Error([('a', 'b', denied), ('c', 'd', denied)])))
 
 

@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import uuid
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import compile_pipeline
-from pipeline.execution.launch import launch_node, node_of
+from pipeline.execution.launch import launch_node
 from pipeline.graph import create_pipeline
 from pipeline.metadata_store import open_store
 
@@ -88,29 +87,6 @@ def test_silent_server_times_out(connection_error, monkeypatch, address):
     assert 'the server did not respond in time' in message
 
 
-@pytest.mark.parametrize(
-    ('greeting', 'reason'),
-    [
-        (b'SSH-2.0-OpenSSH_9.2p1\r\n', 'not a MySQL or MariaDB server'),
-        (b'', 'not a MySQL or MariaDB server'),
-        (b'\x17\0\0\0\xff\x10\x04Too many connections', 'cannot be used: Too many connections'),
-    ],
-    ids=['ssh', 'closed', 'full'],
-)
-def test_reports_first_packet_that_is_not_a_handshake(connection_error, greeting, reason):
-    def greet():
-        with listener.accept()[0] as client:
-            client.sendall(greeting)
-
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        thread = threading.Thread(target=greet)
-        thread.start()
-        port = listener.getsockname()[1]
-        message = connection_error(f'mysql://catdog@127.0.0.1:{port}/catdog_made')
-        thread.join()
-    assert message.endswith(reason)
-
-
 def test_reports_other_grpc_service(connection_error):
     with serve(None) as port:
         message = connection_error(f'grpc://127.0.0.1:{port}')
@@ -149,7 +125,7 @@ def test_launches_and_caches_nodes(server, request, tmp_path):
     def launch(node):
         pipeline = create_pipeline(recipe, ('cats', 'dogs'), images=100)
         ir = compile_pipeline(pipeline, run_id=uuid.uuid4().hex)
-        return launch_node(ir, node_of(ir, node))
+        return launch_node(ir, node)
 
     first, again = launch('ImportSchemaGen'), launch('ImportSchemaGen')
     resolved = launch('warm_start_resolver')
