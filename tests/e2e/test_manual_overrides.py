@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from workspace import RUNNER, Workspace
+
+from pipeline.run.record import read_runs
 
 SECOND = 'second version'
 RUN = ('run', '--set', 'trainer.seed=7')
@@ -67,7 +70,7 @@ def test_repeated_run_respects_override(workspace, results):
     sentence = 'its blessing was manually withdrawn by ada: cats were taken for dogs'
     rolled_back = results['run after rollback'].stdout
     assert rolled_back.splitlines()[-2] == f'NOT BLESSED: {sentence}'
-    assert re.search(r'previous model (0\.\d+|1\.0)', rolled_back)
+    assert re.search(r'live model (0\.\d+|1\.0)', rolled_back)
     assert 'BLESSED, unchanged; live in' in results['run after bless'].stdout
     assert results['run after unbless'].stdout.splitlines()[-2].endswith('ada: they were cats')
 
@@ -94,15 +97,30 @@ def test_models_lists_manual_overrides(workspace, results):
     assert first['spans'] == [1]
 
 
-def test_one_report_is_live(workspace, results):
+def test_runs_and_overrides_are_recorded(workspace, results):
     words = [sys.executable, RUNNER, 'runs', '--workdir', workspace.runs.parent, '--json']
     runs = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
-    assert [each['live'] for each in runs].count(True) == 1
-    assert len(runs) == sum('run' in command for command in COMMANDS.values())
+    kinds = ['run' if 'run' in name else name for name in COMMANDS if name != 'clean']
+    assert [each['kind'] for each in reversed(runs)] == kinds
+    live = [each for each in runs if each['version'] == each['live_version'] and not each['cached']]
+    assert len(live) == 2
     assert runs[0]['manual_override'].endswith('by ada: they were cats')
-    assert runs[-2]['changed'] == {'trainer.seed': 7}
-    pages = [page.read_text() for page in (workspace.runs / 'reports').glob('*.html')]
-    assert sum('<p class="word">Live</p>' in page for page in pages) == 1
+
+
+def test_copied_runs_are_compared_with_the_live_model_and_change_no_other(
+    workspace, results, tmp_path
+):
+    copied = workspace.copy(tmp_path)
+    for version in copied.versions()[1:]:  # the only one whose blessing nobody withdrew is left
+        shutil.rmtree(version)
+
+    done = copied.call('run', '--set', 'trainer.seed=8')
+
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    record = read_runs(copied.runs)[-1]
+    assert record.previous_accuracy is not None
+    assert record.model.startswith(str(tmp_path))
+    assert copied.versions()[0].name == workspace.versions()[0].name
 
 
 def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, results, tmp_path):

@@ -47,7 +47,10 @@ def test_drawings_need_another_name():
     ('keys', 'message'),
     [
         ({'workdir': '/data/pets [2024]'}, r'workdir: /data/pets \[2024\]/pets has \[ in its path'),
-        ({'pipeline_root': '/data/a*?'}, r'pipeline_root: /data/a\*\?/pets has \* and \? in its path'),
+        (
+            {'pipeline_root': '/data/a*?'},
+            r'pipeline_root: /data/a\*\?/pets has \* and \? in its path',
+        ),
         ({'push_directory': 'a\\b'}, r'push_directory: .*a\\b has \\ in its path'),
     ],
 )
