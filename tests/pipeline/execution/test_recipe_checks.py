@@ -51,9 +51,6 @@ def test_drawings_need_another_name():
             {'pipeline_root': '/data/a*?'},
             r'pipeline_root: /data/a\*\?/pets has \* and \? in its path',
         ),
-            {'pipeline_root': '/data/a*?'},
-            r'pipeline_root: /data/a\*\?/pets has \* and \? in its path',
-        ),
         ({'push_directory': 'a\\b'}, r'push_directory: .*a\\b has \\ in its path'),
     ],
 )
