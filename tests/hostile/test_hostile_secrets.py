@@ -194,8 +194,8 @@ def test_url_in_place_of_a_path_is_redacted(options, tmp_path):
     [
         *(['lineage {}', 'report {}', 'bless {} --force --reason=x', 'rollback --to {}']),
         *(['init {}', 'init ftp://ada:{secret}@host', 'run {}', 'clean {}', 'predict {}']),
-        'schedule --engine local --cron {}',
-        *(['schedule --engine {}', '{}', 'config --set {}=1', 'config --data {}', 'why --sett={}']),
+        'schedule --cron {}',
+        *(['submit --cron {}', '{}', 'config --set {}=1', 'config --data {}', 'why --sett={}']),
     ],
 )
 def test_url_in_the_wrong_place_is_redacted(command, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def test_schedule_checks_data_weights_and_layers_before_it_waits(
 ):
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *_: pytest.fail('it waits'))
-    words = ['schedule', '--config', 'demo', '--engine', 'local', '--cron', '0 0 * * *']
+    words = ['schedule', '--config', 'demo', '--cron', '0 0 * * *']
     words += ['--workdir', tmp_path / 'runs', '--data', tmp_path / data, '--weights', weights]
     if 'block_99' in error:
         words.append('--set=trainer.fine_tune={epochs: 1, from_layer: block_99}')
@@ -243,7 +243,7 @@ def test_prints_warnings_of_the_check_before_its_result(recipe, monkeypatch):
 def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
     monkeypatch.setattr(start_check, 'check_before_schedule', lambda recipe: None)
-    words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
+    words = ['schedule', '--cron', '0 0 * * *', '--set', 'name=pets']
     with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
         with pytest.raises(
             AlreadyRunning, match=r'a schedule of pets is already running in .*pets'
