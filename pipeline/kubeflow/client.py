@@ -17,7 +17,8 @@ import urllib3
 import yaml
 
 from common.errors import ConfigError, KubeflowError
-from pipeline.config.kubeflow import ConnectionConfig, check_address
+from pipeline.config.addresses import http_address
+from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.retraining.cron import Schedule
 
 TIMEOUTS = 5, 30  # seconds until the connection, and between parts of the response
@@ -156,10 +157,9 @@ class KubeflowClient:
 
 
 def _default_host() -> str:
-    host = os.environ.get(_ENDPOINT)
-    if not host:
+    if not (host := os.environ.get(_ENDPOINT)):
         raise ConfigError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
     try:
-        return check_address(host)
+        return http_address(host)
     except ValueError as error:
         raise ConfigError(f'${_ENDPOINT}: {error}') from None

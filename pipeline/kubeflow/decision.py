@@ -40,7 +40,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
         AlreadyRunning: another run holds the lease, and this one is not scheduled.
     """
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
-    recipe, run = Recipe.model_validate_json(_merged(recipe_of_run(inputs))), inputs['run_id']
+    recipe, run = Recipe.model_validate_json(recipe_of_run(inputs).as_json()), inputs['run_id']
     recipe.home.mkdir(parents=True, exist_ok=True)
     journal, now = Journal(recipe.home), utc_now()
     tick = Tick(tick=run, run=run, started=now, attempts=1)
@@ -108,11 +108,7 @@ def _outputs(
     """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
     return {
         'train': json.dumps(train),
-        'merged_recipe': escape_placeholders(_merged(recipe)),
+        'merged_recipe': escape_placeholders(recipe.as_json()),
         'classes': escape_placeholders(json.dumps(classes)),
         'images': str(images),
     }
-
-
-def _merged(recipe: Recipe) -> str:
-    return recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)

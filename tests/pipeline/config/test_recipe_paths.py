@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import recipe
 from pipeline.config.recipe import load_recipe
 
 TEXT = """
@@ -78,8 +79,27 @@ def test_tilde_is_the_home_folder(folder, monkeypatch):
     assert given.workdir == folder
 
 
-def test_names_of_weights_and_the_default_workdir_stay(folder):
-    assert load_recipe('demo').workdir == Path('runs')
+def test_names_of_weights_and_urls_are_no_paths(folder):
     assert load_recipe('demo').trainer.weights == 'embedded'
     overrides = [('data.path', None), ('data.url', 's3://bucket/pets')]
     assert load_recipe(str(folder / 'mine.yaml'), overrides).data.url == 's3://bucket/pets'
+
+
+def test_runs_of_a_recipe_without_workdir_are_next_to_it(folder):
+    (folder / 'short.yaml').write_text('name: short')
+
+    assert load_recipe('../pets/short.yaml').workdir == folder / 'runs'
+
+
+def test_runs_of_a_shipped_recipe_are_in_the_checkout_from_each_folder(folder):
+    checkout = Path(__file__).parents[3]
+
+    assert load_recipe('demo').workdir == checkout / 'runs'
+    assert load_recipe(str(checkout / 'configs' / 'demo.yaml')).workdir == checkout / 'runs'
+
+
+def test_runs_of_a_shipped_recipe_are_at_home_if_the_package_is_installed(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder))
+    monkeypatch.setattr(recipe, '_CHECKOUT', folder)
+
+    assert load_recipe('demo').workdir == folder / 'catdog' / 'runs'

@@ -149,7 +149,11 @@ def test_reports_missing_tls(kubeflow):
     [
         ('', None, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
         ('a:8080', None, r'^\$KF_PIPELINES_ENDPOINT: '),
-        ('https://me:secret@a', None, r'^\$KF_PIPELINES_ENDPOINT: [^@]*; use token_env$'),
+        (
+            'https://me:secret@a',
+            None,
+            r'^\$KF_PIPELINES_ENDPOINT: [^@]*credentials are in environment variables$',
+        ),
         ('https://a', 'no.pem', r'certificate no\.pem does not exist'),
     ],
 )
