@@ -93,6 +93,7 @@ setup(
     package_data={
         'configs': ['*.yaml'],
         'pipeline': ['*.pbtxt'],
+        'pipeline.new_recipe': ['*.j2'],
         'pipeline.report.page': ['templates/*', 'templates/sections/*'],
         'pipeline.serving': ['page/*'],
         'trainer.model': ['embedded/*.h5'],

@@ -253,14 +253,13 @@ def find_recipe(name: str) -> Path:
 
 
 def folder_of(path: Path) -> Path:
-    """The folder that relative paths in a recipe, and its folder of runs, are relative to.
-
-    It is that of the file. For a recipe of `configs/` it is the folder of the checkout; an
-    installed package is no place for runs, so there it is `~/catdog`.
-    """
+    """The folder that relative paths in a recipe are relative to: that of the file."""
     folder = path.absolute().parent
-    if folder.resolve() != RECIPES.resolve():
-        return folder
+    return shipped_folder() if folder.resolve() == RECIPES.resolve() else folder
+
+
+def shipped_folder() -> Path:
+    """The folder of the recipes in `configs/`: the checkout, of an installed package `~/catdog`."""
     is_checkout = (_CHECKOUT / 'pyproject.toml').is_file()
     return _CHECKOUT if is_checkout else Path('~/catdog').expanduser()
 
@@ -301,7 +300,7 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _explain(error: Any) -> str:
     """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    keys = [str(part) for part in error['loc'] if part not in _TAGS]
+    keys = [str(part) for part in error['loc'] if part not in _TAGS and '[' not in str(part)]
     if 'environment' in keys:  # the name of a variable may be followed by its value
         del keys[keys.index('environment') + 1 :]
     where = redacted('.'.join(keys))[:_LONGEST]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import recipe
-from pipeline.config.recipe import load_recipe
+from pipeline.config.recipe import load_recipe, shipped_folder
 
 TEXT = """
 workdir: runs
@@ -91,15 +91,15 @@ def test_runs_of_a_recipe_without_workdir_are_next_to_it(folder):
     assert load_recipe('../pets/short.yaml').workdir == folder / 'runs'
 
 
-def test_runs_of_a_shipped_recipe_are_in_the_checkout_from_each_folder(folder):
-    checkout = Path(__file__).parents[3]
+def test_runs_of_a_shipped_recipe_do_not_depend_on_the_current_folder(folder, tmp_path):
+    path = str(recipe.RECIPES / 'demo.yaml')
 
-    assert load_recipe('demo').workdir == checkout / 'runs'
-    assert load_recipe(str(checkout / 'configs' / 'demo.yaml')).workdir == checkout / 'runs'
+    assert load_recipe('demo').workdir == load_recipe(path).workdir == tmp_path / 'runs'
+    assert shipped_folder() == recipe.RECIPES.parent
 
 
-def test_runs_of_a_shipped_recipe_are_at_home_if_the_package_is_installed(folder, monkeypatch):
+def test_runs_of_shipped_recipes_of_an_installed_package_are_at_home(folder, monkeypatch):
     monkeypatch.setenv('HOME', str(folder))
     monkeypatch.setattr(recipe, '_CHECKOUT', folder)
 
-    assert load_recipe('demo').workdir == folder / 'catdog' / 'runs'
+    assert shipped_folder() == folder / 'catdog'
