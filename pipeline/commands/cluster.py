@@ -95,13 +95,15 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
 
     A recipe has one schedule; a new one replaces it. `kfp recurring-run` lists and deletes them.
     """
+    if cron is None and timezone != 'UTC':
+        raise click.UsageError('--timezone needs --cron')
     recipe = load(**options)
-    from pipeline.kubeflow.operations import submit
+    from pipeline.kubeflow.operations import submit_recipe
     from pipeline.retraining.cron import parse_schedule, utc_now
 
     wanted = parse_schedule(cron, timezone) if cron is not None else None
     stack.set_tensorflow_log_level(3)
-    started = submit(recipe, wanted)
+    started = submit_recipe(recipe, wanted)
     if wanted is None:
         show(f'{recipe.name} runs: {started}')
         return

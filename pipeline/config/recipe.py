@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -260,8 +261,9 @@ def folder_of(path: Path) -> Path:
 
 def shipped_folder() -> Path:
     """The folder of the recipes in `configs/`: the checkout, of an installed package `~/catdog`."""
-    is_checkout = (_CHECKOUT / 'pyproject.toml').is_file()
-    return _CHECKOUT if is_checkout else Path('~/catdog').expanduser()
+    if (_CHECKOUT / 'pyproject.toml').is_file():
+        return _CHECKOUT
+    return Path(os.path.expanduser('~/catdog'))  # noqa: PTH111 - Path raises for unknown users
 
 
 def name_from(text: str) -> str:

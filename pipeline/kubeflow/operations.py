@@ -9,7 +9,7 @@ from pipeline.kubeflow.client import KubeflowClient
 from pipeline.retraining.cron import Schedule
 
 
-def submit(recipe: Recipe, schedule: Schedule | None = None) -> str:
+def submit_recipe(recipe: Recipe, schedule: Schedule | None = None) -> str:
     """Compiles a recipe, starts a run or makes or replaces its schedule, and returns URL or ID.
 
     Scheduled runs train only for a reason, such as new images. Raises ConfigError, also if the

@@ -57,6 +57,7 @@ def test_submit_prints_url_of_run(call, kubeflow):
     [
         (['--set', 'trainer.sed=1'], 'error: .*: trainer.sed: unknown key; did you mean seed'),
         (['--cron', '0 2 * *'], 'error: .*0 2'),
+        (['--timezone', 'Asia/Tokyo'], '(?s).*Error: --timezone needs --cron'),
         (
             ['--cron', '0 2 * * *', '--timezone', 'Asia/Tokyo'],
             'error: .* Kubeflow reads schedules in',
