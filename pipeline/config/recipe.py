@@ -1,6 +1,5 @@
 """Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
-import difflib
 import logging
 import os
 import re
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from common.errors import ConfigError
 from common.files import read_regular
@@ -28,20 +27,17 @@ from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.mlflow_config import MlflowConfig
-from pipeline.config.recipe_paths import make_absolute, model_of
+from pipeline.config.recipe_errors import LONGEST, explain, nearest
+from pipeline.config.recipe_paths import make_absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import StageConfig, TrainConfig
-from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
+from trainer.config.tuner import RangeConfig, TunerConfig
 
 RECIPES = Path(__file__).parents[2] / 'configs'
 _CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
 _MAX_BYTES = 200_000  # of a file
-_MOST_ERRORS = 20  # lines of a message
-_LONGEST = 100  # characters of a key or a value in a message
-# Parts of pydantic's error locations that are not keys.
-_TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 
 
 class ReportConfig(StrictModel):
@@ -219,9 +215,7 @@ def recipe_of(
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f'{origin}: {_explain(each)}' for each in error.errors()[:_MOST_ERRORS]]
-        if error.error_count() > _MOST_ERRORS:
-            lines.append(f'{origin}: {error.error_count() - _MOST_ERRORS} more mistakes')
+        lines = [f'{origin}: {line}' for line in explain(error, Recipe)]
         raise ConfigError('\n'.join(lines)) from None
 
 
@@ -238,7 +232,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return name, parse_yaml(value)
     except ConfigError as error:
-        raise ConfigError(f'--set {redacted(name)[:_LONGEST]}: not a YAML value: {error}') from None
+        raise ConfigError(f'--set {redacted(name)[:LONGEST]}: not a YAML value: {error}') from None
 
 
 def find_recipe(name: str) -> Path:
@@ -248,7 +242,7 @@ def find_recipe(name: str) -> Path:
             return path
     known = sorted(path.stem for path in RECIPES.glob('*.yaml'))
     raise ConfigError(
-        f'recipe {redacted(name)} does not exist; {_nearest(Path(name).stem, known)}give a YAML '
+        f'recipe {redacted(name)} does not exist; {nearest(Path(name).stem, known)}give a YAML '
         f'file or one of {", ".join(known)}'
     )
 
@@ -298,38 +292,3 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(f'--set {dotted}: {key} is a value, not a mapping')
         values = inner
     values[last] = value
-
-
-def _explain(error: Any) -> str:
-    """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    keys = [str(part) for part in error['loc'] if part not in _TAGS and '[' not in str(part)]
-    if 'environment' in keys:  # the name of a variable may be followed by its value
-        del keys[keys.index('environment') + 1 :]
-    where = redacted('.'.join(keys))[:_LONGEST]
-    if error['type'] == 'extra_forbidden':
-        valid = list(_model_at(error['loc'][:-1]).model_fields)
-        return f'{where}: unknown key; {_nearest(keys[-1], valid)}valid keys: {", ".join(valid)}'
-    message = error['msg'].removeprefix('Value error, ')
-    value = error['input']
-    # Mappings are long, and the others may hold secrets.
-    is_shown = isinstance(value, str | int | float | None) and 'kubeflow' not in keys
-    if is_shown and error['type'] != 'missing' and not where.endswith('_env'):
-        message += f', got {repr(redacted(value) if isinstance(value, str) else value)[:_LONGEST]}'
-    return f'{where}: {message[0].lower()}{message[1:]}'.removeprefix(': ')
-
-
-def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:
-    """The model of the section at a location of pydantic."""
-    model: type[BaseModel] = Recipe
-    for key in location:
-        if key in model.model_fields:
-            model = model_of(model.model_fields[key].annotation) or model
-        elif key == RANGE_TAG:
-            model = RangeConfig
-    return model
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    """`did you mean KNOWN? `, or nothing if none is similar."""
-    close = difflib.get_close_matches(word[:_LONGEST].lower(), known, n=1)
-    return f'did you mean {close[0]}? ' if close else ''
