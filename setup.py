@@ -18,6 +18,7 @@ REQUIREMENTS = [
     'filelock>=3.12',
     'flatbuffers>=24.3',
     'fsspec>=2024.6',
+    'grimp>=3.5',
     'h5py>=3.12',
     'jinja2>=3.1',
     'keras>=3.12,<4',
@@ -93,13 +94,14 @@ setup(
     package_data={
         'configs': ['*.yaml'],
         'pipeline': ['*.pbtxt'],
+        'pipeline.new_recipe': ['*.j2'],
         'pipeline.report.page': ['templates/*', 'templates/sections/*'],
         'pipeline.serving': ['page/*'],
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
     extras_require={
-        'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3'],
+        'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3', 'kfp-server-api>=2.0.5,<3'],
         'heic': ['pillow-heif>=1'],
         'onnx': [
             f'onnx>=1.17,<1.19 ; {LEGACY}',  # newer ones need ml-dtypes 0.5

@@ -3,15 +3,11 @@
 TFX's cache key covers the inputs, the exec properties and the name of the executor, but no code.
 The pipeline therefore passes each node a hash of its code as an exec property, so that a node runs
 again when its code changes. The code of a node is its own modules and every module of this project
-that they import, directly or indirectly:
+that they import, directly or indirectly, with the `__init__` of their packages. grimp reads the
+imports from the source, also those inside functions, but not those under `if TYPE_CHECKING:`. A
+module that is loaded by its name has to be passed explicitly.
 
-- Imports are read from the source, including imports inside functions; nothing is executed. All
-  are absolute, which ruff checks.
-- `from package import name` includes the module `package.name`, if it exists, and the `__init__` of
-  every package on the path.
-- Imports under `if TYPE_CHECKING:` are ignored.
-- A module that is loaded by its name has to be passed explicitly.
-- Other files are ignored: weights have `content_hash`, and the schema is named after its content.
+Other files are ignored: weights have `content_hash`, and the schema is named after its content.
 
 `pipeline/execution/launch.py` adds the versions of TFX and TensorFlow when it launches a node.
 
@@ -23,11 +19,12 @@ span, and the splits and duplicates of later spans depend on them, so a code cha
 them. Ingestion is also the most expensive step to repeat.
 """
 
-import ast
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import grimp
 
 from trainer.model.weights import weights_file
 
@@ -41,25 +38,22 @@ def code_of(*parts: Any) -> str:
     Raises ModuleNotFoundError if a part is not in a module of this project.
     """
     digest = hashlib.sha256()
-    for name, file in sorted(imported_modules(*parts).items()):
-        digest.update(f'{name} {_read(file).digest}\n'.encode())
+    for name in sorted(imported_modules(*parts)):
+        digest.update(f'{name} {_digest(ROOT, name)}\n'.encode())
     return digest.hexdigest()[:16]
 
 
-def imported_modules(*parts: Any) -> dict[str, Path]:
-    """Source files by dotted name: the modules of parts, as in `code_of`, and their imports."""
-    waiting = [part if isinstance(part, str) else part.__module__ for part in parts]
-    for name in waiting:
-        if _file(ROOT, name) is None:
-            raise ModuleNotFoundError(f'{name} is not a module of this project')
-    found: dict[str, Path] = {}
+def imported_modules(*parts: Any) -> set[str]:
+    """Dotted names: the modules of parts, as in `code_of`, their imports, and their packages."""
+    waiting = {part if isinstance(part, str) else part.__module__ for part in parts}
+    graph, found = _imports(), set[str]()
+    if unknown := waiting - graph.modules:
+        raise ModuleNotFoundError(f'{min(unknown)} is not a module of this project')
     while waiting:
         name = waiting.pop()
-        file = _file(ROOT, name)
-        if file is None or name in found:
-            continue
-        found[name] = file
-        waiting += [name.rpartition('.')[0], *_read(file).imports]
+        found.add(name)
+        package = {name.rpartition('.')[0]} - {''}
+        waiting |= (graph.find_modules_directly_imported_by(name) | package) - found
     return found
 
 
@@ -71,49 +65,13 @@ def content_hash(weights: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-class _Source(NamedTuple):
-    """A source file."""
-
-    digest: str  # SHA-256 of the file
-    imports: tuple[str, ...]  # dotted names of imported modules, or of their members
-
-
-class _ImportVisitor(ast.NodeVisitor):
-    """Collects the imports in a syntax tree, except those under `if TYPE_CHECKING:`."""
-
-    def __init__(self) -> None:
-        self.imports: list[str] = []
-
-    def visit(self, node: ast.AST) -> None:
-        if not isinstance(node, ast.expr):  # expressions hold no imports, and most of the nodes
-            super().visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.imports += [alias.name for alias in node.names]
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.imports.append(str(node.module))
-        self.imports += [f'{node.module}.{alias.name}' for alias in node.names]
-
-    def visit_If(self, node: ast.If) -> None:
-        names = (getattr(node.test, 'id', None), getattr(node.test, 'attr', None))
-        for statement in (*(() if 'TYPE_CHECKING' in names else node.body), *node.orelse):
-            self.visit(statement)
+@functools.cache
+def _imports() -> grimp.ImportGraph:
+    return grimp.build_graph(*_PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
 
 
 @functools.cache
-def _file(root: Path, name: str) -> Path | None:
-    """Finds the source of a module or package; None if it is not in this project."""
-    if name.partition('.')[0] not in _PACKAGES:
-        return None
+def _digest(root: Path, name: str) -> str:
     path = root.joinpath(*name.split('.'))
-    files = (path.with_suffix('.py'), path / '__init__.py')
-    return next((file for file in files if file.is_file()), None)
-
-
-@functools.cache
-def _read(file: Path) -> _Source:
-    contents = file.read_bytes()
-    visitor = _ImportVisitor()
-    visitor.visit(ast.parse(contents))
-    return _Source(hashlib.sha256(contents).hexdigest(), tuple(visitor.imports))
+    file = path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+    return hashlib.sha256(file.read_bytes()).hexdigest()

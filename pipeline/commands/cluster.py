@@ -1,6 +1,7 @@
-"""Commands for Kubeflow and schedules."""
+"""Commands for Kubeflow, and the local schedule."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,20 @@ _CLUSTER_CODES = (
     '130 interrupted.'
 )
 _SCHEDULE_CODES = (
-    'Exit codes: 0 done, or the local schedule was ended by SIGTERM; 1 a request to Kubeflow '
-    'failed; 2 wrong usage, configuration, data or weights; 130 interrupted.'
+    'Exit codes: 0 ended by SIGTERM; 2 wrong usage, configuration, data or weights; '
+    '130 interrupted.'
 )
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
+
+
+def _cron_option(*, required: bool) -> Callable[[Any], Any]:
+    help_text = "Five fields, as in '0 2 * * 1-5'."
+    return click.option('--cron', metavar='CRON', required=required, help=help_text)
+
+
+_timezone_option = click.option(
+    '--timezone', default='UTC', show_default=True, help='As in Europe/Berlin.'
+)
 
 
 @click.command('compile', epilog=RECIPE_CODES)
@@ -49,91 +60,50 @@ def compile_(output: Path, **options: Any) -> None:
     show(f'{recipe.name} is written to {output}')
 
 
-@click.group(invoke_without_command=True, epilog=_SCHEDULE_CODES)
+@click.command(epilog=_SCHEDULE_CODES)
 @recipe_options
-@click.option(
-    '--engine',
-    type=click.Choice(['kubeflow', 'local']),
-    help='Required. kubeflow: schedule on a cluster; local: on this machine, in the foreground.',
-)
-@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5'.")
-@click.option('--timezone', default='UTC', show_default=True, help='As in Europe/Berlin.')
-@click.pass_context
-def schedule(
-    context: click.Context, /, engine: str | None, cron: str | None, timezone: str, **options: Any
-) -> None:
-    """Schedule retraining with a cron expression.
+@_cron_option(required=True)
+@_timezone_option
+def schedule(cron: str, timezone: str, **options: Any) -> None:
+    """Retrain on a cron schedule on this machine, in the foreground.
 
-    A recipe has one schedule on Kubeflow; a new schedule replaces it.
+    On Kubeflow: submit --cron.
     """
-    if context.invoked_subcommand is not None:
-        sources = map(context.get_parameter_source, context.params)
-        if any(source is not click.core.ParameterSource.DEFAULT for source in sources):
-            raise click.UsageError(f'write options after {context.invoked_subcommand}')
-        return
-    if engine is None:
-        raise click.UsageError(
-            '--engine is missing: --engine local schedules on this machine, in the foreground; '
-            '--engine kubeflow on a cluster'
-        )
-    if cron is None:
-        raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
     recipe = load(**options)
-    from pipeline.retraining.cron import parse_schedule, utc_now
+    from pipeline.retraining.cron import parse_schedule
+    from pipeline.retraining.scheduler import check_at_start, run_schedule
 
     wanted = parse_schedule(cron, timezone)
     stack.set_tensorflow_log_level(3)
-    if engine == 'local':
-        from pipeline.retraining.scheduler import check_at_start, run_schedule
-
-        check_at_start(recipe)
-        # All ticks take this recipe, also one that --config did not name.
-        options['config'], _ = choose_recipe(options['config'])
-        tick = [sys.executable, str(_RUNNER), 'run', '--if-new', *arguments(**options)]
-        sys.exit(run_schedule(recipe, wanted, tick))
-    from pipeline.kubeflow.operations import run_on_schedule
-
-    created = run_on_schedule(recipe, wanted)
-    words = wanted.in_words()
-    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {created.id}')
-    for moment in wanted.next_times(utc_now()):
-        show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
-
-
-@schedule.command('list', epilog=_CLUSTER_CODES)
-@recipe_options
-def list_(**options: Any) -> None:
-    """List the schedules on Kubeflow."""
-    recipe = load(**options)
-    from pipeline.kubeflow.client import KubeflowClient
-
-    found = KubeflowClient(recipe.kubeflow.connection).list_schedules()
-    for each in found:
-        state = '' if each.enabled else ', disabled'
-        show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
-    if not found:
-        show('there are no schedules')
-
-
-@schedule.command(epilog=_CLUSTER_CODES)
-@click.argument('name')
-@recipe_options
-def delete(name: str, **options: Any) -> None:
-    """Delete the schedule NAME on Kubeflow."""
-    recipe = load(**options)
-    from pipeline.kubeflow.client import KubeflowClient
-
-    for each in KubeflowClient(recipe.kubeflow.connection).delete_schedule(name):
-        show(f'{each.name} is deleted ({each.id})')
+    check_at_start(recipe)
+    # All ticks take this recipe, also one that --config did not name.
+    options['config'], _ = choose_recipe(options['config'])
+    tick = [sys.executable, str(_RUNNER), 'run', '--if-new', *arguments(**options)]
+    sys.exit(run_schedule(recipe, wanted, tick))
 
 
 @click.command(epilog=_CLUSTER_CODES)
 @recipe_options
-def submit(**options: Any) -> None:
-    """Run a recipe on Kubeflow Pipelines now."""
-    recipe = load(**options)
-    from pipeline.kubeflow.operations import run_now
+@_cron_option(required=False)
+@_timezone_option
+def submit(cron: str | None, timezone: str, **options: Any) -> None:
+    """Run a recipe on Kubeflow Pipelines: now, or with --cron on a schedule.
 
+    A recipe has one schedule; a new one replaces it. `kfp recurring-run` lists and deletes them.
+    """
+    if cron is None and timezone != 'UTC':
+        raise click.UsageError('--timezone needs --cron')
+    recipe = load(**options)
+    from pipeline.kubeflow.operations import submit_recipe
+    from pipeline.retraining.cron import parse_schedule, utc_now
+
+    wanted = parse_schedule(cron, timezone) if cron is not None else None
     stack.set_tensorflow_log_level(3)
-    started = run_now(recipe)
-    show(f'{recipe.name} runs as {started.id}: {started.url}')
+    started = submit_recipe(recipe, wanted)
+    if wanted is None:
+        show(f'{recipe.name} runs: {started}')
+        return
+    words = wanted.in_words()
+    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {started}')
+    for moment in wanted.next_times(utc_now()):
+        show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')

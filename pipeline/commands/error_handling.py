@@ -17,6 +17,7 @@ from common.redaction import without_secrets
 # Extras by the packages that they install.
 _EXTRAS = {
     'kfp': 'kubeflow',
+    'kfp_server_api': 'kubeflow',
     'prometheus_client': 'serve',
     'starlette': 'serve',
     'uvicorn': 'serve',

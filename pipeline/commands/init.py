@@ -85,46 +85,33 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
 
 def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
     """What was found and chosen, in lines for the console."""
-    sample, duration = found.sample, chosen.duration
-    counts = ', '.join(f'{n} {number:,}' for n, number in [*found.classes.items()][:_SHOWN])
-    counts += f' and {len(found.classes) - _SHOWN} more' if len(found.classes) > _SHOWN else ''
+    sample, counts = found.sample, [f'{n} {number:,}' for n, number in found.classes.items()]
+    shown = ', '.join(counts[:_SHOWN])
+    shown += f' and {len(counts) - _SHOWN} more' if len(counts) > _SHOWN else ''
     estimated = '' if found.is_exact else ' (estimated)'
     formats = ', '.join(f'{name} {number:,}' for name, number in sample.formats.most_common())
     read = '' if sample.read >= found.count else f' (of {sample.read:,} that were read)'
-    trainer, splits = chosen.values['trainer'], chosen.images.items()
-    lines = [
-        f'data: {found.data.describe()}; {found.layout}',
-        f'images: {found.count:,}; {len(found.classes)} classes: {counts}{estimated}',
+    spans = f'; spans {min(found.spans)} to {max(found.spans)}' if found.spans else ''
+    groups = '; groups of images stay in one split (data.group_by)' if found.group_by else ''
+    splits = ', '.join(f'{number:,} {name}' for name, number in chosen.images.items())
+    trainer, gate = chosen.values['trainer'], chosen.gate
+    comparison = 'pushed unless shown to be worse than the live model: few test images'
+    if gate.undecided == 'keep':
+        comparison = f'at most {gate.max_drop:g} below the live model'
+    download = ', which the first run downloads' if trainer['weights'] == 'imagenet' else ''
+    return [
+        f'data: {found.data.describe()}; {found.layout}{spans}{groups}',
+        f'images: {found.count:,}; {len(counts)} classes: {shown}{estimated}',
         f'sizes: {min(sample.sides)[0]} to {max(longer for _, longer in sample.sides)} pixels, '
         f'median of the shorter side {found.median_side}{read}',
         f'formats: {formats}{read}',
         _unreadable(found),
-        f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels',
-        f'weights: {_describe_weights(trainer["weights"])}',
-        f'splits: about {", ".join(f"{number:,} {name}" for name, number in splits)}',
-        f'gate: {_describe_gate(chosen)}',
-        f'time: {duration} for a run without a GPU, estimated from the speed of this machine',
+        f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels; '
+        f'weights {trainer["weights"]}{download}',
+        f'splits: about {splits}',
+        f'gate: baseline accuracy {gate.baseline_accuracy or "by the number of classes"}, on '
+        f'{gate.min_images} test images or more; {comparison}',
     ]
-    if found.spans:
-        lines.insert(1, f'spans: {len(found.spans)}, {min(found.spans)} to {max(found.spans)}')
-    if found.group_by:
-        lines.append('groups: images of one folder or film stay in one split (data.group_by)')
-    return lines
-
-
-def _describe_weights(weights: str) -> str:
-    if weights == 'imagenet':
-        return 'imagenet, downloaded by the first run; without a network, see init --help'
-    return weights
-
-
-def _describe_gate(chosen: 'Choices') -> str:
-    gate = chosen.gate
-    least = gate.baseline_accuracy or 'by the number and shares of classes'
-    comparison = f'at most {gate.max_drop:g} below the live model'
-    if gate.undecided == 'push':
-        comparison = 'pushed unless shown to be worse than the live model: few test images'
-    return f'baseline accuracy {least}, on {gate.min_images} test images or more; {comparison}'
 
 
 def _unreadable(found: 'Survey') -> str:

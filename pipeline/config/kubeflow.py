@@ -1,47 +1,21 @@
 """The `kubeflow:` section of a recipe. Imports neither kfp nor TFX."""
 
 import os
-import re
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from common.errors import KubeflowError
 from common.strict_model import StrictModel, Variable
+from pipeline.config.addresses import HttpAddress
 
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
 Image = Annotated[str, Field(pattern=r'^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?$')]
-
-
-_POD_VARIABLE = re.compile('[-._a-zA-Z][-._a-zA-Z0-9]*')  # Kubernetes takes more from 1.30 on
-
-
-def _is_pod_variable(name: str) -> str:
-    """Raises ValueError without the name, which may be followed by a value that is a secret."""
-    if not _POD_VARIABLE.fullmatch(name):
-        raise ValueError(
-            'names of variables have letters, digits, -, . and _, and begin with no digit'
-        )
-    return name
-
-
-def _has_names(environment: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    return {_is_pod_variable(name): value for name, value in environment.items()}
-
-
-PodVariable = Annotated[str, AfterValidator(_is_pod_variable)]
+# Kubernetes takes more from 1.30 on.
+PodVariable = Annotated[str, Field(pattern='^[-._a-zA-Z][-._a-zA-Z0-9]*$')]
 
 
 class ConnectionConfig(StrictModel):
@@ -50,7 +24,7 @@ class ConnectionConfig(StrictModel):
     A recipe holds no secrets, but the names of the environment variables that do.
     """
 
-    host: str | None = Field(
+    host: HttpAddress | None = Field(
         None,
         description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline; '
         'default: the environment variable KF_PIPELINES_ENDPOINT',
@@ -71,11 +45,6 @@ class ConnectionConfig(StrictModel):
         'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
     )
 
-    @field_validator('host')
-    @classmethod
-    def _is_an_address(cls, host: str | None) -> str | None:
-        return None if host is None else check_address(host)
-
     def secrets(self) -> dict[str, str]:
         """Reads the `token` and the `cookie` whose environment variables are configured.
 
@@ -86,18 +55,15 @@ class ConnectionConfig(StrictModel):
         return {key: _secret(key, name) for key, name in variables.items() if name}
 
 
-def check_address(host: str) -> str:
-    """Returns the address without a slash at its end; the ValueError does not contain it."""
-    parts = urllib.parse.urlsplit(host)
-    if ';' in host:
-        raise ValueError('input should have no parameters, which begin with ;')
-    if parts.scheme not in ('http', 'https') or not parts.hostname:
-        raise ValueError('input should begin with http:// or https:// and a host name')
-    if parts.query or parts.fragment:
-        raise ValueError('input should have no query and no fragment')
-    if parts.username is not None or parts.password is not None:
-        raise ValueError('input should have no user and no password; use token_env')
-    return host.rstrip('/')
+def _secret(key: str, variable: str) -> str:
+    secret = os.environ.get(variable, '').strip()
+    # The error of http.client would show a secret that is no header.
+    if not (secret and secret.isascii() and secret.isprintable()):
+        raise KubeflowError(
+            f'{key}_env: the environment variable {variable} is not set, or has line breaks or '
+            'non-ASCII characters'
+        )
+    return secret
 
 
 class TolerationConfig(StrictModel):
@@ -179,7 +145,7 @@ class KubeflowConfig(StrictModel):
     secrets: tuple[SecretConfig, ...] = Field(
         (), description='keys of Kubernetes secrets, as environment variables of every pod'
     )
-    environment: Annotated[dict[str, SecretStr], AfterValidator(_has_names)] = Field(
+    environment: dict[PodVariable, SecretStr] = Field(
         default_factory=dict,
         description='environment variables of every pod, which the compiled pipeline contains; '
         'printed and reported without their values',
@@ -191,38 +157,11 @@ class KubeflowConfig(StrictModel):
     )
 
     @model_validator(mode='after')
-    def _has_possible_values(self) -> 'KubeflowConfig':
-        for key, text in _strings(self.model_dump(exclude={'connection'})):
-            if '{{' in text:
-                raise ValueError(f'{key}: Kubeflow would replace {{{{...}}}} in its value')
-            if '\0' in text:
-                raise ValueError(f'{key}: its value contains a null byte')
+    def _has_no_placeholders(self) -> 'KubeflowConfig':
+        secrets = [value.get_secret_value() for value in self.environment.values()]
+        if '{{' in ''.join([self.model_dump_json(exclude={'connection'}), *secrets]):
+            raise ValueError('a value has {{, and Kubeflow would replace {{...}}')
         return self
 
     def task(self, node_id: str) -> TaskConfig:
         return self.tasks.get(node_id) or self.tasks.get('default') or TaskConfig()
-
-
-def _strings(value: Any, path: str = '') -> Iterator[tuple[str, str]]:
-    """Yields the dotted key of each string in nested values, and the string."""
-    if isinstance(value, SecretStr):
-        yield path, value.get_secret_value()
-    elif isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield path, key
-            yield from _strings(each, f'{path}.{key}'.lstrip('.'))
-    elif isinstance(value, tuple):
-        for number, each in enumerate(value):
-            yield from _strings(each, f'{path}.{number}')
-
-
-def _secret(key: str, variable: str) -> str:
-    secret = os.environ.get(variable, '').strip()
-    if not secret:
-        raise KubeflowError(f'{key}_env: the environment variable {variable} is not set')
-    if not (secret.isascii() and secret.isprintable()):
-        # The error of http.client would show the secret.
-        raise KubeflowError(f'{key}_env: ${variable} has line breaks or non-ASCII characters')
-    return secret

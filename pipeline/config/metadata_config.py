@@ -1,18 +1,17 @@
 """The `metadata:` section of a recipe. Imports no TFX."""
 
-import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import AnyUrl, Field, TypeAdapter, UrlConstraints, ValidationError, field_validator
 
 from common.strict_model import StrictModel, Variable
 
 SQLITE = 'sqlite'
 _PORTS = {'mysql': 3306, 'grpc': 8080}
-_ADDRESS = re.compile(
-    r'(?P<scheme>mysql|grpc)://(?:(?P<user>[^:@/]+)@)?(?P<host>[^:@/]+)(?::(?P<port>[0-9]{1,5}))?'
-    r'(?:/(?P<database>\w+))?'
+_URL: TypeAdapter[AnyUrl] = TypeAdapter(
+    Annotated[AnyUrl, UrlConstraints(allowed_schemes=[*_PORTS], host_required=True)]
 )
+_EXPECTED = "expected 'sqlite', mysql://USER@HOST:PORT/DATABASE or grpc://HOST:PORT"
 
 
 class Address(NamedTuple):
@@ -56,18 +55,14 @@ def parse_address(address: str) -> Address:
     Raises:
         ValueError: the address is invalid, or contains a password.
     """
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
-        password = '; put the password in an environment variable' * ('@' in address)
-        raise ValueError(
-            f"expected 'sqlite', mysql://USER@HOST:PORT/DATABASE or grpc://HOST:PORT{password}"
-        )
-    scheme, user, database = match['scheme'], match['user'], match['database']
-    if scheme == 'mysql' and not (user and database):
-        raise ValueError(
-            'mysql needs a user and a database, such as mysql://catdog@host:3306/metadb'
-        )
-    port = int(match['port'] or _PORTS[scheme])
-    if not 0 < port < 2**16:
-        raise ValueError(f'the port should be between 1 and {2**16 - 1}')
-    return Address(scheme, match['host'], port, user, database)
+    try:
+        url = _URL.validate_python(address)
+    except ValidationError:
+        raise ValueError(_EXPECTED) from None
+    database = (url.path or '').removeprefix('/') or None
+    if url.password or url.query or url.fragment or '/' in (database or ''):
+        raise ValueError(f'{_EXPECTED}; put the password in an environment variable')
+    if url.scheme == 'mysql' and not (url.username and database):
+        raise ValueError('mysql needs a user and a database: mysql://catdog@host:3306/metadb')
+    port = url.port or _PORTS[url.scheme]
+    return Address(url.scheme, url.host or '', port, url.username, database)

@@ -1,13 +1,13 @@
 """Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
-import difflib
 import logging
-import reprlib
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from common.errors import ConfigError
 from common.files import read_regular
@@ -27,31 +27,17 @@ from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.mlflow_config import MlflowConfig
-from pipeline.config.recipe_paths import make_absolute, model_of
-from pipeline.config.recipe_yaml import MAX_BYTES, parse_yaml
+from pipeline.config.recipe_errors import LONGEST, explain, nearest
+from pipeline.config.recipe_paths import make_absolute
+from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import StageConfig, TrainConfig
-from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
+from trainer.config.tuner import RangeConfig, TunerConfig
 
-# Parts of pydantic's error locations that are not keys.
-_TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
+_CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
-_MOST_ERRORS = 20  # lines of a message
-_LONGEST = 100  # characters of a key or a value in a message
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _LONGEST
-REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
-    'trainer.augment.views': 'renamed to cached_views',
-    'trainer.cache_gigabytes': 'renamed to max_cache_gb',
-    'trainer.augment.mixup': 'removed: use flip, rotation and zoom',
-    'data.splits.test_of_validation': 'renamed to test_share_of_validation',
-    'beam.workers': 'renamed to num_workers',
-    'retrain.attempts': 'renamed to max_attempts',
-    'serving_check.infra_validator': 'removed: ServingCheck loads every model in a subprocess',
-    'evaluation.edges': 'removed: the edges between slices are fixed',
-    'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
-}
+_MAX_BYTES = 200_000  # of a file
 
 
 class ReportConfig(StrictModel):
@@ -145,6 +131,13 @@ class Recipe(StrictModel):
         trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})
         return self.model_copy(update={'trainer': trainer})
 
+    def as_json(self) -> str:
+        """All keys, also those with defaults, except `kubeflow`; for a compiled pipeline.
+
+        A newer image with other defaults then trains the same.
+        """
+        return self.model_dump_json(exclude={'kubeflow'})
+
     @property
     def optional_nodes(self) -> list[str]:
         """IDs of the optional nodes in the graph of this recipe."""
@@ -183,8 +176,9 @@ def load_recipe(
 ) -> Recipe:
     """Loads a recipe, and applies overrides.
 
-    Relative paths in the file are relative to its folder, those in `overrides` and `data` to the
-    current folder. Both become absolute, so that each spelling of a path has the same cache key.
+    Relative paths in the file are relative to `folder_of(file)`, those in `overrides` and `data` to
+    the current folder. Both become absolute, so that each spelling of a path has the same cache
+    key.
 
     Args:
         name: path of a YAML file, or name of a recipe in `configs/`, such as `demo`.
@@ -194,16 +188,10 @@ def load_recipe(
     Raises:
         ConfigError: the file does not exist, is not YAML or has a duplicate key, or a key or value
             is invalid.
+        OSError: the file cannot be read.
     """
     path = find_recipe(name)
-    text = _read(path)
-    try:
-        values = parse_yaml(text)
-    except ConfigError as error:
-        raise ConfigError(f'{path} is not YAML: {error}') from None
-    if not isinstance(values, dict):
-        raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')
-    values.setdefault('name', path.stem)
+    values = {'name': name_from(path.stem), 'workdir': 'runs', **_read(path)}
     if data is not None:
         section = values.get('data')
         before = section if isinstance(section, dict) else {}
@@ -212,11 +200,11 @@ def load_recipe(
             _log.info('%s: %s', redacted(data), found.layout)
         keys = data_overrides(data, before.get('source'), before.get('label_pattern'))
         overrides = [*keys, *overrides]
-    make_absolute(values, Recipe, path.absolute().parent)
+    make_absolute(values, Recipe, folder_of(path))
     for key, value in overrides:
         _set(values, key, value)
     make_absolute(values, Recipe, Path.cwd())
-    return _validated(values, str(path), [key for key, _ in overrides])
+    return recipe_of(values, origin=str(path))
 
 
 def recipe_of(
@@ -228,18 +216,10 @@ def recipe_of(
     """
     for key, value in overrides:
         _set(values, key, value)
-    return _validated(values, origin)
-
-
-def _validated(values: dict[str, Any], origin: str, given: Sequence[str] = ()) -> Recipe:
-    """The recipe; mistakes in the keys that were `given` as options do not name `origin`."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        errors = error.errors()[:_MOST_ERRORS]
-        lines = [f'{_place(_key(each), origin, given)}: {_explain(each)}' for each in errors]
-        if error.error_count() > _MOST_ERRORS:
-            lines.append(f'{origin}: {error.error_count() - _MOST_ERRORS} more mistakes')
+        lines = [f'{origin}: {line}' for line in explain(error, Recipe)]
         raise ConfigError('\n'.join(lines)) from None
 
 
@@ -256,51 +236,54 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return name, parse_yaml(value)
     except ConfigError as error:
-        raise ConfigError(f'--set {redacted(name)[:_LONGEST]}: not a YAML value: {error}') from None
+        raise ConfigError(f'--set {redacted(name)[:LONGEST]}: not a YAML value: {error}') from None
 
 
 def find_recipe(name: str) -> Path:
     """The file of a recipe, given by path or name; raises ConfigError if there is none."""
     for path in (Path(name), RECIPES / f'{name}.yaml'):
-        try:
-            if path.is_file():
-                return path
-        except OSError as error:
-            raise ConfigError(
-                f'recipe {redacted(name)[:_LONGEST]} cannot be read: {error.strerror}'
-            ) from None
+        if path.is_file():
+            return path
     known = sorted(path.stem for path in RECIPES.glob('*.yaml'))
-    close = _similar_file(Path(name)) or next(
-        iter(difflib.get_close_matches(Path(name).stem[:_LONGEST].lower(), known, n=1)), None
-    )
-    hint = f'did you mean {close}? ' if close else ''
     raise ConfigError(
-        f'recipe {redacted(name)} does not exist; {hint}give a YAML file or one of '
-        f'{", ".join(known)}'
+        f'recipe {redacted(name)} does not exist; {nearest(Path(name).stem, known)}give a YAML '
+        f'file or one of {", ".join(known)}'
     )
 
 
-def _similar_file(path: Path) -> Path | None:
-    """A YAML file in the same folder with a similar name; None if there is none."""
-    try:
-        files = {each.name: each for each in path.parent.glob('*.y*ml')}
-    except (OSError, ValueError):
-        return None
-    close = difflib.get_close_matches(path.name[:_LONGEST], sorted(files), n=1)
-    return files[close[0]] if close else None
+def folder_of(path: Path) -> Path:
+    """The folder that relative paths in a recipe are relative to: that of the file."""
+    folder = path.absolute().parent
+    return shipped_folder() if folder.resolve() == RECIPES.resolve() else folder
 
 
-def _read(path: Path) -> str:
-    """Reads a recipe file; raises ConfigError if it is unreadable, too large, or not UTF-8."""
+def shipped_folder() -> Path:
+    """The folder of the recipes in `configs/`: the checkout, of an installed package `~/catdog`."""
+    if (_CHECKOUT / 'pyproject.toml').is_file():
+        return _CHECKOUT
+    return Path(os.path.expanduser('~/catdog'))  # noqa: PTH111 - Path raises for unknown users
+
+
+def name_from(text: str) -> str:
+    """A valid name of a recipe: `My Pets` gives `my_pets`."""
+    name = re.sub('[^a-z0-9_-]+', '_', text.lower()).strip('_-')
+    return name[:50] or 'photographs'
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Parses a recipe file; raises OSError, or ConfigError if it is no mapping in YAML."""
+    contents = read_regular(path, _MAX_BYTES + 1)
+    if len(contents) > _MAX_BYTES:
+        raise ConfigError(f'{path} has more than {_MAX_BYTES // 1000} kB; a recipe is smaller')
     try:
-        contents = read_regular(path, MAX_BYTES + 1)
-        if len(contents) > MAX_BYTES:
-            raise ConfigError(f'{path} has more than {MAX_BYTES // 1000} kB; a recipe is smaller')
-        return contents.decode('utf-8')
-    except OSError as error:
-        raise ConfigError(f'{path} cannot be read: {error.strerror}') from error
+        values = parse_yaml(contents.decode('utf-8'))
     except UnicodeDecodeError:
         raise ConfigError(f'{path} cannot be read: it is not UTF-8') from None
+    except ConfigError as error:
+        raise ConfigError(f'{path} is not YAML: {error}') from None
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')
+    return values
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -313,61 +296,3 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(f'--set {dotted}: {key} is a value, not a mapping')
         values = inner
     values[last] = value
-
-
-def _place(key: str, origin: str, given: Sequence[str]) -> str:
-    """Where a mistake is: in the recipe, in an option, or in a section that an option changed."""
-    if any(f'{key}.'.startswith(f'{option}.') for option in given):
-        return 'command line'
-    changed = key and any(option.startswith(f'{key}.') for option in given)
-    return f'{origin} with the options' if changed else origin
-
-
-def _key(error: Any) -> str:
-    parts = [str(part) for part in error['loc'] if part not in _TAGS]
-    if 'environment' in parts:  # the name of a variable may be followed by its value
-        parts = [each.partition('=')[0] for each in parts]
-    return '.'.join(parts)
-
-
-def _explain(error: Any) -> str:
-    """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    where = redacted(_key(error))[:_LONGEST]
-    if error['type'] == 'extra_forbidden':
-        if where in REMOVED_KEYS:
-            return f'{where}: {REMOVED_KEYS[where]}'
-        return f'{where}: unknown key; {_choices(error["loc"])}'
-    if error['type'] == 'missing':
-        return f'{where}: missing'
-    message = error['msg'].removeprefix('Value error, ')
-    message = f'{message[0].lower()}{message[1:]}{_received(error)}'
-    return f'{where}: {message}' if where else message
-
-
-def _received(error: Any) -> str:
-    """`, got VALUE`; empty for mappings, and for keys whose value may be a secret."""
-    value = error['input']
-    keys = [str(part) for part in error['loc']]
-    if isinstance(value, dict) or any(
-        key.endswith(('_env', 'environment', 'secrets')) for key in keys
-    ):
-        return ''
-    if isinstance(value, str):
-        value = redacted(value)
-    elif isinstance(value, list | set):  # the values in it may be secrets
-        return f', got a {type(value).__name__}'
-    return f', got {_REPR.repr(value)}'
-
-
-def _choices(location: tuple[Any, ...]) -> str:
-    """Lists the valid keys at the location of an unknown key."""
-    model: type[BaseModel] = Recipe
-    for key in location[:-1]:
-        if key in model.model_fields:
-            model = model_of(model.model_fields[key].annotation) or model
-        elif key == RANGE_TAG:
-            model = RangeConfig
-    valid = list(model.model_fields)
-    close = difflib.get_close_matches(str(location[-1])[:_LONGEST], valid, n=1)
-    hint = f'did you mean {close[0]}? ' if close else ''
-    return f'{hint}valid keys: {", ".join(valid)}'

@@ -1,255 +1,165 @@
-"""Submits runs and manages schedules with the REST API of Kubeflow Pipelines 2.
+"""Submits runs and recurring runs to Kubeflow Pipelines 2 with the client that its API generates.
 
 API: https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/
-The API is the same in all releases; kfp.Client needs the release of the server and has no timeouts.
 """
 
-import dataclasses
+import contextlib
 import json
 import os
 import re
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
+import kfp_server_api
+import urllib3
 import yaml
 
 from common.errors import ConfigError, KubeflowError
-from pipeline.config.kubeflow import ConnectionConfig, check_address
+from pipeline.config.addresses import http_address
+from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.retraining.cron import Schedule
 
-TIMEOUTS = 5.0, 30.0  # seconds until the connection, and between parts of the response
+TIMEOUTS = 5, 30  # seconds until the connection, and between parts of the response
 _ENDPOINT = 'KF_PIPELINES_ENDPOINT'
 _PAGE_SIZE = 100
 _MAX_MESSAGE_LENGTH = 300
-_MIN_SECRET_LENGTH = 6  # a cookie value such as '1' occurs in every address
-
-
-@dataclasses.dataclass(frozen=True)
-class SubmittedRun:
-    """A submitted run, and the URL of its page."""
-
-    id: str
-    url: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ScheduleInfo:
-    """A recurring run of Kubeflow."""
-
-    id: str
-    name: str
-    cron: str  # six fields, in the time zone of the cluster; '' if the run has an interval instead
-    enabled: bool
-    description: str  # the schedule in words, if `create_schedule` created it
 
 
 class KubeflowClient:
     """A connection to Kubeflow Pipelines; all requests have timeouts.
 
-    All methods raise KubeflowError, in one sentence without secrets, if the server cannot be
-    reached or refuses; the constructor also if the host, a secret or the certificate is missing.
+    All methods raise KubeflowError, in one sentence, if the server cannot be reached or refuses;
+    the constructor also if a secret is missing, and ConfigError without a host or certificate.
     """
 
     def __init__(self, config: ConnectionConfig) -> None:
-        self._config = config
+        self._experiment, self._cron_timezone = config.experiment, config.cron_timezone
+        self._scope = {'namespace': config.namespace} if config.namespace else {}
+        self._host = config.host or _default_host()
         if config.ca_certificate and not config.ca_certificate.is_file():
             raise ConfigError(f'ca_certificate {config.ca_certificate} does not exist')
-        self._host = config.host or _default_host()
-        self._secrets = config.secrets()
-        self._session = requests.Session()
-        self._session.trust_env = False  # a .netrc would replace the token
-        self._session.verify = str(config.ca_certificate or '') or config.verify_ssl
-        if 'token' in self._secrets:
-            self._session.headers['Authorization'] = f'Bearer {self._secrets["token"]}'
-        if 'cookie' in self._secrets:
-            self._session.headers['Cookie'] = self._secrets['cookie']
-        if self._call('GET', 'healthz').get('multi_user') and not config.namespace:
+        settings = kfp_server_api.Configuration(self._host)
+        settings.verify_ssl = config.verify_ssl
+        settings.ssl_ca_cert = config.ca_certificate and str(config.ca_certificate)
+        settings.retries = urllib3.Retry(0, redirect=False)  # it would send a cookie to login pages
+        secrets = config.secrets()
+        self._sent = ' and '.join(secrets) or 'no token and no cookie'
+        self._api = kfp_server_api.ApiClient(settings, cookie=secrets.get('cookie'))
+        if 'token' in secrets:
+            self._api.set_default_header('Authorization', f'Bearer {secrets["token"]}')
+        self._recurring = kfp_server_api.RecurringRunServiceApi(self._api)
+        health = kfp_server_api.HealthzServiceApi(self._api)
+        if self._call(health.healthz_service_get_healthz).multi_user and not config.namespace:
             raise KubeflowError(
                 'Kubeflow is multi-user: set connection.namespace to the name of your profile'
             )
 
-    def submit(self, package: Path, name: str, parameters: dict[str, Any]) -> SubmittedRun:
-        """Starts a run of a compiled pipeline."""
-        run = self._call('POST', 'runs', self._run_body(package, name, parameters))['run_id']
-        return SubmittedRun(run, f'{self._host}/#/runs/details/{run}')
+    def submit(self, package: Path, name: str, parameters: dict[str, Any]) -> str:
+        """Starts a run of a compiled pipeline, and returns the URL of its page."""
+        run = kfp_server_api.V2beta1Run(**self._content(package, name, parameters))
+        create = kfp_server_api.RunServiceApi(self._api).run_service_create_run
+        return f'{self._host}/#/runs/details/{self._call(create, run).run_id}'
 
     def create_schedule(
         self, package: Path, name: str, parameters: dict[str, Any], schedule: Schedule
-    ) -> ScheduleInfo:
-        """Creates a recurring run, and then deletes older ones of the same name in the namespace.
+    ) -> str:
+        """Creates a recurring run, then deletes older ones of its name, and returns its ID.
 
-        Runs do not overlap, and missed runs are not repeated. If the server rejects the new
-        schedule, the old ones stay.
-
-        Raises:
-            ConfigError: Kubeflow cannot express the schedule, see `Schedule.kubeflow`.
-            KubeflowError: the schedule was not created, or an old one was not deleted.
+        Runs do not overlap, and missed ones are not repeated. If the server refuses, the old ones
+        stay. Raises ConfigError if Kubeflow cannot express the schedule, see `Schedule.kubeflow`.
         """
-        cron = schedule.kubeflow(self._config.cron_timezone)
-        old = [each for each in self.list_schedules() if each.name == name]
-        body = {
-            **self._run_body(package, name, parameters),
-            'description': schedule.in_words(),
-            'trigger': {'cron_schedule': {'cron': cron}},
-            'max_concurrency': 1,
-            'no_catchup': True,
-            'mode': 'ENABLE',
-        }
-        created = _schedule_info(self._call('POST', 'recurringruns', body))
+        cron = kfp_server_api.V2beta1CronSchedule(cron=schedule.kubeflow(self._cron_timezone))
+        old = [each for each in self._recurring_runs() if each.display_name == name]
+        run = kfp_server_api.V2beta1RecurringRun(
+            **self._content(package, name, parameters),
+            description=schedule.in_words(),
+            trigger=kfp_server_api.V2beta1Trigger(cron_schedule=cron),
+            max_concurrency='1',
+            no_catchup=True,
+            mode='ENABLE',
+        )
+        created = self._call(self._recurring.recurring_run_service_create_recurring_run, run)
+        delete = self._recurring.recurring_run_service_delete_recurring_run
         try:
-            self._delete(old)
+            for each in old:
+                self._call(delete, each.recurring_run_id)
         except KubeflowError as error:
             raise KubeflowError(
                 f'the new schedule {name} was created, but an old one was not deleted: {error}'
             ) from None
-        return created
+        return str(created.recurring_run_id)
 
-    def list_schedules(self) -> list[ScheduleInfo]:
-        """Lists all recurring runs of the namespace."""
-        schedules: list[ScheduleInfo] = []
-        query = {'namespace': self._config.namespace, 'page_size': _PAGE_SIZE, 'page_token': ''}
+    def _recurring_runs(self) -> Iterator[Any]:
+        """Yields all recurring runs of the namespace."""
+        query = {'page_size': _PAGE_SIZE} | self._scope
         while True:
-            page = self._call('GET', 'recurringruns', query=query)
-            schedules += map(_schedule_info, page.get('recurringRuns', []))
-            query['page_token'] = page.get('next_page_token')
-            if not query['page_token']:
-                return schedules
+            page = self._call(self._recurring.recurring_run_service_list_recurring_runs, **query)
+            yield from page.recurring_runs or ()
+            if not page.next_page_token:
+                return
+            query['page_token'] = page.next_page_token
 
-    def delete_schedule(self, name: str) -> list[ScheduleInfo]:
-        """Deletes all recurring runs of a name, and returns them; KubeflowError if none has it."""
-        schedules = self.list_schedules()
-        chosen = [each for each in schedules if each.name == name]
-        if not chosen:
-            known = ', '.join(sorted({each.name for each in schedules})) or 'none'
-            raise KubeflowError(f'no schedule is named {name}; existing: {known}')
-        self._delete(chosen)
-        return chosen
-
-    def _delete(self, schedules: list[ScheduleInfo]) -> None:
-        for each in schedules:
-            self._call('DELETE', f'recurringruns/{each.id}')
-
-    def _run_body(self, package: Path, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        with package.open(encoding='utf-8') as file:
-            spec, platform = yaml.safe_load_all(file)
+    def _content(self, package: Path, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The fields that runs and recurring runs have in common."""
+        spec, platform = yaml.safe_load_all(package.read_text(encoding='utf-8'))
         return {
             'experiment_id': self._experiment_id(),
             'display_name': name,
             'pipeline_spec': {'pipeline_spec': spec, 'platform_spec': platform},
-            'runtime_config': {'parameters': parameters},
+            'runtime_config': kfp_server_api.V2beta1RuntimeConfig(parameters=parameters),
         }
 
     def _experiment_id(self) -> str:
         """Finds the experiment, or creates it."""
-        name, namespace = self._config.experiment, self._config.namespace
-        equal = {'operation': 'EQUALS', 'key': 'display_name', 'stringValue': name}
-        query = {'namespace': namespace, 'filter': json.dumps({'predicates': [equal]})}
-        found = self._call('GET', 'experiments', query=query).get('experiments')
-        body = {'display_name': name, 'namespace': namespace}
-        experiment = found[0] if found else self._call('POST', 'experiments', body)
-        return str(experiment['experiment_id'])
+        service = kfp_server_api.ExperimentServiceApi(self._api)
+        equal = {'operation': 'EQUALS', 'key': 'display_name', 'stringValue': self._experiment}
+        query = {'filter': json.dumps({'predicates': [equal]})} | self._scope
+        found = self._call(service.experiment_service_list_experiments, **query).experiments
+        if not found:
+            new = kfp_server_api.V2beta1Experiment(display_name=self._experiment, **self._scope)
+            found = [self._call(service.experiment_service_create_experiment, new)]
+        return str(found[0].experiment_id)
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        query: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Calls the API and returns the JSON of the response."""
+    def _call(self, method: Callable[..., Any], *arguments: Any, **query: Any) -> Any:
+        """Calls a method of the generated client, and returns the model of the response."""
         try:
-            response = self._session.request(
-                method,
-                f'{self._host}/apis/v2beta1/{path}',
-                params=query,
-                json=body,
-                timeout=TIMEOUTS,
-                allow_redirects=False,  # to a login page, without the cookie
-            )
-        except requests.RequestException as error:
-            problem = f'does not respond: {_describe_failure(error)}'
+            response = method(*arguments, _request_timeout=TIMEOUTS, **query)
+        except kfp_server_api.ApiException as error:
+            problem = self._describe_status(error)
+        except urllib3.exceptions.HTTPError as error:
+            reason = getattr(error, 'reason', None) or error
+            problem = f'does not respond: {str(reason).rpartition("): ")[2]}'
+            if isinstance(reason, urllib3.exceptions.SSLError):
+                problem += '; set connection.ca_certificate, or use http:// without TLS'
         else:
-            parsed = _parse_object(response)
-            if response.ok and parsed is not None:
-                return parsed
-            problem = self._describe_status(response, parsed)
-        raise KubeflowError(self._without_secrets(f'{self._host} {problem}'))
-
-    def _describe_status(self, response: requests.Response, parsed: dict[str, Any] | None) -> str:
-        sent = ' and '.join(self._secrets) or 'no token and no cookie'
-        credentials = f'the request had {sent}'
-        summary = _summarize(response, parsed)
-        status = response.status_code
-        if response.ok:
-            return (
+            if self._api.last_response.data.lstrip().startswith('{'):
+                return response
+            problem = (
                 'returned no JSON: a login page, or not the address of the API; '
-                f'{credentials}; response: {summary}'
+                f'the request had {self._sent}'
             )
-        if status in (401, 403):
-            return f'denied access ({status}): {credentials}; response: {summary}'
-        if status == 404 and 'code' not in (parsed or {}):
-            return (
-                'is not an endpoint of Kubeflow Pipelines 2 (404); behind the dashboard of '
-                'Kubeflow the address ends in /pipeline'
-            )
-        return f'failed ({status}); response: {summary}'
+        raise KubeflowError(f'{self._host} {problem}')
 
-    def _without_secrets(self, text: str) -> str:
-        cookies = [pair.partition('=')[2] for pair in self._secrets.get('cookie', '').split(';')]
-        for secret in (*self._secrets.values(), *cookies):
-            if len(secret) >= _MIN_SECRET_LENGTH:
-                text = text.replace(secret, '***')
-        return text
+    def _describe_status(self, error: kfp_server_api.ApiException) -> str:
+        text = textwrap.shorten(re.sub('<[^>]*>', ' ', error.body or ''), _MAX_MESSAGE_LENGTH)
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            text = textwrap.shorten(json.loads(error.body)['message'], _MAX_MESSAGE_LENGTH)
+        if error.status in (301, 302, 303, 307, 308, 401, 403):
+            return (
+                f'denied access or redirects to a login ({error.status}): the request had '
+                f'{self._sent}; response: {text or "no text"}'
+            )
+        if error.status == 404:
+            text += '; behind the dashboard of Kubeflow the address ends in /pipeline'
+        return f'failed ({error.status}): {text or "no text"}'
 
 
 def _default_host() -> str:
-    host = os.environ.get(_ENDPOINT)
-    if not host:
+    if not (host := os.environ.get(_ENDPOINT)):
         raise ConfigError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
     try:
-        return check_address(host)
+        return http_address(host)
     except ValueError as error:
         raise ConfigError(f'${_ENDPOINT}: {error}') from None
-
-
-def _schedule_info(run: dict[str, Any]) -> ScheduleInfo:
-    return ScheduleInfo(
-        id=run['recurring_run_id'],
-        name=run['display_name'],
-        cron=run.get('trigger', {}).get('cron_schedule', {}).get('cron', ''),
-        enabled=run.get('status', run.get('mode')) in ('ENABLED', 'ENABLE'),
-        description=run.get('description', ''),
-    )
-
-
-def _parse_object(response: requests.Response) -> dict[str, Any] | None:
-    """Parses a JSON object, as in every response of the API; None for any other body."""
-    try:
-        parsed = response.json()
-    except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
-def _summarize(response: requests.Response, parsed: dict[str, Any] | None) -> str:
-    """The server's message, the target of a redirect, or the text of a web page, on one line."""
-    if response.is_redirect:
-        text = f'redirect to {response.headers["Location"].partition("?")[0]}'
-    elif parsed is None:
-        text = re.sub('<[^>]*>', ' ', response.text)
-    else:
-        text = str(parsed.get('message') or parsed.get('error') or response.text)
-    return textwrap.shorten(text, _MAX_MESSAGE_LENGTH) or 'no text'
-
-
-def _describe_failure(error: requests.RequestException) -> str:
-    """Formats the reason why there was no response, such as `Connection refused`."""
-    cause: BaseException = error
-    while cause.__context__ is not None:
-        cause = cause.__context__
-    reason = getattr(cause, 'strerror', None) or str(cause)
-    if isinstance(error, requests.exceptions.SSLError):
-        return f'TLS failed ({reason}); set ca_certificate, or use http:// without TLS'
-    return reason

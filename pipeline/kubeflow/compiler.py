@@ -107,7 +107,7 @@ def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> dsl.base_component
     A task has no display name if others read its outputs: Kubeflow 2.5 then does not find it.
     """
     # On one line, because kfp also writes it into a comment.
-    embedded = config.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)
+    embedded = config.as_json()
 
     @dsl.pipeline(name=config.name, description=config.description.replace('{{', '{ {'))
     def pipeline(

@@ -31,7 +31,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
         PipelineError: a parameter, the recipe or the data cannot be used.
     """
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
-    recipe = Recipe.model_validate_json(_merged(recipe_of_run(inputs)))
+    recipe = Recipe.model_validate_json(recipe_of_run(inputs).as_json())
     kind = 'tick' if inputs['only_when_new'] else 'run'
     run = new_run(recipe, utc_now()).with_values(
         id=inputs['run_id'], kind=kind, engine='kubeflow', seen=utc_now()
@@ -80,11 +80,7 @@ def _outputs(
     """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
     return {
         'train': json.dumps(train),
-        'merged_recipe': escape_placeholders(_merged(recipe)),
+        'merged_recipe': escape_placeholders(recipe.as_json()),
         'classes': escape_placeholders(json.dumps(classes)),
         'images': str(images),
     }
-
-
-def _merged(recipe: Recipe) -> str:
-    return recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)

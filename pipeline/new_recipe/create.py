@@ -13,8 +13,8 @@ from pipeline.config.recipe import recipe_of
 from pipeline.config.recipe_paths import without_parents
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.choices import Choices, choose, shown_path
+from pipeline.new_recipe.recipe_text import recipe_text
 from pipeline.new_recipe.survey import Survey, survey
-from pipeline.new_recipe.yaml_text import to_yaml
 from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
@@ -57,7 +57,7 @@ def create_recipe(
             f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'
         )
     chosen = choose(found, data if is_url else shown_path(Path(data), output), weights, given)
-    text = to_yaml(chosen.values, chosen.comments, _heading(found, chosen))
+    text = recipe_text(found, chosen)
     recipe_of(parse_yaml(text), origin=str(output))  # what is written can be loaded
     return found, chosen, text
 
@@ -70,11 +70,3 @@ def _require_outside(output: Path, data: Path) -> None:
             f'{folder} is in the folder of the images, where the runs would be read as images; '
             'call init in another folder, or give -o FILE in another'
         )
-
-
-def _heading(found: Survey, chosen: Choices) -> list[str]:
-    return [
-        f'Recipe for {found.count:,} images of {len(found.classes)} classes, written by `init`. '
-        f'A run takes {chosen.duration} on this machine without a GPU.',
-        'Relative paths are relative to this file. The command `config` lists all keys.',
-    ]

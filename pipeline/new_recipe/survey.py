@@ -76,7 +76,6 @@ class Survey:
     is_exact: bool  # whether `classes` was counted
     group_by: GroupConfig | None  # evident groups
     notes: tuple[str, ...]  # of the source: what it took as classes, and left out
-    seconds_per_image: float  # to read and check one on this machine
     sample: Sample
 
     @property
@@ -121,7 +120,6 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
     for image, outcome in examine_all(_sampled(spans, sample), data.checks):
         sample.start = sample.start or time.monotonic()
         _add(image, outcome, names, sample)
-    seconds = time.monotonic() - sample.start
     counts, is_exact = _counts(spans, sample)
     return Survey(
         data=data,
@@ -134,7 +132,6 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
         if data.source in ('folder', 'archive') and data.group_by is None
         else None,
         notes=tuple(dict.fromkeys(n for s in spans for n in s.source.notes)),
-        seconds_per_image=seconds / sample.read,
         sample=sample,
     )
 

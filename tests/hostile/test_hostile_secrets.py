@@ -108,42 +108,23 @@ def test_redacts_user_password_query_and_fragment(url, expected):
 
 
 SECRETS = [  # options with a secret that is not where it belongs
-    f'metadata.address=mysql://root:{SECRET}@h/db',
     f'metadata.address=mysql://root:{SECRET}@h:1/db/x?{SECRET}',
     f'metadata.password_env={SECRET}!',
     f'retrain.webhook_env=https://hooks.example/services/{SECRET}',
-    f'kubeflow.connection.token_env=Bearer {SECRET}',
     f'kubeflow.connection.cookie_env=authservice_session={SECRET}',
     f'kubeflow.connection.host=https://ada:{SECRET}@kubeflow.example',
-    f'kubeflow.connection.host=https://kubeflow.example?token={SECRET}',
-    f'kubeflow.connection.host=https://kubeflow.example/;token={SECRET}',
     f'mlflow.tracking_uri=https://mlflow.example/;token={SECRET}',
     f'trainer.weights=https://ada:{SECRET}@host/w.h5',
-    f'data.path=ftp://ada:{SECRET}@host/pets',
     f'data.path=" https://ada:{SECRET}@host/pets"',
-    f'kubeflow.environment={{"PW={SECRET}": 3}}',
-    f'kubeflow.environment={SECRET}',
+    f'data.url=s3://key:{SECRET}@bucket/pets',
     f'kubeflow.environment=[{SECRET}]',
     f'kubeflow.environment={{PW: [{SECRET}]}}',
     f'kubeflow.environment={{PW: "{{{{{SECRET}}}}}"}}',
-    f'kubeflow.environment={{PW: {SECRET}',
-    f'kubeflow={SECRET}: {SECRET}: {SECRET}',
-    f'beam={{runner: flink, options: {{flink_master: h, s3_secret_access_key: {SECRET}}}}}',
-    f'data.path=https://ada:{SECRET}@host/pets.zip',
-    f'data.path=s3://key:{SECRET}@bucket/pets',
-    f'data.url=s3://key:{SECRET}@bucket/pets',
-    f'push.url=s3://key:{SECRET}@bucket/pets',
-    f'workdir=https://ada:{SECRET}@host/runs',
-    f'inference.path=https://ada:{SECRET}@host/new',
-    f'kubeflow.environment.PW{SECRET}',
-    f'kubeflow.secrets={SECRET}',
     f'kubeflow.environment={{"PW={SECRET}": x}}',
-    f'kubeflow.environment={{PW: "{SECRET}\\0"}}',
+    f'kubeflow.environment={{PW: {SECRET}',
     f'kubeflow.secrets=[{{secret: a, key: b, env: "PW={SECRET}"}}]',
-    f'data.url=https://host/{"a" * 2000};token={SECRET}',
+    f'beam={{runner: flink, options: {{flink_master: h, s3_secret_access_key: {SECRET}}}}}',
     f'https://ada:{SECRET}{"a" * 200}@host/a.zip=1',
-    f'data.https://ada:{SECRET}{"a" * 200}@host/a.zip=1',
-    f'https://ada:{SECRET}{"a" * 200}@host/a.zip=[',
 ]
 
 
@@ -192,18 +173,10 @@ def test_url_in_place_of_a_path_is_redacted(options, tmp_path):
 @pytest.mark.parametrize(
     'command',
     [
-        *(['lineage {}', 'report {}', 'bless {} --force --reason=x', 'rollback --to {}']),
+        *(['models show {}', 'report {}', 'models bless {} --reason=x', 'models rollback --to {}']),
         *(['init {}', 'init ftp://ada:{secret}@host', 'run {}', 'clean {}', 'predict {}']),
-        'schedule --engine local --cron {}',
-        *(
-            [
-                'schedule --engine {}',
-                '{}',
-                'config --set {}=1',
-                'config --data {}',
-                'report --sett={}',
-            ]
-        ),
+        'schedule --cron {}',
+        *(['submit --cron {}', '{}', 'config --set {}=1', 'config --data {}', 'report --sett={}']),
     ],
 )
 def test_url_in_the_wrong_place_is_redacted(command, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from metadata_recorder import Recorder
 from common.features import CLASSES_FILE
 from components.pusher.serving_folder import About, versions_in
 from components.pusher.versions import push
+from pipeline.config import recipe
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import Provenance
 from pipeline_runner import main
@@ -85,3 +86,9 @@ def invoke(tmp_path):
         return click.testing.CliRunner().invoke(main, [*words, *options])
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _runs_of_shipped_recipes_in_tmp_path(tmp_path, monkeypatch):
+    """Tests leave no runs of `demo` in the checkout."""
+    monkeypatch.setattr(recipe, 'shipped_folder', lambda: tmp_path)

@@ -67,22 +67,11 @@ def test_formats_flags_and_repeats_lists():
     ]
 
 
-@pytest.mark.parametrize(
-    ('runner', 'options', 'builds_package'),
-    [
-        ('flink', {}, True),
-        ('flink', {'environment_config': 'pets/catdog:1'}, False),
-        ('flink', {'environment_options': ['docker_container_image=pets/catdog:1']}, False),
-        ('spark', {'environment_type': 'LOOPBACK'}, False),
-        ('portable', {'environment_type': 'DOCKER'}, True),
-        ('dataflow', {}, True),
-        ('flink', {'environment_config': 'a:1', 'sdk_container_image': 'b:1'}, True),
-    ],
-)
-def test_tfx_package_is_disabled_for_custom_environments(runner, options, builds_package):
-    args = beam_args(BeamConfig(runner=runner, options={**NEEDED[runner], **options}), 1)
+@pytest.mark.parametrize('runner', NEEDED)
+def test_tfx_builds_a_package_for_dataflow_only(runner):
+    args = beam_args(BeamConfig(runner=runner, options=NEEDED[runner]), 1)
 
-    assert ('--sdk_container_image=none' not in args) is builds_package
+    assert ('--sdk_container_image=none' in args) == (runner != 'dataflow')
 
 
 @pytest.mark.parametrize('runner', NEEDED)
@@ -98,25 +87,17 @@ def test_workers_of_clusters_import_libraries_before_they_start_threads(runner):
     [
         ({'runner': 'flnk'}, "'flink'"),
         ({'num_workers': 0}, 'greater than or equal to 1'),
-        ({'options': {'job_endpoint': 'a:1'}}, 'runner auto takes no options, got job_endpoint'),
-        ({'runner': 'in_memory', 'num_workers': 2}, 'runner in_memory does not use num_workers'),
-        ({'runner': 'flink', 'num_workers': 2}, 'such as parallelism'),
+        ({'options': {'job_endpoint': 'a:1'}}, 'runner auto takes no options'),
+        ({'runner': 'flink', 'num_workers': 2}, 'runner flink does not use num_workers'),
         ({'runner': 'portable'}, 'runner portable needs options.job_endpoint'),
         ({'runner': 'flink'}, 'needs options.flink_master or options.job_endpoint'),
         ({'runner': 'spark', 'options': {'spark_master_url': ''}}, 'needs options.spark_m'),
         ({'runner': 'dataflow', 'options': {'project': 'a'}}, 'needs options.region'),
-        (
-            {'runner': 'spark', 'options': {'flink_master': 'a:1'}},
-            'options.flink_master belongs to runner flink, not spark',
-        ),
-        ({'options': {'runner': 'FlinkRunner'}}, 'runner is set by beam.runner'),
-        ({'options': {'direct_running_mode': 'in_memory'}}, 'set by beam.runner'),
-        ({'options': {'direct_num_workers': 2}}, 'set by beam.num_workers'),
-        ({'options': {'--region': 'a'}}, 'without dashes'),
-        ({'options': {'region=a': True}}, 'without dashes'),
+        ({'runner': 'flink', 'options': {'runner': 'a'}}, 'options.runner cannot be set; use beam'),
+        ({'runner': 'flink', 'options': {'s3_session_token': 'a'}}, 'and the environment for cred'),
+        ({'options': {'--region': 'a'}}, 'should match pattern'),
         ({'options': {'region': None}}, 'region should be a string, a number'),
         ({'options': {'experiments': []}}, 'experiments should be a string'),
-        ({'options': {'environment_config': {'command': 'a'}}}, 'environment_config should be'),
     ],
 )
 def test_rejects_invalid_options(values, message):

@@ -25,6 +25,7 @@ def test_parses_address_with_default_port(text, address):
     'address',
     [
         '',
+        'grpc://host:99999',
         'metadata.sqlite',
         'postgres://u@host/db',
         'mysql:/u@host/db',

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.recipe import load_recipe
+from pipeline.config import recipe
+from pipeline.config.recipe import load_recipe, shipped_folder
 
 TEXT = """
 workdir: runs
@@ -78,8 +79,27 @@ def test_tilde_is_the_home_folder(folder, monkeypatch):
     assert given.workdir == folder
 
 
-def test_names_of_weights_and_the_default_workdir_stay(folder):
-    assert load_recipe('demo').workdir == Path('runs')
+def test_names_of_weights_and_urls_are_no_paths(folder):
     assert load_recipe('demo').trainer.weights == 'embedded'
     overrides = [('data.path', None), ('data.url', 's3://bucket/pets')]
     assert load_recipe(str(folder / 'mine.yaml'), overrides).data.url == 's3://bucket/pets'
+
+
+def test_runs_of_a_recipe_without_workdir_are_next_to_it(folder):
+    (folder / 'short.yaml').write_text('name: short')
+
+    assert load_recipe('../pets/short.yaml').workdir == folder / 'runs'
+
+
+def test_runs_of_a_shipped_recipe_do_not_depend_on_the_current_folder(folder, tmp_path):
+    path = str(recipe.RECIPES / 'demo.yaml')
+
+    assert load_recipe('demo').workdir == load_recipe(path).workdir == tmp_path / 'runs'
+    assert shipped_folder() == recipe.RECIPES.parent
+
+
+def test_runs_of_shipped_recipes_of_an_installed_package_are_at_home(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder))
+    monkeypatch.setattr(recipe, '_CHECKOUT', folder)
+
+    assert shipped_folder() == folder / 'catdog'

@@ -1,27 +1,26 @@
 """A fake Kubeflow server, and a client connected to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
-from fake_server import URL, FakeKubeflow
+from fake_server import FakeKubeflow
 
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.kubeflow.client import KubeflowClient
 
 
 @pytest.fixture
-def kubeflow(monkeypatch) -> FakeKubeflow:
-    fake = FakeKubeflow()
-    monkeypatch.setattr(requests.Session, 'get_adapter', lambda session, url: fake)
-    return fake
+def kubeflow() -> Iterator[FakeKubeflow]:
+    with FakeKubeflow() as server:
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture
 def connect(kubeflow) -> Callable[..., KubeflowClient]:
     """`connect(**config)` connects a client to the fake."""
-    return lambda **config: KubeflowClient(ConnectionConfig(host=URL, **config))
+    return lambda **config: KubeflowClient(ConnectionConfig(host=kubeflow.url, **config))
 
 
 @pytest.fixture

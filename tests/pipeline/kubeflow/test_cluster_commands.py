@@ -1,10 +1,9 @@
-"""The commands compile, submit and schedule, with a fake Kubeflow server."""
+"""The commands compile and submit, with a fake Kubeflow server."""
 
 import re
 
 import click.testing
 import pytest
-from fake_server import URL
 
 from pipeline_runner import main
 
@@ -14,7 +13,7 @@ def call(kubeflow):
     """`call(*words)` runs a command; returns exit code, stdout and stderr."""
 
     def call_command(*words):
-        where = ['--config', 'demo', '--set', f'kubeflow.connection.host={URL}']
+        where = ['--config', 'demo', '--set', f'kubeflow.connection.host={kubeflow.url}']
         done = click.testing.CliRunner().invoke(main, [*map(str, words), *where])
         assert 'Traceback' not in done.output
         return done.exit_code, done.stdout, done.stderr
@@ -47,19 +46,36 @@ def test_submit_prints_url_of_run(call, kubeflow):
     code, output, _ = call('submit')
 
     assert code == 0
-    assert re.match(rf'demo runs as \S+: {URL}/#/runs/details/\S+$', output)
+    assert (
+        output
+        == f'demo runs: {kubeflow.url}/#/runs/details/{kubeflow.stored["runs"][0]["run_id"]}\n'
+    )
 
 
-def test_submit_sends_nothing_if_the_recipe_is_invalid(call, kubeflow):
-    code, _, errors = call('submit', '--set', 'trainer.sed=1')
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--set', 'trainer.sed=1'], 'error: .*: trainer.sed: unknown key; did you mean seed'),
+        (['--cron', '0 2 * *'], 'error: .*0 2'),
+        (['--timezone', 'Asia/Tokyo'], '(?s).*Error: --timezone needs --cron'),
+        (
+            ['--cron', '0 2 * * *', '--timezone', 'Asia/Tokyo'],
+            'error: .* Kubeflow reads schedules in',
+        ),
+    ],
+)
+def test_submit_sends_nothing_if_recipe_or_schedule_is_invalid(call, kubeflow, words, message):
+    code, _, errors = call('submit', *words)
 
     assert code == 2
-    assert re.match('error: .*: trainer.sed: unknown key; did you mean seed', errors)
+    assert re.match(message, errors)
     assert kubeflow.requests == []
 
 
-def test_schedule_is_created_listed_and_deleted(call, kubeflow):
-    code, output, _ = call('schedule', '--engine=kubeflow', '--cron', '30 4 * * 1-5')
+def test_submit_with_cron_makes_or_replaces_the_schedule(call, kubeflow):
+    kubeflow.create('recurringruns', 'demo')
+    kubeflow.requests.append(('', {}))  # for another ID
+    code, output, _ = call('submit', '--cron', '30 4 * * 1-5')
 
     first, *times = output.splitlines()
     assert code == 0
@@ -68,39 +84,6 @@ def test_schedule_is_created_listed_and_deleted(call, kubeflow):
     assert all(re.match(r'  (Mon|Tue|Wed|Thu|Fri) \d{4}-\d\d-\d\d 04:30 UTC$', t) for t in times)
     (sent,) = kubeflow.stored['recurringruns']
     assert sent['runtime_config']['parameters']['only_when_new'] is True
+    assert sent['max_concurrency'] == '1'
     inputs = sent['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
     assert '"warm_start":"latest_blessed"' in inputs['recipe']['defaultValue']
-
-    assert call('schedule', 'list')[1].startswith('demo: At 04:30')
-    assert call('schedule', 'delete', 'demo')[1].startswith('demo is deleted')
-    assert call('schedule', 'list')[1] == 'there are no schedules\n'
-
-
-@pytest.mark.parametrize(
-    ('words', 'code', 'message'),
-    [
-        (['schedule', '--engine=kubeflow', '--cron', '0 2 * *'], 2, 'error: .*0 2'),
-        (
-            ['schedule', '--engine=local'],
-            2,
-            r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'",
-        ),
-        (
-            ['schedule', '--cron', '0 2 * * *'],
-            2,
-            '(?s).*Error: --engine is missing: --engine local .*; --engine kubeflow on a cluster',
-        ),
-        (['schedule', '--set', 'trainer.seed=1', 'list'], 2, '(?s).*write options after list'),
-        (['schedule', 'delete', 'dem'], 1, 'error: no schedule is named dem'),
-        (
-            ['schedule', '--engine=kubeflow', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'],
-            2,
-            'error: .* is in Europe/Berlin, but Kubeflow reads schedules in UTC; ',
-        ),
-    ],
-)
-def test_invalid_usage_is_reported(call, words, code, message):
-    result = call(*words)
-
-    assert result[0] == code
-    assert re.match(message, result[2])

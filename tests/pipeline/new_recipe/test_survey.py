@@ -26,7 +26,6 @@ def surveyed(classes, names=()):
         is_exact=True,
         group_by=None,
         notes=(),
-        seconds_per_image=0.01,
         sample=sample,
     )
 

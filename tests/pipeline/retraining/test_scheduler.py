@@ -220,7 +220,7 @@ def test_schedule_checks_data_and_weights_before_it_waits(
 ):
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *_: pytest.fail('it waits'))
-    words = ['schedule', '--config', 'demo', '--engine', 'local', '--cron', '0 0 * * *']
+    words = ['schedule', '--config', 'demo', '--cron', '0 0 * * *']
     words += ['--workdir', tmp_path / 'runs', '--data', tmp_path / data, '--weights', weights]
 
     done = click.testing.CliRunner().invoke(main, [*map(str, words)])
@@ -242,7 +242,7 @@ def test_schedule_of_live_model_waits_for_images(tmp_path, make_image_folder, ca
 def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(scheduler, '_LOCK_SECONDS', 0)
     monkeypatch.setattr(scheduler, 'check_at_start', lambda recipe: None)
-    words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
+    words = ['schedule', '--cron', '0 0 * * *', '--set', 'name=pets']
     with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
         with pytest.raises(
             AlreadyRunning, match=r'a schedule of pets is already running in .*pets'

@@ -1,0 +1,65 @@
+"""Formats a new recipe as YAML with comments, from the template `recipe.yaml.j2`."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from common.console import one_line
+from pipeline.new_recipe.choices import Choices
+from pipeline.new_recipe.survey import Survey
+
+_DATA_COMMENTS = {
+    'path': 'absolute, or relative to this file',
+    'label_pattern': 'the class is what the parentheses match in a file name',
+    'window': 'number of newest spans to train on: all that there are',
+    'group_by': 'images of one group, such as a film, stay in one split',
+}
+_TRAINER_COMMENTS = {
+    'head': 'layers after the backbone',
+    'augment': 'random changes of the training images; no flip if left and right matter',
+    'feature_extraction': 'stage 1 trains the head alone',
+    'fine_tune': 'stage 2 also trains the last layers of the backbone',
+}
+
+
+def recipe_text(found: Survey, chosen: Choices) -> str:
+    """Formats the chosen values, with comments on what they are based on."""
+    about = '' if found.is_exact else 'about '
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {'value': _value, 'comment': one_line}
+    return environment.get_template('recipe.yaml.j2').render(
+        values=chosen.values,
+        images=f'{found.count:,}',
+        classes={name: f'{about}{number:,}' for name, number in found.classes.items()},
+        layout=found.layout,
+        data_comments=_DATA_COMMENTS,
+        split_comment='shares of the images, by a hash of each'
+        if found.sample.parts[None]
+        else 'shares, where the parts of the data leave a choice',
+        settings=chosen.settings,
+        median_side=found.median_side,
+        trainer_comments=_TRAINER_COMMENTS,
+        test_images=f'{chosen.images["test"]:,}',
+    )
+
+
+def _value(value: Any) -> str:
+    """A value in YAML on one line, quoted where YAML needs it."""
+    is_plain = not isinstance(value, str) or value.isprintable()
+    text = yaml.safe_dump(
+        value,
+        allow_unicode=is_plain,
+        default_style=None if is_plain else '"',
+        default_flow_style=True,
+        width=10**6,
+    )
+    return text.removesuffix('...\n').rstrip('\n')
