@@ -37,7 +37,7 @@ from components.image_example_gen.ingestion.ingested import (
 )
 from components.image_example_gen.ingestion.quarantine import Quarantine
 from components.image_example_gen.ingestion.span import ingest_spans
-from components.image_example_gen.inspection.examine import worker_processes
+from components.image_example_gen.inspection.examine import start, worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.spans import (
     Span,
@@ -106,6 +106,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             DataError: too many images cannot be used, the images changed since the driver ran, or
                 a split has no images.
         """
+        start()  # worker processes, which import TensorFlow meanwhile
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         config, spans, window, images = _open(exec_properties, prepared)
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver

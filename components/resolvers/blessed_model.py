@@ -12,7 +12,7 @@ from common.artifacts import SERVED, folder_of
 from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID, is_blessed, read_override
 from common.errors import ModelError
 from common.metadata_queries import custom_property, nodes_of
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 from components.resolvers.model_compatibility import why_unusable
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from common.errors import ConfigError
 from common.extras import how_to_install
 from components.evaluation.config import check_floors
-from components.image_example_gen.sources.base.reading import convert_os_errors
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
+from components.image_example_gen.sources.base.listing import convert_os_errors
 from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports

@@ -12,8 +12,10 @@ from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from common.files import locked, share_folders
+from components.image_example_gen.ingestion.ingested import is_ingested
+from components.image_example_gen.inspection.examine import start as start_workers
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
@@ -77,6 +79,9 @@ def _run(recipe: Recipe, start: float, commands: CommandLine | None) -> 'Outcome
     spans = check_data(recipe)  # before the imports of TensorFlow and TFX, which take seconds
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
     _log.info('data: %s', describe_data(recipe.data, spans))
+    examples = recipe.artifacts_directory / 'ImageExampleGen' / 'examples'
+    if not is_ingested(examples, recipe.data, {span.number: span.source for span in spans}):
+        start_workers()  # these import TensorFlow meanwhile
 
     with logged(recipe, start) as logged_run:
         with side_process() as side:

@@ -9,7 +9,7 @@ import yaml
 
 from common.redaction import redacted
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from pipeline.config.recipe import RECIPES
 from pipeline.new_recipe.duration import Duration, estimate
 from pipeline.new_recipe.gate import Gate, choose_gate

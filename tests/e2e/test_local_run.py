@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
 SECRET = 'hunter2hunter2'
 RECIPE = f"""
 data:
-  checks: {{animated: refuse, max_bad_share: 0.15}}
+  checks: {{max_bad_share: 0.15}}
 evaluation:
   baseline_accuracy: 0.6  # far below what a training on squares reaches, above a constant
   min_images: 10
@@ -98,7 +98,7 @@ def workspace(url, make_image_folder):
     """Images with a bad file of each kind, one with contradictory labels, and a duplicate."""
     folder, address = url
     pets = make_image_folder(folder / 'pets', per_class=80)
-    for name, (contents, _) in bad_files(animated=True).items():
+    for name, (contents, _) in bad_files().items():
         (pets / 'cats' / name).write_bytes(contents)
     shutil.copy(pets / 'dogs' / 'dogs-0-0.jpg', pets / 'cats' / 'a dog.jpg')
     shutil.copy(pets / 'dogs' / 'dogs-0-1.jpg', pets / 'dogs' / 'again.jpg')
@@ -170,7 +170,7 @@ def test_bad_images_are_quarantined_with_reason_and_copy(workspace, first):
     folder = 'artifacts/ImageExampleGen/quarantine/*/span-1'
     (list_file,) = workspace.runs.glob(f'{folder}/quarantined.jsonl')
     lines = {line['source']: line for line in map(json.loads, list_file.read_text().splitlines())}
-    expected = {f'cats/{name}': reason for name, (_, reason) in bad_files(animated=True).items()}
+    expected = {f'cats/{name}': reason for name, (_, reason) in bad_files().items()}
     expected |= {'cats/a dog.jpg': 'under two labels', 'dogs/dogs-0-0.jpg': 'under two labels'}
     assert {name: line['reason'] for name, line in lines.items()} == expected
     for name, line in lines.items():
@@ -180,7 +180,7 @@ def test_bad_images_are_quarantined_with_reason_and_copy(workspace, first):
 
 
 def test_console_and_summary_report_the_used_images(workspace, first):
-    bad = len(bad_files(animated=True)) + 2
+    bad = len(bad_files()) + 2
     tally = read_summary(workspace)['images']['tally']
     assert (tally['seen'], tally['duplicates']) == (162 + bad - 2, 1)
     assert sum(tally['bad'].values()) == bad

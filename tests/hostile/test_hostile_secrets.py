@@ -18,7 +18,7 @@ from components.image_example_gen.image_example_gen import ImageExampleGen
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.sources.archive.source import complete_url
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage
+from components.image_example_gen.sources.base.source import BadImage
 from pipeline.config.recipe import load_recipe, parse_override
 from pipeline.kubeflow.decision import decide
 from pipeline_runner import main

@@ -18,7 +18,8 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import LabelledImage, ranges
+from components.image_example_gen.sources.base.labels import Label, make_labels
+from components.image_example_gen.sources.base.source import LabelledImage, Shard, Source, ranges
 
 CLASSES = ('cat', 'dog')
 _FURS = ('#d98a3d', '#8b8f96', '#45403c', '#efe6d6', '#8a5a36', '#c9a26b', '#5f6b7a', '#b9683a')
@@ -28,34 +29,30 @@ _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 _SIDES, _RESAMPLING = (-1, 1), Image.Resampling
 
 
-class DrawingsSource:
+def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     """`data.count` drawings for `data.seed`, cats and dogs in turn."""
-
-    classes, notes = CLASSES, ()
-
-    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
-        self.count, self._seed = config.count, config.seed
-        self.counts = Counter(cat=(self.count + 1) // 2, dog=self.count // 2)
-        versions = f'{self.count} {self._seed} {np.__version__} {PIL.__version__}'
-        code = Path(__file__).read_bytes()
-        self.fingerprint = hashlib.sha256(versions.encode() + code).hexdigest()
-
-    def shards(self) -> list['DrawingsShard']:
-        return [DrawingsShard(each, self._seed) for each in ranges(self.count)]
+    versions = f'{config.count} {config.seed} {np.__version__} {PIL.__version__}'
+    seen = Counter[Label](CLASSES[number % 2] for number in range(config.count))
+    labels = make_labels('drawings', seen, CLASSES)
+    return Source(
+        labels,
+        [DrawingsShard(config, labels, {'': None}, each) for each in ranges(config.count)],
+        config.count,
+        hashlib.sha256(versions.encode() + Path(__file__).read_bytes()).hexdigest(),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawingsShard:
+class DrawingsShard(Shard):
     """The drawings with these numbers."""
 
     numbers: range
-    seed: int
 
     def images(self) -> Iterator[LabelledImage]:
         for number in self.numbers:
-            label = number % len(CLASSES)
-            name = f'{CLASSES[label]}-{self.seed}-{number}.jpg'
-            yield LabelledImage(draw(number, seed=self.seed), label, name)
+            label, seed = number % len(CLASSES), self.config.seed
+            name = f'{CLASSES[label]}-{seed}-{number}.jpg'
+            yield LabelledImage(draw(number, seed=seed), label, name)
 
 
 def draw(index: int, *, seed: int = 0) -> bytes:

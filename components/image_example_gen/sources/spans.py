@@ -3,26 +3,33 @@
 Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`.
 """
 
+import importlib
 import itertools
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig, date_number
 from components.image_example_gen.sources.base.labels import (
     new_names,
     require_images,
     sorted_names,
 )
-from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.base.span_names import find_spans
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.base.listing import (
+    convert_os_errors,
+    folder_at,
+    is_image,
+)
+from components.image_example_gen.sources.base.source import Source
 
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
 
 FIRST_SPAN = 1  # the number of images without spans
+_SPAN_FOLDER = re.compile(r'span-(\d+)')
+_MODULES = {'csv': 'csv_file', 'archive': 'archive.source'}  # the others are called as the source
 
 
 class Span(NamedTuple):
@@ -31,6 +38,23 @@ class Span(NamedTuple):
     number: int
     source: Source
     new_names: Mapping[str, str] = {}  # of the names of classes in all spans of a window
+
+
+def make_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens the source of a recipe.
+
+    `complete`: whether each class must have images; False for one span of several. Raises DataError
+    if the images cannot be used.
+    """
+    if config.path is None and config.url is None and config.source not in ('drawings', 'tfds'):
+        raise DataError(  # allowed in a recipe: the path depends on the machine
+            f"source '{config.source}' needs a path: give --data PATH, or set data.path"
+        )
+    # On demand, as TensorFlow Datasets alone takes seconds.
+    name = _MODULES.get(config.source, config.source)
+    module = importlib.import_module(f'{__package__}.{name}')
+    source: Source = module.open_source(config, complete=complete)
+    return source
 
 
 def span_folders(config: DataConfig) -> Folders:
@@ -148,3 +172,50 @@ def _open_source(config: DataConfig, folder: Path | str) -> Source:
     key = 'url' if config.is_in_bucket else 'path'
     span = config.model_copy(update={key: folder, 'classes': None})
     return make_source(span, complete=False)
+
+
+def find_spans(
+    place: Path | str, *, dates_may_be_classes: bool = True, with_others: bool = True
+) -> dict[int, Path | str]:
+    """The folders of spans in a folder, or the URLs of spans below one, by number, in this order.
+
+    Folders with names of dates are no spans if they may be classes and one of them has images
+    itself. Raises DataError if two folders have the same number, one cannot be read, or, unless
+    `with_others`, one next to spans is none and has images.
+    """
+    with convert_os_errors():
+        _, names, _ = next(folder_at(place).walk(is_image))
+    folders = {n: place / n if isinstance(place, Path) else f'{place}/{n}' for n in names}
+    dates = [name for name in names if date_number(name)]
+    if dates_may_be_classes and any(_first_image(folders[name]) == '' for name in dates):
+        names = [name for name in names if name not in dates]
+    found: dict[int, str] = {}
+    for name in names:
+        if (number := _number_of_span(name)) is not None and found.setdefault(number, name) != name:
+            raise DataError(
+                f'{place} has {found[number]} and {name}, which are the same span; remove one'
+            )
+    for name in folders if found and not with_others else ():
+        is_left_out = name.startswith('_') or name.endswith('.partial')
+        if (
+            not is_left_out
+            and name not in found.values()
+            and _first_image(folders[name]) is not None
+        ):
+            raise DataError(
+                f'data folder {place} has spans, and images in {name}, which is not a span; move '
+                f'them into a span, or rename the folder to _{name}'
+            )
+    return {number: folders[name] for number, name in sorted(found.items())}
+
+
+def _first_image(place: Path | str) -> str | None:
+    """The relative folder of the first image; that of the folder's own images, '', is first."""
+    with convert_os_errors():
+        steps = folder_at(place).walk(is_image)
+        return next((here for here, _, files in steps for _ in files), None)
+
+
+def _number_of_span(name: str) -> int | None:
+    match = _SPAN_FOLDER.fullmatch(name)
+    return int(match[1]) if match else date_number(name.removeprefix('span-'))

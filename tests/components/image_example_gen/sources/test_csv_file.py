@@ -5,9 +5,9 @@ import pytest
 from common.errors import DataError
 from components.image_example_gen.sources.base import csv_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.base.source import BadImage, every_image
 from components.image_example_gen.sources.detect import detect
+from components.image_example_gen.sources.spans import make_source
 
 ROWS = 'path,label\na.jpg,cat\nb.jpg,dog\nmore/c.jpg,cat\n'
 IMAGES = ('a.jpg', 'b.jpg', 'more/c.jpg', '../outside.jpg')
@@ -20,7 +20,7 @@ def make(make_files):
 
 
 def source_of(path, **keys):
-    return CsvSource(DataConfig(source='csv', path=path, **keys))
+    return make_source(DataConfig(source='csv', path=path, **keys))
 
 
 def read(path, **keys):
@@ -210,7 +210,7 @@ def test_rows_without_a_usable_image_are_bad_images(make):
         (ROWS + 'd.jpg,' + 'x' * 200_000 + '\n', 'field larger than field limit'),
         (ROWS.encode('utf-16'), 'is not UTF-8'),
         (ROWS.encode() + b'\xff,cat\n', 'is not UTF-8'),
-        ('path,label\na.jpg,cat\nb.jpg,do\x07g\n', 'with control characters'),
+        ('path,label\na.jpg,cat\nb.jpg,do\x07g\n', 'no control characters'),
     ],
 )
 def test_rejects_bad_tables_with_one_line(make, text, message):

@@ -6,7 +6,7 @@ import yaml
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.spans import make_source
 
 
 def test_missing_path_is_an_error():

@@ -8,7 +8,7 @@ from tfrecord_files import example, write_tfrecord
 from common.errors import DataError, TooFewImages
 from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import every_image
+from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
     incomplete_span,
     open_older_spans,
