@@ -103,7 +103,7 @@ def _data(found: Survey, place: str, given: Collection[str]) -> tuple[dict[str, 
     for number, images in enumerate(found.classes.values()):
         comments[f'data.classes.{number}'] = f'{about}{images:,} images'
     kept.setdefault('classes', list(found.classes))
-    if found.spans and 'window' in chosen and not found.data.span_range:
+    if found.spans and 'window' in chosen:
         kept['window'] = len(found.spans)
         comments['data.window'] = 'number of newest spans to train on: all that there are'
     if found.group_by:

@@ -68,9 +68,7 @@ def data_overrides(
     found = detect(data)
     source = found.source
     is_url = object_storage.URL.match(data) or URL.match(data)
-    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
-    if source in ONLY_FOR['span_range']:
-        del values['span_range']
+    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None}
     values |= {'source': source, 'url' if is_url else 'path': data}
     if before not in (None, source):
         values |= {'sha256': None, 'features': {}, 'columns': None}

@@ -3,6 +3,7 @@
 Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`.
 """
 
+import datetime
 import importlib
 import itertools
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import DataConfig, date_number
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
     new_names,
     require_images,
@@ -28,6 +29,7 @@ from components.image_example_gen.sources.base.source import Source
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
 
 FIRST_SPAN = 1  # the number of images without spans
+_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
 _SPAN_FOLDER = re.compile(r'span-(\d+)')
 _MODULES = {'csv': 'csv_file', 'archive': 'archive.source'}  # the others are called as the source
 
@@ -78,13 +80,12 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     Images without spans are span 1. All spans have the same classes, those of all of them.
 
     Raises:
-        DataError: the images cannot be used, no span is in the range, or a class has no images in
-            any span.
+        DataError: the images cannot be used, or a class has no images in any span.
     """
     found = span_folders(config)
-    if not found and not config.span_range:
+    if not found:
         return (Span(FIRST_SPAN, make_source(config)),)
-    return _open_spans(config, _select(config, found))
+    return _open_spans(config, _newest(found, config.window))
 
 
 def span_numbers(config: DataConfig) -> frozenset[int]:
@@ -98,10 +99,10 @@ def incomplete_span(config: DataConfig) -> int | None:
     For a window that `open_window` cannot open: the images of the newest span may still arrive.
     """
     found = span_folders(config)
-    newest = max(_select(config, found)) if found else None
+    newest = max(found, default=None)
     older = {number: folder for number, folder in found.items() if number != newest}
     try:
-        return newest if older and _open_spans(config, _select(config, older)) else None
+        return newest if older and _open_spans(config, _newest(older, config.window)) else None
     except DataError:
         return None
 
@@ -118,7 +119,7 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     for number, folder in sorted(span_folders(config).items(), reverse=True):
         if number < first.number and expected < config.min_test_images:
             source = _open_source(config, folder)
-            new = _new_names(config, {*first.new_names, *(source.counts or ())})
+            new = _new_names(config, {*first.new_names, *(source.counts)})
             older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
             expected += config.splits.expected(source.count)['test']
     return tuple(older)
@@ -134,29 +135,19 @@ def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: 
     return max(test_window, sum(images < min_test_images for images in newer))
 
 
-def _select(config: DataConfig, found: Folders) -> Folders:
-    if not config.span_range:
-        return dict(list(found.items())[-config.window :])
-    first, last = config.span_range
-    selected = {number: folder for number, folder in found.items() if first <= number <= last}
-    if not selected:
-        existing = f'its spans are {", ".join(map(str, found))}' if found else 'it has no spans'
-        raise DataError(
-            f'data folder {config.spans_place} has none of the spans {first} to {last} of '
-            f'data.span_range; {existing}'
-        )
-    return selected
+def _newest(folders: Folders, number: int) -> Folders:
+    return dict(list(folders.items())[-number:])
 
 
 def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     sources = {number: _open_source(config, folder) for number, folder in folders.items()}
-    own = {name for source in sources.values() for name in source.counts or ()}
+    own = {name for source in sources.values() for name in source.counts}
     new = _new_names(config, own)
     classes = config.class_names or tuple(sorted_names(own))
     spans = tuple(
         Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
     )
-    counts = sum((span.source.counts or Counter() for span in spans), Counter[str]())
+    counts = sum((span.source.counts for span in spans), Counter[str]())
     require_images(f'the spans in {config.spans_place}', counts, classes)
     return spans
 
@@ -186,7 +177,7 @@ def find_spans(
     with convert_os_errors():
         _, names, _ = next(folder_at(place).walk(is_image))
     folders = {n: place / n if isinstance(place, Path) else f'{place}/{n}' for n in names}
-    dates = [name for name in names if date_number(name)]
+    dates = [name for name in names if _date_number(name)]
     if dates_may_be_classes and any(_first_image(folders[name]) == '' for name in dates):
         names = [name for name in names if name not in dates]
     found: dict[int, str] = {}
@@ -218,4 +209,13 @@ def _first_image(place: Path | str) -> str | None:
 
 def _number_of_span(name: str) -> int | None:
     match = _SPAN_FOLDER.fullmatch(name)
-    return int(match[1]) if match else date_number(name.removeprefix('span-'))
+    return int(match[1]) if match else _date_number(name.removeprefix('span-'))
+
+
+def _date_number(text: str) -> int | None:
+    """Converts `2026-11-21` or `20261121` to 20261121; None if it is not a date."""
+    match = _DATE.fullmatch(text)
+    try:
+        return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
+    except ValueError:
+        return None

@@ -1,6 +1,5 @@
 """The `data:` section of a recipe: source, splits, spans. Imports neither TensorFlow nor TFX."""
 
-import datetime
 import os
 import re
 import urllib.parse
@@ -32,11 +31,9 @@ ONLY_FOR = {
     'group_by': (*_FILES, 'archive', 'tfds'),
     'group_by.folder': ('folder', 'archive'),
     'group_by.column': ('csv', 'parquet', 'tfrecord'),
-    'span_range': _FILES,
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
-_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
 _Names = tuple[str, ...] | dict[str, str]
 
 
@@ -57,21 +54,6 @@ class SplitConfig(StrictModel):
         """Approximate number of images in each split, of `count` in total."""
         total = self.train + self.eval + self.test
         return {split: round(count * getattr(self, split) / total) for split in SPLITS}
-
-
-def date_number(text: str) -> int | None:
-    """Converts `2026-11-21` or `20261121` to 20261121; None if it is not a date."""
-    match = _DATE.fullmatch(text)
-    try:
-        return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
-    except ValueError:
-        return None
-
-
-# YAML parses 2026-11-21 as a date.
-_SpanNumber = Annotated[
-    int, Field(ge=0), BeforeValidator(lambda value: date_number(str(value)) or value)
-]
 
 
 class FeatureNames(StrictModel):
@@ -173,9 +155,6 @@ class DataConfig(StrictModel):
     min_test_images: int = Field(
         600, ge=1, description='older spans are evaluated on too until there are as many'
     )
-    span_range: tuple[_SpanNumber, _SpanNumber] | None = Field(
-        None, description='first and last span (numbers or dates), instead of window'
-    )
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -211,7 +190,7 @@ class DataConfig(StrictModel):
     @property
     def may_have_spans(self) -> bool:
         """Whether the source may be divided into spans."""
-        return self.source in ONLY_FOR['span_range']
+        return self.source in _FILES
 
     @model_validator(mode='after')
     def _keys_match_source(self) -> 'DataConfig':
@@ -235,12 +214,6 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _spans_are_consistent(self) -> 'DataConfig':
-        if self.window > 1 and self.span_range:
-            raise ValueError("key 'window' cannot be combined with 'span_range'; remove it")
-        first, last = self.span_range or (1, self.window)
-        if last < first:
-            raise ValueError(f'span_range ends with {last}, before its start {first}')
-        key, most = 'span_range' if self.span_range else 'window', last - first + 1
-        if self.test_window > most:
-            raise ValueError(f'test_window is {self.test_window}, larger than {key} ({most})')
+        if self.test_window > self.window:
+            raise ValueError(f'test_window is {self.test_window}, larger than window')
         return self

@@ -4,11 +4,12 @@ A part is train, validation or test of a source that is already divided; `image/
 folder of an image, a slicing feature of the evaluation with a limited number of values.
 """
 
+import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -85,18 +86,10 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     return {name: parts[kind] for name, kind in kinds.items()}
 
 
-class Division(NamedTuple):
-    """The classes and the parts of a source, and what to tell users about them."""
-
-    labels: Labels
-    parts: dict[str, Part | None]  # by the names of those that are used; None: not divided
-    notes: tuple[str, ...]
-
-
 def divide(
     where: str, seen: Mapping[tuple[str, Label], int], wanted: Wanted, *, complete: bool = True
-) -> Division:
-    """Decides which parts of a source are used, and for which splits.
+) -> tuple[Labels, dict[str, Part | None]]:
+    """The classes of a source, and the parts that are used, by their names; None: not divided.
 
     A part without labels, or with none of those of train, is left out; so is what is in no part, if
     the others are parts. `seen` has the number of images by name of their part, '' for none, and
@@ -126,7 +119,7 @@ def divide(
         indices = {*map(labels.index, images[name])}
         if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
             notes.append(f'{name} has no images of {describe_classes(lacking)}')
-    return Division(labels, used, (*notes, *labels.notes))
+    return dataclasses.replace(labels, notes=(*notes, *labels.notes)), used
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:

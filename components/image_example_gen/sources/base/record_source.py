@@ -99,7 +99,7 @@ def open_records(
         file = folder / name
         (found[name],) = _call(file, _count, read, file, name, config)
     seen = sum(found.values(), Counter())
-    labels, parts, notes = divide(str(path), seen, config.classes, complete=complete)
+    labels, parts = divide(str(path), seen, config.classes, complete=complete)
     shards = [
         RecordShard(config, labels, parts, folder / name, name, read, numbers)
         for name, in_file in found.items()
@@ -107,7 +107,7 @@ def open_records(
         for numbers in ranges(in_file.total(), _MOST_SHARDS)
     ]
     count = sum(seen[part, label] for part, label in seen if part in parts)
-    return Source(labels, shards, count, fingerprint_of(listed), notes)
+    return Source(labels, shards, count, fingerprint_of(listed), labels.notes)
 
 
 def _call(file: Path, function: Callable[..., Iterator[Any]], *args: object) -> Iterator[Any]:

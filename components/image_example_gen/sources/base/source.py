@@ -199,7 +199,7 @@ def open_files(
     """
     existing = [row for row in rows if row.file.stamp]
     seen = Counter[tuple[str, Label]]((row.kind or '', row.label) for row in existing)
-    labels, parts, found = divide(where, seen, config.classes, complete=complete)
+    labels, parts = divide(where, seen, config.classes, complete=complete)
     rows = [row for row in rows if (row.kind or '') in parts]
     existing = [row for row in existing if (row.kind or '') in parts]
     number = len(range(0, len(rows), IMAGES_PER_SHARD))
@@ -209,7 +209,7 @@ def open_files(
         [FileShard(config, labels, parts, folder, rows[n::number]) for n in range(number)],
         len(rows),
         fingerprint_of(files, state),
-        (*notes, *found, *_masks_beside_images(files)),
+        (*notes, *labels.notes, *_masks_beside_images(files)),
         layout,
         folder,
         files,

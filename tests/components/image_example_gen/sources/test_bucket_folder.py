@@ -125,10 +125,6 @@ def test_window_has_the_newest_spans(s3_bucket, prefix):
     assert [(span.number, span.source.count) for span in newest] == [(2, 2), (10, 2)]
     older = open_older_spans(DataConfig(**config, window=2), newest)
     assert [span.number for span in older] == [1]
-    ranged = open_window(DataConfig(**config, span_range=(1, 2)))
-    assert [span.number for span in ranged] == [1, 2]
-    with pytest.raises(DataError, match=r'none of the spans 3 to 4 of data.span_range'):
-        open_window(DataConfig(**config, span_range=(3, 4)))
 
 
 def test_missing_prefix_is_an_error_without_a_traceback(bucket):

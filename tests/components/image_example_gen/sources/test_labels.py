@@ -118,13 +118,13 @@ def test_parts_depend_on_each_other():
 
 def test_parts_without_known_labels_and_images_in_no_part_are_left_out():
     seen = {('train', 'cat'): 9, ('train', 'dog'): 9, ('val', 'cat'): 3, ('', 'cat'): 1}
-    labels, parts, notes = divide('a', {**seen, ('test', -1): 7}, None)
+    labels, parts = divide('a', {**seen, ('test', -1): 7}, None)
 
     assert labels.counts == {'cat': 12, 'dog': 9}
     assert parts == {'train': 'train', 'val': 'eval_and_test'}
-    assert 'other files: 1 images in no part are left out' in notes
-    assert 'test: 7 images without labels are left out' in notes
-    assert 'val has no images of 1 class (dog)' in notes
+    assert 'other files: 1 images in no part are left out' in labels.notes
+    assert 'test: 7 images without labels are left out' in labels.notes
+    assert 'val has no images of 1 class (dog)' in labels.notes
     with pytest.raises(TooFewImages, match='no images with a label'):
         divide('a', {('', None): 5}, None)
 
