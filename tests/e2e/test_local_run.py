@@ -1,7 +1,6 @@
 """Local runs through the command line, from an archive at a URL with secrets to a pushed model."""
 
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -166,17 +165,13 @@ def test_library_output_goes_to_the_log_only(workspace, rejected):
     assert re.search(r'tensorflow|apache_beam|absl', log.read_text())
 
 
-def test_bad_images_are_quarantined_with_reason_and_copy(workspace, first):
+def test_bad_images_are_quarantined_with_reason(workspace, first):
     folder = 'artifacts/ImageExampleGen/quarantine/*/span-1'
     (list_file,) = workspace.runs.glob(f'{folder}/quarantined.jsonl')
     lines = {line['source']: line for line in map(json.loads, list_file.read_text().splitlines())}
     expected = {f'cats/{name}': reason for name, (_, reason) in bad_files().items()}
     expected |= {'cats/a dog.jpg': 'under two labels', 'dogs/dogs-0-0.jpg': 'under two labels'}
     assert {name: line['reason'] for name, line in lines.items()} == expected
-    for name, line in lines.items():
-        if line['bytes']:
-            copy = list_file.parent / line['copy']
-            assert hashlib.sha256(copy.read_bytes()).hexdigest() == line['sha256'], name
 
 
 def test_console_and_summary_report_the_used_images(workspace, first):

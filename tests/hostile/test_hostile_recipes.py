@@ -52,7 +52,7 @@ VALUES = {  # of a key, in YAML: words of the error
 RECIPES = {  # words of the error, and where it is
     'data: {checks: {max_megabytes: 1.0e+308}}': 'line 1, column 32: number out of range',
     'data: {checks: {max_megabytes: 1.0e+14}}': 'data.checks.max_megabytes: input should be less',
-    'data: {checks: {quarantine_megabytes: .nan}}': 'quarantine_megabytes: input should be',
+    'data: {checks: {max_megapixels: .nan}}': 'max_megapixels: input should be',
     'data: {path: ""}': 'data.path: should be a path: not empty, ',
     'data: {path: "a\\0b"}': 'data.path: should be a path: not empty, and without null bytes',
     f'data: {{path: {LONG}}}': 'data.path: path too long: names have at most 255 bytes',
