@@ -102,9 +102,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
     ) -> None:
         """Replaces the prepared Examples artifact by one for each span.
 
-        Raises:
-            DataError: too many images cannot be used, the images changed since the driver ran, or
-                a split has no images.
+        Raises DataError if too many images cannot be used, the images changed since the driver ran,
+        or a split has no images.
         """
         start()  # worker processes, which import TensorFlow meanwhile
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]

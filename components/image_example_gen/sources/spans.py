@@ -62,9 +62,8 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
 def span_folders(config: DataConfig) -> Folders:
     """Finds the folders of spans, or the URLs of their prefixes; none if the data has no spans.
 
-    Raises:
-        DataError: two folders have the same number, a folder cannot be read, or one next to spans
-            is none and has images.
+    Raises DataError if two folders have the same number, a folder cannot be read, or one next to
+    spans is none and has images.
     """
     place = config.spans_place
     if not place or not config.may_have_spans or (isinstance(place, Path) and not place.is_dir()):
@@ -79,8 +78,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 
     Images without spans are span 1. All spans have the same classes, those of all of them.
 
-    Raises:
-        DataError: the images cannot be used, or a class has no images in any span.
+    Raises DataError if the images cannot be used, or a class has no images in any span.
     """
     found = span_folders(config)
     if not found:

@@ -70,8 +70,7 @@ def test_prints_predictions_and_one_error_line_per_bad_file(model, images, dog, 
     ]
     assert all(0.9 < float(probability) <= 1 for _, _, probability in lines)
     starts = [
-        f'error: {images}/cats/{name}: {reason}: '
-        for name, (_, reason) in bad_files().items()
+        f'error: {images}/cats/{name}: {reason}: ' for name, (_, reason) in bad_files().items()
     ]
     which, *errors = done.stderr.splitlines()
     assert which == f'model: {model}'

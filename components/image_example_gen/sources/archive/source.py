@@ -33,10 +33,9 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     The archive is extracted once, and again after it has changed. The fingerprint is the SHA-256
     digest of the archive.
 
-    Raises:
-        DataError: the file is missing, not an archive, encrypted, damaged or too large; it cannot
-            be downloaded; a name leads out of the archive; the cache folder cannot be written; or
-            see `folder.open_source`.
+    Raises DataError if the file is missing, not an archive, encrypted, damaged or too large; it
+    cannot be downloaded; a name leads out of the archive; the cache folder cannot be written; or
+    see `folder.open_source`.
     """
     path = fetch(complete_url(config.url), config.sha256) if config.url else config.path
     assert path

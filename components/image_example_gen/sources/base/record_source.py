@@ -82,9 +82,8 @@ def open_records(
         names: description of the names of files.
         complete: whether each class must have images; False for one span of several.
 
-    Raises:
-        DataError: a file is missing or damaged or lacks a column, or there are no images or fewer
-            than two classes.
+    Raises DataError if a file is missing or damaged or lacks a column, or there are no images or
+    fewer than two classes.
     """
     path = config.path
     assert path is not None  # `make_source` has checked it

@@ -194,8 +194,7 @@ def open_files(
         notes: what is not obvious about it, and what was left out.
         state: what else the fingerprint depends on.
 
-    Raises:
-        DataError: there are no images or fewer than two classes, or a class has no images.
+    Raises DataError if there are no images or fewer than two classes, or a class has no images.
     """
     existing = [row for row in rows if row.file.stamp]
     seen = Counter[tuple[str, Label]]((row.kind or '', row.label) for row in existing)

@@ -205,10 +205,3 @@ def test_repeated_attempts_write_equal_files(tmp_path, mixed_images):
     transforms.divide_shard(assigned, shards)
     assert files() == divided
     assert not [*tmp_path.glob('attempt*')]
-
-
-def test_interrupted_attempt_leaves_nothing_to_read(tmp_path, forty):
-    shards = transforms.Shards(tmp_path, CLASSES, DataConfig())
-    with pytest.raises(KeyboardInterrupt):
-        transforms.examine_shard((0, shard_of(forty[:5], KeyboardInterrupt())), shards)
-    assert not [*tmp_path.iterdir()]

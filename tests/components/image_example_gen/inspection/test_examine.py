@@ -14,7 +14,7 @@ from odd_images import ODD
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.inspection import examine as inspection
-from components.image_example_gen.inspection import limited_process, magic_numbers
+from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine, examine_all, worker_processes
 from components.image_example_gen.inspection.measures import GoodImage, measure, perceptual_hash
@@ -129,13 +129,6 @@ def test_worker_processes_end_after_a_run():
         assert server.poll() is None
     assert server.poll() is not None
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH
-
-
-def test_heic_without_its_package_names_the_command(monkeypatch):
-    monkeypatch.setattr(magic_numbers, '_HEIC_PACKAGE', 'no_such_package')
-    refused = magic_numbers.unidentified(made.heif())
-    assert refused.reason == 'unsupported format'
-    assert 'pillow-heif is not installed; `make venv-dev` adds it' in refused.detail
 
 
 VALID = [

@@ -26,15 +26,11 @@ def test_missing_path_is_an_error():
         ({'source': 'folder', 'path': 'a', 'url': 's3://a/b'}, "a 'path' or a 'url', not both"),
         ({'source': 'archive', 'url': 'ftp://a/b'}, 'of an archive http'),
         ({'source': 'archive', 'url': 'http://[x/'}, 'is not a valid address'),
-        ({'source': 'archive', 'url': f'http://{"a" * 64}.example/'}, 'is not a valid address'),
-        ({'source': 'archive', 'url': 'http://a:99999/b'}, 'is not a valid address'),
         ({'source': 'folder', 'classes': ['cat', 'a\x1b']}, 'without control characters'),
-        ({'source': 'folder', 'classes': ['cat', 'cat', 'dog']}, 'two or more different names'),
         ({'window': 2, 'test_window': 3}, 'test_window is 3, larger than window'),
         ({'source': 'parquet', 'group_by': {'folder': 1}}, "'group_by.folder' is only for source"),
         ({'source': 'folder', 'group_by': {}}, 'exactly one of folder, pattern and column'),
         ({'source': 'folder', 'group_by': {'pattern': 'a.*'}}, 'one pair of parentheses, .* has 0'),
-        ({'source': 'folder', 'group_by': {'pattern': '(a'}}, 'is not a regular expression'),
     ],
 )
 def test_rejects_inconsistent_keys(keys, message):

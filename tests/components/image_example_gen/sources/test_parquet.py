@@ -122,14 +122,6 @@ def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group):
     assert images == [(b'%d' % n, f'a.parquet:{n}') for n in range(1200)]
 
 
-def test_file_changed_after_listing_is_an_error(tmp_path):
-    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=[b'a', b'b'], label=[0, 1])
-    source = source_of(path)
-    path.unlink()
-    with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*No such file'):
-        [*every_image(source)]
-
-
 class CreatesFolder(str):
     """A path whose pickle, when it is loaded, creates a folder."""
 

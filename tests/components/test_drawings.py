@@ -11,8 +11,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from components.drawings import CLASSES, draw
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.drawings import CLASSES, draw, open_source
+from components.image_example_gen.sources.drawings import open_source
 
 COUNT = 240
 LABELS = np.arange(COUNT) % 2
