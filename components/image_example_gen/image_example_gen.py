@@ -137,8 +137,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         counts = [each.counts for each in ingested.values()]
         test_images = [sum(each['test'].values()) for each in reversed(counts)]
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
-        grouped = config.group_by is not None
-        if empty := describe_empty_splits(counts, len(window), judged, grouped=grouped):
+        if empty := describe_empty_splits(counts, len(window), judged):
             _log.warning('%s', empty)
         run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
         write_atomically(folders[0] / RUN, run.model_dump_json())

@@ -52,14 +52,10 @@ class CheckConfig(StrictModel):
 
     def check_size(self, width: int, height: int) -> None:
         """Raises Rejected if a picture is too small or too large."""
-        size = f'{width:,} by {height:,} pixels'
-        shorter, longer = sorted((width, height))
+        size = f'it has {width:,} by {height:,} pixels'
+        if min(width, height) < self.min_side:
+            raise Rejected('too small', f'{size}; the shorter side needs {self.min_side}')
         most = min(self.max_megapixels * 1e6, _MOST_PIXELS)
-        if shorter < self.min_side:
-            needed = f'the shorter side needs {self.min_side}'
-            raise Rejected('too small', f'it has {size}, and {needed}')
-        if width * height > most:
-            limit = f'{most / 1e6:,.5g} megapixels'
-            raise Rejected('too large', f'its header says {size}, more than {limit}')
-        if longer > _LONGEST_SIDE:
-            raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
+        if width * height > most or max(width, height) > _LONGEST_SIDE:
+            limits = f'{most / 1e6:,.5g} megapixels and {_LONGEST_SIDE:,} pixels of a side'
+            raise Rejected('too large', f'{size}; the limits are {limits}')

@@ -135,7 +135,7 @@ def test_bad_images_cost_their_own_request_only(server, pets):
         assert dog.json()['predictions'][0]['class'] == ['dogs']
         assert cat.json()['predictions'][0]['class'] == ['cats']
     bomb = responses[3 * [*bad].index('bomb.png')].json()['error']
-    assert bomb.startswith('image 0: too large: its header says 20,000 by 20,000 pixels')
+    assert bomb.startswith('image 0: too large: it has 20,000 by 20,000 pixels')
 
 
 def test_error_names_the_bad_image_of_a_request(server, pets):

@@ -19,7 +19,7 @@ def counts(**images):
 def test_class_without_images_in_a_split_of_the_window_is_described():
     assert describe_empty_splits([counts(train_cats=0), counts(eval_dogs=0)], 2, 1) is None
     assert describe_empty_splits([counts(eval_dogs=0)], 1, 1) == (
-        '1 of 2 classes has no images in a split: dogs (no eval); add images'
+        '1 of 2 classes has no images in a split: dogs (no eval); add images or groups'
     )
     judged = [counts(), counts(test_cats=0)]
     assert describe_empty_splits(judged, 2, 2) is None
