@@ -77,10 +77,8 @@ def make_labels(
     if len(classes) > _MOST_CLASSES:
         raise DataError(f'{place} has more than {_MOST_CLASSES:,} classes; are they identifiers?')
     if bad := [name for name in classes if not is_class_name(name)]:
-        raise DataError(
-            f'{place} has the class name {bad[0][:100]!a}; rename it: no control characters, valid '
-            f'Unicode, at most {_NAME_BYTES} bytes'
-        )
+        problem = f'with control characters, no valid Unicode, or not 1 to {_NAME_BYTES} bytes'
+        raise DataError(f'{place} has the class name {bad[0][:100]!a}, {problem}; rename it')
     if complete:
         require_images(place, counts, classes)
     return Labels(classes, names, counts, (*notes, *_similar_names(counts)))

@@ -199,7 +199,7 @@ def test_rows_without_a_usable_image_are_bad_images(make):
         (ROWS + 'd.jpg,' + 'x' * 200_000 + '\n', 'field larger than field limit'),
         (ROWS.encode('utf-16'), 'is not UTF-8'),
         (ROWS.encode() + b'\xff,cat\n', 'is not UTF-8'),
-        ('path,label\na.jpg,cat\nb.jpg,do\x07g\n', 'no control characters'),
+        ('path,label\na.jpg,cat\nb.jpg,do\x07g\n', 'with control characters'),
     ],
 )
 def test_rejects_bad_tables_with_one_line(make, text, message):
