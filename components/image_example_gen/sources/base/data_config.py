@@ -84,6 +84,9 @@ def _well_formed_url(url: str) -> str:
     return url.rstrip('/') if object_storage.URL.match(url) else url
 
 
+_Url = Annotated[RedactedUrl, Field(max_length=2000), AfterValidator(_well_formed_url)]
+
+
 def _as_texts(classes: Any) -> Any:
     """Converts the names to text: YAML reads 0 and true as a number and a boolean."""
     if isinstance(classes, dict):
@@ -118,7 +121,7 @@ class DataConfig(StrictModel):
         description='folder: one of class folders; archive: a zip or tar file; csv, parquet, '
         'tfrecord: a file or a folder of files',
     )
-    url: Annotated[RedactedUrl, AfterValidator(_well_formed_url)] | None = Field(
+    url: _Url | None = Field(
         None,
         repr=False,
         description='archive: download URL, recorded without user name, password and query; '
