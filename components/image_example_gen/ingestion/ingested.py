@@ -163,9 +163,10 @@ def _is_touched(source: Source, records: Path) -> bool:
     if state != source.state or recorded.keys() != {file.name for file in source.files}:
         return False
     touched = [file for file in source.files if [file.size, file.stamp] != recorded[file.name][:2]]
-    if not source.folder or any(file.size != recorded[file.name][0] for file in touched):
+    sizes = [recorded[file.name][0] for file in touched if recorded[file.name][2]]
+    if not source.folder or sizes != [file.size for file in touched]:
         return False
-    contents = source.folder.read(touched, max((file.size for file in touched), default=0))
+    contents = source.folder.read(touched, max(sizes, default=0))
     return all(
         isinstance(found, bytes) and hashlib.sha256(found).hexdigest() == recorded[file.name][2]
         for file, found in zip(touched, contents, strict=True)

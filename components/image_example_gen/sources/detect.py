@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from components.image_example_gen.sources.base.listing import (
     is_image,
     list_files,
 )
-from components.image_example_gen.sources.base.source import FileShard, Source
+from components.image_example_gen.sources.base.source import FileShard, ImageFile, Source
 from components.image_example_gen.sources.spans import find_spans, make_source
 
 _CLASS_FOLDERS = ('folder', 'archive')
@@ -94,19 +95,16 @@ def detect_in_folder(path: Path) -> Detected:
                 return inner._replace(layout=f'spans with {inner.layout}')
     folder, table = _open('folder', path), _open('csv', path)
     by_folder = defaultdict[str, set[str]](set)  # the classes in the table
-    for shard in table.pieces if table else ():
-        assert isinstance(shard, FileShard)
-        for row in shard.rows:
-            by_folder[row.file.name.rpartition('/')[0]].add(row.label)
+    for row in _rows(table):
+        by_folder[row.file.name.rpartition('/')[0]].add(row.label)
     if folder and len(folder.classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
         further = f'; not read: {table.layout}' if table else ''
         return Detected('folder', folder.layout + further)
     if table:
         return Detected('csv', table.layout)
     named = _open('folder', path, label_pattern=CLASS_AND_NUMBER)
-    counts = named.counts if named else Counter[str]()
-    are_classes = all(not _NO_CLASSES.fullmatch(name) for name in counts)
-    are_classes &= counts.total() == (named.count if named else 0)
+    counts = Counter(row.label for row in _rows(named))
+    are_classes = all(name and not _NO_CLASSES.fullmatch(name) for name in counts)
     if are_classes and len(counts) > 1 and min(counts.values()) > 1:
         what = f'images named CLASS and number, {describe_classes(sorted(counts))}'
         return Detected('folder', what, CLASS_AND_NUMBER)
@@ -126,6 +124,12 @@ def _records_in(name: str) -> Detected | None:
     if Path(name).suffix.lower() in PARQUET_SUFFIXES:
         return Detected('parquet', 'Parquet files')
     return Detected('tfrecord', 'TFRecord files') if RECORDS.fullmatch(name) else None
+
+
+def _rows(source: Source | None) -> Iterator[ImageFile]:
+    for shard in source.pieces if source else ():
+        assert isinstance(shard, FileShard)
+        yield from shard.rows
 
 
 def _open(source: str, path: Path, label_pattern: str | None = None) -> Source | None:
