@@ -196,10 +196,8 @@ def test_refuses_truncated_archive(make, kind, cache):
     path = make(kind=kind)
     whole = path.read_bytes()
 
-    for tenth in (1, 5, 8):
+    for tenth in (1, 5):
         path.write_bytes(whole[: len(whole) * tenth // 10])
-        if kind == 'tar' and path.stat().st_size >= 6 * 1536:
-            continue  # cut in the zeros behind the end
         with pytest.raises(DataError, match='cannot be extracted'):
             open_archive(path)
     assert not list(cache.rglob('*.jpg'))
@@ -240,13 +238,3 @@ def test_refuses_missing_and_other_files_and_an_unwritable_cache(make, tmp_path,
     cache.write_text('a file')
     with pytest.raises(DataError, match=r'pets\.zip cannot be extracted .*Not a directory'):
         open_archive(make())
-
-
-def test_copy_of_an_archive_has_its_fingerprint(make, tmp_path):
-    path = make()
-    copy = tmp_path / 'copy'
-    copy.write_bytes(path.read_bytes())
-    fingerprint = open_archive(path).fingerprint
-
-    assert open_archive(copy).fingerprint == fingerprint
-    assert open_archive(make(PETS | {'cats/0.jpg': b'new'})).fingerprint != fingerprint

@@ -202,11 +202,6 @@ def test_groups_and_sources_are_folders_in_the_class(make):
     assert [*found('group', pattern=r'^(\d+)_').values()] == [None, None, '3']
 
 
-@pytest.mark.parametrize('suffix', ['JPEG', 'Png', 'jfif', 'JPE', 'gif', 'webp', 'TIF', 'heic'])
-def test_finds_formats_in_any_case(make, suffix):
-    assert source_of(make(*CLASSES, f'cats/more.{suffix}')).count == 7
-
-
 def test_too_large_and_missing_files_are_bad(make):
     folder = make(*CLASSES)
     with (folder / 'cats' / 'huge.jpg').open('wb') as file:
