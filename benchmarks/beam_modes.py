@@ -75,7 +75,7 @@ def write_records(folder: Path, images: int) -> list[Path]:
     from components.image_example_gen.ingestion.transforms import to_example
     from components.image_example_gen.inspection.check_config import CheckConfig
     from components.image_example_gen.inspection.examine import examine
-    from components.image_example_gen.sources.base.source_protocol import LabelledImage
+    from components.image_example_gen.sources.base.source import LabelledImage
 
     folder.mkdir()
     examples = []

@@ -170,7 +170,7 @@ def pipeline(
 
 def drawings() -> tuple[np.ndarray, np.ndarray]:
     """The demo's drawings, in the format of `read_images`."""
-    from components.image_example_gen.sources.drawings import draw
+    from components.drawings import draw
 
     return resized([draw(number) for number in range(2000)]), np.arange(2000) % 2
 

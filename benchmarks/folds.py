@@ -46,8 +46,8 @@ from components.image_example_gen.ingestion.transforms import (
 )
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.base.source import BadImage
+from components.image_example_gen.sources.spans import make_source
 from pipeline.config.recipe import Recipe, load_recipe, parse_override
 from pipeline.schema import schema_for
 from trainer.preprocessing import preprocessing_fn

@@ -10,12 +10,9 @@ from timed_commands import ROOT
 sys.path.insert(0, str(ROOT))
 
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import (
-    LabelledImage,
-    every_image,
-)
+from components.image_example_gen.sources.base.source import LabelledImage, every_image
 from components.image_example_gen.sources.detect import data_overrides
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.spans import make_source
 from pipeline.config.recipe import Recipe
 
 

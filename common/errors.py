@@ -32,7 +32,6 @@ RejectionReason = Literal[
     'damaged',
     'too small',
     'too large',
-    'animated',
     'label outside the list',
     'unknown class',
     'under two labels',

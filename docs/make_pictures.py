@@ -36,9 +36,9 @@ from rich.text import Text
 from benchmarks.gate import TICKS, simulate
 from common import stack
 from common.errors import NOT_BLESSED
+from components.drawings import draw
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.exact_test import acceptance
-from components.image_example_gen.sources.drawings import draw
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ('.venv/bin/python', 'pipeline_runner.py')

@@ -37,7 +37,7 @@ from components.image_example_gen.ingestion.ingested import (
 )
 from components.image_example_gen.ingestion.quarantine import Quarantine
 from components.image_example_gen.ingestion.span import ingest_spans
-from components.image_example_gen.inspection.examine import worker_processes
+from components.image_example_gen.inspection.examine import start, worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.spans import (
     Span,
@@ -102,10 +102,10 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
     ) -> None:
         """Replaces the prepared Examples artifact by one for each span.
 
-        Raises:
-            DataError: too many images cannot be used, the images changed since the driver ran, or
-                a split has no images.
+        Raises DataError if too many images cannot be used, the images changed since the driver ran,
+        or a split has no images.
         """
+        start()  # worker processes, which import TensorFlow meanwhile
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         config, spans, window, images = _open(exec_properties, prepared)
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver
@@ -137,8 +137,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         counts = [each.counts for each in ingested.values()]
         test_images = [sum(each['test'].values()) for each in reversed(counts)]
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
-        grouped = config.group_by is not None
-        if empty := describe_empty_splits(counts, len(window), judged, grouped=grouped):
+        if empty := describe_empty_splits(counts, len(window), judged):
             _log.warning('%s', empty)
         run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
         write_atomically(folders[0] / RUN, run.model_dump_json())

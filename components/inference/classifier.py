@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common import features
 from common.errors import ModelError
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 
 

@@ -18,15 +18,14 @@ from common import console, features
 from common.artifacts import folder_of
 from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
-from common.files import MEGABYTE
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.ingested import Tally, describe_bad
-from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
+from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, line_of
 from components.image_example_gen.ingestion.transforms import examine_images
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.measures import GoodImage
-from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
-from components.image_example_gen.sources.base.source_protocol import (
+from components.image_example_gen.sources.base.listing import READ_ERRORS, error_text, read_file
+from components.image_example_gen.sources.base.source import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
@@ -93,20 +92,22 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     images = (_read(file, folder, checks) for file in files_of(folder))
     examined = enumerate(examine_images(images, checks))
     shards = itertools.groupby(examined, lambda pair: pair[0] // IMAGES_PER_SHARD)
-    room = int(checks.quarantine_megabytes * MEGABYTE)
+    quarantine.mkdir(parents=True, exist_ok=True)
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(quarantine, room) as quarantined,
+        (quarantine / LIST).open('w') as quarantined,
     ):
         for shard, group in shards:
             with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{shard:05d}')) as writer:
-                for _, image in group:
+                for _, found in group:
                     bar.advance()
-                    if isinstance(image, BadImage):
-                        quarantined.add(image)
-                        bad[image.reason] += 1
+                    image, outcome = (found, found) if isinstance(found, BadImage) else found
+                    if isinstance(outcome, BadImage):
+                        quarantined.write(line_of(outcome))
+                        bad[outcome.reason] += 1
                     else:
-                        writer.write(_to_example(*image))
+                        assert isinstance(image, LabelledImage)
+                        writer.write(_to_example(image, outcome))
                         good += 1
     return Tally(good + bad.total(), dict(bad.most_common()))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import ModelError
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 from components.pusher.model_compatibility import why_unusable
 from components.pusher.serving_folder import holds, override_of, versions_in

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from common.errors import ConfigError
 from common.extras import how_to_install
 from components.evaluation.config import check_floors
+from components.image_example_gen.ingestion.ingested import is_ingested
+from components.image_example_gen.inspection.examine import start
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.reading import convert_os_errors
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
+from components.image_example_gen.sources.base.listing import convert_os_errors
 from components.inference.image_folder import require_images
 from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
@@ -31,8 +33,10 @@ _PACKAGES = {'mlflow': ('mlflow',), 'onnx': ('tf2onnx', 'onnx', 'onnxruntime')}
 _WILDCARDS = '*?[\\'  # in the paths that TensorFlow and Beam read
 
 
-def check(recipe: Recipe) -> tuple[tuple[str, ...], int]:
+def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ...], int]:
     """Checks a recipe before its first component runs, the quick checks first.
+
+    With `start_workers`, the processes that decode new images import TensorFlow meanwhile.
 
     Returns:
         The classes of the data in label order, and the number of images.
@@ -46,12 +50,20 @@ def check(recipe: Recipe) -> tuple[tuple[str, ...], int]:
     spans = check_data(recipe)  # before the imports of TensorFlow, which take seconds
     classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
     _log.info('data: %s', describe_data(recipe.data, spans))
+    if start_workers:
+        _start_workers(recipe, spans)
     check_owner(recipe.serving_directory, recipe.name)
     check_classes(recipe, classes, live_classes(recipe.serving_directory))
     backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     check_disk_space(recipe, backbone, images)
     return classes, images
+
+
+def _start_workers(recipe: Recipe, spans: 'Sequence[Span]') -> None:
+    examples = recipe.artifacts_directory / 'ImageExampleGen' / 'examples'
+    if not is_ingested(examples, recipe.data, {span.number: span.source for span in spans}):
+        start()
 
 
 @convert_os_errors()

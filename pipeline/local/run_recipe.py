@@ -103,7 +103,7 @@ def _run_components(
     """Checks the recipe, then runs the components."""
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
-    classes, images = check(recipe)
+    classes, images = check(recipe, start_workers=True)
     from pipeline.graph import create_pipeline
     from pipeline.local.runner import ProgressDagRunner
     from pipeline.metadata_store import open_store

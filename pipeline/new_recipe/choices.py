@@ -9,7 +9,7 @@ import yaml
 
 from common.redaction import redacted
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.labels import describe_classes
 from pipeline.config.recipe import RECIPES, name_from
 from pipeline.new_recipe.gate import Gate, choose_gate
 from pipeline.new_recipe.survey import Survey
@@ -70,7 +70,7 @@ def _data(found: Survey, place: str, given: Collection[str]) -> dict[str, Any]:
     kept = {key: value for key, value in data.items() if key not in chosen}
     kept['url' if 'url' in kept else 'path'] = redacted(place)
     kept.setdefault('classes', list(found.classes))
-    if found.spans and 'window' in chosen and not found.data.span_range:
+    if found.spans and 'window' in chosen:
         kept['window'] = len(found.spans)
     if found.group_by:
         kept['group_by'] = found.group_by.model_dump(exclude_none=True)

@@ -19,7 +19,6 @@ from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
 _LAYOUT = ('data.source', 'data.label_pattern', 'data.columns', 'data.features')
-_SPANS = {'data.window', 'data.span_range'}
 
 
 def create_recipe(
@@ -51,7 +50,7 @@ def create_recipe(
     config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
     is_described = any(key.startswith(_LAYOUT) for key in given)
     layout = 'as --set describes it' if is_described else detected.layout
-    found = survey(config, layout, all_spans=given.isdisjoint(_SPANS))
+    found = survey(config, layout, all_spans='data.window' not in given)
     if not found.sample.sides:
         raise DataError(
             f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'

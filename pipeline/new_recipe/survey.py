@@ -15,13 +15,9 @@ from common.errors import Rejected
 from components.image_example_gen.inspection.examine import examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
-from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
-from components.image_example_gen.sources.base.source_protocol import (
-    BadImage,
-    LabelledImage,
-    Part,
-    class_name,
-)
+from components.image_example_gen.sources.base.labels import class_name
+from components.image_example_gen.sources.base.parts import GroupConfig, Part, group_of_path
+from components.image_example_gen.sources.base.source import BadImage, LabelledImage
 from components.image_example_gen.sources.spans import Span, open_window, span_numbers
 
 _MOST_IMAGES = 2000  # about

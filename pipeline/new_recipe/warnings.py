@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
+from components.image_example_gen.sources.base.parts import GroupConfig, group_of_path
 from pipeline.new_recipe.survey import Name, Survey
 
 _FEW_IMAGES = 2  # of a class, which cannot be in all splits

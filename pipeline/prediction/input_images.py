@@ -9,9 +9,10 @@ from common.errors import DataError, DownloadError, Rejected
 from common.redaction import redacted
 from components.image_example_gen.sources.archive.download import get
 from components.image_example_gen.sources.base.data_config import URL
-from components.image_example_gen.sources.base.listing import LocalFolder, list_files
-from components.image_example_gen.sources.base.reading import (
+from components.image_example_gen.sources.base.listing import (
+    LocalFolder,
     error_text,
+    list_files,
     read_file,
 )
 

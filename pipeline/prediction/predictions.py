@@ -17,7 +17,7 @@ from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import batches, examine_all
 from components.image_example_gen.inspection.measures import GoodImage
-from components.image_example_gen.sources.base.reading import error_text
+from components.image_example_gen.sources.base.listing import error_text
 from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.input_images import InputImage
 

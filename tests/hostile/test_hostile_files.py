@@ -20,9 +20,8 @@ from common.files import open_regular, read_regular, sha256_of
 from components.image_example_gen.sources.archive.extraction import extract_archive
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import File, LocalFolder
-from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.parquet import ParquetSource
-from components.image_example_gen.sources.tfrecord import TfrecordSource
+from components.image_example_gen.sources.base.source import every_image
+from components.image_example_gen.sources.spans import make_source
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(60)  # of a reader that waits for a pipe
@@ -149,7 +148,7 @@ def test_pipe_that_replaces_a_file_of_the_data(tmp_path):
         with pytest.raises(OSError, match='not a regular file'):
             read(pipe)
     with pytest.raises(DataError, match=r'pipe\.jpg cannot be read: .*not a regular file'):
-        TfrecordSource(DataConfig(source='tfrecord', path=pipe))
+        make_source(DataConfig(source='tfrecord', path=pipe))
     with pytest.raises(OSError, match='not a regular file'):
         list(extract_archive(pipe, tmp_path / 'target' / '1'))
 
@@ -158,7 +157,7 @@ def test_pipe_that_replaces_a_parquet_file(tmp_path):
     path = made.parquet_of(
         tmp_path / 'a.parquet', made.labelled(pa.array([made.IMAGE] * 2)), made.PETS
     )
-    source = ParquetSource(DataConfig(source='parquet', path=path))
+    source = make_source(DataConfig(source='parquet', path=path))
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*not a regular file'):

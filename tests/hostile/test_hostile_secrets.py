@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import json
 import os
-import stat
 import threading
 from pathlib import Path
 
@@ -15,10 +14,8 @@ import yaml
 from common.errors import ConfigError, DataError
 from common.redaction import is_redacted, redacted, without_secrets
 from components.image_example_gen.image_example_gen import ImageExampleGen
-from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.sources.archive.source import complete_url
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage
 from pipeline.config.recipe import load_recipe, parse_override
 from pipeline.kubeflow.decision import decide
 from pipeline_runner import main
@@ -272,15 +269,3 @@ def test_run_on_cluster_takes_no_secret_from_its_parameters(tmp_path, monkeypatc
 
 def test_option_is_not_taken_for_a_secret():
     assert parse_override('description=see https://example.org?page=2')[1].endswith('?page=2')
-
-
-def test_only_the_owner_can_read_copies_in_the_quarantine(tmp_path):
-    original = tmp_path / 'original.jpg'
-    original.write_bytes(b'private')
-    original.chmod(0o600)
-    with umask(0o022), QuarantineWriter(tmp_path, room=100) as quarantine:
-        quarantine.add(BadImage('cats/s.jpg', 'damaged', 'it is', original.read_bytes()))
-
-    (copy,) = (tmp_path / 'copies').iterdir()
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert copy.read_bytes() == b'private'

@@ -12,8 +12,8 @@ from hostile_runner import hostile_process, megabytes_of_imports, run_hostile
 READ = """
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.base.source import BadImage, every_image
+from components.image_example_gen.sources.spans import make_source
 def main(config):
     try:
         source = make_source(DataConfig.model_validate_json(config))

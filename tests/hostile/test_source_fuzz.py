@@ -21,9 +21,8 @@ from common.errors import DataError
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.csv_file import CsvSource
-from components.image_example_gen.sources.parquet import ParquetSource
+from components.image_example_gen.sources.base.source import every_image
+from components.image_example_gen.sources.spans import make_source
 
 SECONDS = float(os.environ.get('FUZZ_SECONDS', '60'))
 SEED = int(os.environ.get('FUZZ_SEED', '0'))
@@ -91,7 +90,7 @@ def test_parquet(tmp_path):
     def check(contents):
         path.write_bytes(contents)
         try:
-            list(every_image(ParquetSource(DataConfig(source='parquet', path=path))))
+            list(every_image(make_source(DataConfig(source='parquet', path=path))))
         except DataError as error:
             return str(error)
         return ''
@@ -144,7 +143,7 @@ def test_csv_files(tmp_path):
     def check(contents):
         path.write_bytes(contents)
         try:
-            list(every_image(CsvSource(DataConfig(source='csv', path=path))))
+            list(every_image(make_source(DataConfig(source='csv', path=path))))
         except DataError as error:
             return str(error)
         return ''

@@ -45,9 +45,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     raise DataError(message)
 
 
-def describe_empty_splits(
-    spans: Sequence[Counts], window: int, test_window: int, *, grouped: bool = False
-) -> str | None:
+def describe_empty_splits(spans: Sequence[Counts], window: int, test_window: int) -> str | None:
     """Describes the classes without images in a split, of spans with the oldest first, or None.
 
     `window` is the number of newest spans to train on, `test_window` to evaluate on. Raises
@@ -67,6 +65,5 @@ def describe_empty_splits(
     shown = [f'{name} (no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]
     return (
         f'{len(worst)} of {len(lacking)} classes {"has" if len(worst) == 1 else "have"} no images '
-        f'in a split: {", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add '
-        f'{"images of more groups (data.group_by)" if grouped else "images"}'
+        f'in a split: {", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add images or groups'
     )

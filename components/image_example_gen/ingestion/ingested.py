@@ -5,17 +5,17 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from common.features import INDEX, MANIFEST
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.labelled_files import FileSource
-from components.image_example_gen.sources.base.source_protocol import Source
+from components.image_example_gen.sources.base.source import Source
 
-FORMAT = 10  # version of the files of a span; a new number ingests everything again
-_FILES = 'files.json'  # of a source of files: stamp and SHA-256 of each, by name
+FORMAT = 11  # version of the files of a span; a new number ingests everything again
+_FILES = 'files.json'  # of a source of files: size, stamp and SHA-256 of each, by name
 RUN = 'run.json'
 
 Counts = dict[str, dict[str, int]]  # images by split and class
@@ -68,7 +68,6 @@ class Ingested(StrictModel):
     settings: str = ''  # what the records depend on, besides other spans
     counts: Counts  # used images
     tally: Tally
-    sizes: dict[str, int]  # bytes of each file of records
 
 
 class Run(StrictModel):
@@ -90,28 +89,40 @@ def read_ingested(records: Path) -> Ingested:
     return Ingested.model_validate_json((records / MANIFEST).read_bytes())
 
 
-def sizes_of(records: Path) -> dict[str, int]:
-    """Bytes of each file of a span but the manifest."""
-    files = [each for each in records.rglob('*') if each.is_file() and each.name != MANIFEST]
-    return {str(each.relative_to(records)): each.stat().st_size for each in sorted(files)}
-
-
 def find_earlier(runs: Path, data: DataConfig, images: Fingerprints) -> str:
     """The folder of the earlier ingestion, whose splits are kept; empty if there is none.
 
     It is the newest of the same settings of splits. But a run that is repeated has the earlier
     ingestion that it had then, and is cached.
     """
-    wanted, found = Run(format=FORMAT, data=data, images=images, earlier=''), []
+    wanted, found = Run(format=FORMAT, data=data, images=images, earlier=''), ''
+    for folder, run in _read_runs(runs):
+        if run.model_copy(update={'earlier': ''}) == wanted:
+            return run.earlier
+        places = (folder / f'span-{span}' / INDEX for span in run.images)
+        if not found and run.splits == wanted.splits and all(each.is_file() for each in places):
+            found = str(folder)
+    return found
+
+
+def is_ingested(runs: Path, data: DataConfig, sources: Mapping[int, Source]) -> bool:
+    """Whether a run had the same settings and images by span, so that it is probably cached."""
+    images = {span: known_fingerprint(each, runs, span) for span, each in sources.items()}
+    return any(
+        _settings(run.data) == _settings(data) and images.items() <= run.images.items()
+        for _, run in _read_runs(runs)
+    )
+
+
+def _settings(data: DataConfig) -> dict[str, Any]:
+    """Without the classes, which a recipe may leave to the images, and without secrets."""
+    return data.model_dump(mode='json', exclude={'classes'})
+
+
+def _read_runs(runs: Path) -> Iterator[tuple[Path, Run]]:
     for file in _newest_first(runs, RUN):
         with contextlib.suppress(ValueError):  # of another version
-            run = Run.model_validate_json(file.read_bytes())
-            if run.model_copy(update={'earlier': ''}) == wanted:
-                return run.earlier
-            places = (file.parent / f'span-{span}' / INDEX for span in run.images)
-            if run.splits == wanted.splits and all(place.is_file() for place in places):
-                found.append(str(file.parent))
-    return next(iter(found), '')
+            yield file.parent, Run.model_validate_json(file.read_bytes())
 
 
 def known_fingerprint(source: Source, runs: Path, span: int) -> str:
@@ -127,38 +138,38 @@ def known_fingerprint(source: Source, runs: Path, span: int) -> str:
     for _, each in ingested:
         if each.listed == source.fingerprint:
             return each.fingerprint
-    if ingested and isinstance(source, FileSource) and _is_touched(source, *ingested[0]):
+    if ingested and source.files and _is_touched(source, ingested[0][0]):
         return ingested[0][1].fingerprint
     return source.fingerprint
 
 
 def write_files(records: Path, source: Source, digests: Iterable[dict[str, str]]) -> None:
     """Records the files of a source of files, given digests by name."""
-    if isinstance(source, FileSource) and source.stamps:
-        known: dict[str, str] = {}
-        for each in digests:
-            known |= each
-        files = {each.name: [each.stamp, known.get(each.name)] for each in source.stamps}
-        (records / _FILES).write_text(json.dumps(files))
+    if not source.files:
+        return
+    known: dict[str, str] = {}
+    for each in digests:
+        known |= each
+    files = {name: [size, stamp, known.get(name)] for name, size, stamp in source.files}
+    (records / _FILES).write_text(json.dumps([source.state, files]))
 
 
-def _is_touched(source: FileSource, records: Path, ingested: Ingested) -> bool:
+def _is_touched(source: Source, records: Path) -> bool:
     """Whether the files are those of an ingestion with other stamps; reads files with others."""
     try:
-        recorded = json.loads((records / _FILES).read_text())
+        state, recorded = json.loads((records / _FILES).read_text())
     except (OSError, ValueError):
         return False
-    files = source.stamps
-    if recorded.keys() != {file.name for file in files}:
+    if state != source.state or recorded.keys() != {file.name for file in source.files}:
         return False
-    then = [file._replace(stamp=recorded[file.name][0]) for file in files]
-    if source.fingerprint_with(then) != ingested.listed:
+    touched = [file for file in source.files if [file.size, file.stamp] != recorded[file.name][:2]]
+    sizes = [recorded[file.name][0] for file in touched if recorded[file.name][2]]
+    if not source.folder or sizes != [file.size for file in touched]:
         return False
-    touched = [file for file, before in zip(files, then, strict=True) if file != before]
+    contents = source.folder.read(touched, max(sizes, default=0))
     return all(
-        isinstance(contents, bytes)
-        and hashlib.sha256(contents).hexdigest() == recorded[file.name][1]
-        for file, contents in zip(touched, source.read(touched), strict=True)
+        isinstance(found, bytes) and hashlib.sha256(found).hexdigest() == recorded[file.name][2]
+        for file, found in zip(touched, contents, strict=True)
     )
 
 

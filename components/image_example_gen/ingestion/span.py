@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from common import console
 from common.errors import DataError
 from common.features import INDEX, MANIFEST, SPLITS
-from common.files import MEGABYTE, write_atomically
+from common.files import write_atomically
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
@@ -30,13 +29,12 @@ from components.image_example_gen.ingestion.ingested import (
     Ingested,
     Tally,
     read_ingested,
-    sizes_of,
     write_files,
 )
-from components.image_example_gen.ingestion.quarantine import LIST, QuarantineWriter
+from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
 from components.image_example_gen.ingestion.splits import boundaries
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import Source, every_image
+from components.image_example_gen.sources.base.source import Source, every_image
 
 _log = logging.getLogger(__name__)
 
@@ -129,14 +127,15 @@ def ingest_span(
         _ = pipeline | beam.Create(numbered) | beam.Reshuffle() | divide
     for split in SPLITS:
         (records / f'Split-{split}').mkdir()
-    with QuarantineWriter(quarantine, config.checks.quarantine_megabytes * MEGABYTE) as writer:
+    quarantine.mkdir(parents=True)
+    with (quarantine / LIST).open('w') as quarantined:
         for number in numbers:
             name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'  # the layout of TFX
             for split in SPLITS:
                 (shards.divided(number) / split).replace(records / f'Split-{split}' / name)
             for folder in (shards.examined(number), shards.divided(number)):
-                for bad in transforms.bad_images(folder):
-                    writer.add(bad)
+                quarantined.write((folder / LIST).read_text())
+    reasons = Counter(line['reason'] for line in read_quarantined(quarantine))
     write_files(records, source, (shards.result(number)[1] for number in numbers))
     shutil.rmtree(shards.folder)
     used = images[assignment.splits < DUPLICATE][list(IMAGE.names or ())].astype(IMAGE)
@@ -146,8 +145,8 @@ def ingest_span(
     np.add.at(counts, (used['split'], used['label']), 1)
     found = Counter(assignment.splits.tolist())
     tally = Tally(
-        seen=len(images) - found[LABEL_CONFLICT] + writer.reasons.total(),
-        bad=dict(writer.reasons.most_common()),  # with the conflicts
+        seen=len(images) - found[LABEL_CONFLICT] + reasons.total(),
+        bad=dict(reasons.most_common()),  # with the conflicts
         duplicates=found[DUPLICATE],
         between=found[SPLIT_CONFLICT],
         repeated=assignment.repeated,
@@ -161,7 +160,6 @@ def ingest_span(
             for split, row in zip(SPLITS, counts, strict=True)
         },
         tally=tally,
-        sizes=sizes_of(records),
     )
     write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
@@ -183,26 +181,21 @@ def _require_groups(source: Source, config: DataConfig, images: np.ndarray) -> N
 
 
 def _link_span(name: str, run: str, folders: tuple[Path, Path], settings: str) -> bool:
-    """Links a complete span of another run that has the same settings, if there is one."""
+    """Links a span of another run that has the same settings, if there is one."""
     records, quarantine = (folder.parent / run / name for folder in folders)
     try:
         ingested = read_ingested(records)
     except (OSError, ValueError):  # removed or truncated
         return False
-    # Unreadable images may be readable now; another user cannot read the copies in the quarantine.
-    complete = (
-        ingested.settings == settings
-        and (quarantine / LIST).is_file()
-        and ingested.sizes == sizes_of(records)
-        and 'unreadable' not in ingested.tally.bad
-        and all(os.access(file, os.R_OK) for file in quarantine.rglob('*'))
-    )
-    if complete:
-        for origin, folder in zip((records, quarantine), folders, strict=True):
-            for file in origin.rglob('*'):
-                if file.is_file():
-                    _link(file, folder / name / file.relative_to(origin))
-    return complete
+    # Unreadable images may be readable now.
+    is_same = ingested.settings == settings and 'unreadable' not in ingested.tally.bad
+    if not is_same or not (quarantine / LIST).is_file():
+        return False
+    for origin, folder in zip((records, quarantine), folders, strict=True):
+        for file in origin.rglob('*'):
+            if file.is_file():
+                _link(file, folder / name / file.relative_to(origin))
+    return True
 
 
 def _link(file: Path, place: Path) -> None:
@@ -211,5 +204,4 @@ def _link(file: Path, place: Path) -> None:
     try:
         os.link(file, place)
     except OSError:
-        place.touch(stat.S_IMODE(file.stat().st_mode))  # some file systems have no chmod
         shutil.copyfile(file, place)

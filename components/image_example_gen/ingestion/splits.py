@@ -11,7 +11,7 @@ import numpy as np
 
 from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import Part
+from components.image_example_gen.sources.base.parts import Part
 
 # The index entry of an image has an index into PARTS; from FIXED on, the source chose the split.
 PARTS: tuple[Part | None, ...] = (None, 'train_and_eval', 'eval_and_test', 'train', 'eval', 'test')

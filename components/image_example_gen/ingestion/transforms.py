@@ -27,14 +27,15 @@ from components.image_example_gen.ingestion.assignment import (
     EXAMINED,
     LABEL_CONFLICT,
 )
+from components.image_example_gen.ingestion.quarantine import LIST, line_of
 from components.image_example_gen.ingestion.splits import PARTS, position_of
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
+from components.image_example_gen.sources.base.source import BadImage, LabelledImage, Shard
 
-_RECORDS, _BAD, _RESULT = 'records', 'bad', 'result'  # files of a shard
+_RECORDS, _RESULT = 'records', 'result'  # files of a shard
 
 # Called for each image; not set in the worker processes of other runners.
 on_image: Callable[[], None] | None = None
@@ -42,8 +43,11 @@ on_image: Callable[[], None] | None = None
 
 def examine_images(
     images: Iterable[LabelledImage | BadImage], config: CheckConfig
-) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
-    """Yields the outcome of each image, in order; see `examine_all` for memory and errors."""
+) -> Iterator[tuple[LabelledImage, GoodImage | BadImage] | BadImage]:
+    """Yields each image with its outcome, in order; see `examine_all` for memory and errors.
+
+    One that the source could not read is a BadImage alone.
+    """
     pairs = ((each, None if isinstance(each, BadImage) else each.contents) for each in images)
     for image, outcome in examine_all(pairs, config):
         if isinstance(image, BadImage):
@@ -51,7 +55,7 @@ def examine_images(
         elif isinstance(outcome, GoodImage):
             yield image, outcome
         elif outcome:
-            yield BadImage(image.filename, outcome.reason, outcome.detail, image.contents)
+            yield image, BadImage(image.filename, outcome.reason, outcome.detail)
 
 
 class Shards(NamedTuple):
@@ -62,11 +66,11 @@ class Shards(NamedTuple):
     config: DataConfig
 
     def examined(self, number: int) -> Path:
-        """The files of the first pass: records, bad images, and the result."""
+        """The files of the first pass: records, quarantine, and the result."""
         return self.folder / f'examined-{number:05d}'
 
     def divided(self, number: int) -> Path:
-        """The files of the second pass: records of each split, and bad images."""
+        """The files of the second pass: records of each split, and quarantine."""
         return self.folder / f'divided-{number:05d}'
 
     def result(self, number: int) -> tuple[np.ndarray, dict[str, str]]:
@@ -79,13 +83,6 @@ class Shards(NamedTuple):
             raise result
         index, digests = result
         return index, digests
-
-
-def bad_images(folder: Path) -> Iterator[BadImage]:
-    """The bad images of a pass over a shard."""
-    with (folder / _BAD).open('rb') as file, contextlib.suppress(EOFError):
-        while True:
-            yield pickle.load(file)
 
 
 @contextlib.contextmanager
@@ -114,22 +111,23 @@ def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, di
     rows, digests = [], {}
     with (
         tf.io.TFRecordWriter(str(folder / _RECORDS)) as writer,
-        (folder / _BAD).open('wb') as bad,
+        (folder / LIST).open('w') as quarantined,
     ):
         for result in examine_images(shard.images(), shards.config.checks):
             if on_image:
                 on_image()
-            image = result if isinstance(result, BadImage) else result[0]
-            sha256 = hashlib.sha256(image.contents)
-            key, group = sha256.hexdigest(), 0
-            if image.contents:
-                digests[image.filename] = key
             if isinstance(result, BadImage):
-                pickle.dump(result, bad)
+                quarantined.write(line_of(result))
                 continue
             image, good = result
+            sha256 = hashlib.sha256(image.contents)
+            digests[image.filename] = key = sha256.hexdigest()
+            if isinstance(good, BadImage):
+                quarantined.write(line_of(good))
+                continue
             example = to_example(image, good, key, shards.classes)
             writer.write(example.SerializeToString(deterministic=True))
+            group = 0
             if image.group is not None:
                 key, group = _identify(image.group, shards.config)
             position = position_of(key, image.part, shards.config.splits)
@@ -183,22 +181,20 @@ def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], shards: Shards) -
     number, splits, other_labels = assigned
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_attempt(shards.divided(number)))
-        names = *features.SPLITS, _BAD
+        names = *features.SPLITS, LIST
         *writers, bad = (stack.enter_context((folder / name).open('wb')) for name in names)
         frames = read_frames(shards.examined(number) / _RECORDS)
         for frame, split, other in zip(frames, splits, other_labels, strict=True):
             if split < DUPLICATE:
                 writers[split].write(frame)
             elif split == LABEL_CONFLICT:
-                pickle.dump(_label_conflict(example_in(frame), shards.classes[other]), bad)
-
-
-def _label_conflict(record: bytes, other: str) -> BadImage:
-    values = tf.train.Example.FromString(record).features.feature
-    filename = values[features.FILENAME].bytes_list.value[0].decode(errors='surrogateescape')
-    contents = values[features.IMAGE_BYTES].bytes_list.value[0]
-    detail = f'the same image, or a near-duplicate, is also labelled {other}'
-    return BadImage(filename, 'under two labels', detail, contents)
+                values = tf.train.Example.FromString(example_in(frame)).features.feature
+                name = values[features.FILENAME].bytes_list.value[0]
+                detail = (
+                    'the same image, or a near-duplicate, is also labelled ' + shards.classes[other]
+                )
+                filename = name.decode(errors='surrogateescape')
+                bad.write(line_of(BadImage(filename, 'under two labels', detail)).encode())
 
 
 def read_frames(file: Path) -> Iterator[bytes]:

@@ -1,7 +1,5 @@
 """Limits of images: `data.checks` of a recipe. Imports no TensorFlow."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from common.errors import Rejected
@@ -20,31 +18,23 @@ class CheckConfig(StrictModel):
     max_megapixels: float = Field(
         MEGAPIXELS,
         gt=0,
-        description='width times height, read from the header before decoding; also limits the '
-        'CPU time for decoding, and the images that the exported model classifies',
+        description='width times height; also of the images that the exported model classifies',
     )
     max_megabytes: float = Field(
         100, gt=0, le=1e6, description='of the file, also after it was converted'
-    )
-    animated: Literal['first_frame', 'refuse'] = Field(
-        'first_frame', description='action on an animated GIF, WebP or PNG'
     )
     max_bad_share: float = Field(
         0.05,
         ge=0,
         le=1,
-        description='a run fails if a larger share of the images in its window is unusable; images '
-        'of classes that are not trained do not count',
+        description='a run fails if a larger share of the images of its classes is unusable',
     )
     near_distance: int = Field(
         40,
         ge=0,
         le=64,
-        description='largest distance of near-duplicates: differing bits of 256 of their '
-        'perceptual hashes; 0: only equal bytes are duplicates, for classes that look alike',
-    )
-    quarantine_megabytes: float = Field(
-        100, ge=0, description='size limit of the copies of bad images; their list has no limit'
+        description='differing bits of 256 of the perceptual hashes of near-duplicates; 0: only '
+        'equal bytes are duplicates, for classes that look alike',
     )
 
     @property
@@ -62,14 +52,10 @@ class CheckConfig(StrictModel):
 
     def check_size(self, width: int, height: int) -> None:
         """Raises Rejected if a picture is too small or too large."""
-        size = f'{width:,} by {height:,} pixels'
-        shorter, longer = sorted((width, height))
+        size = f'it has {width:,} by {height:,} pixels'
+        if min(width, height) < self.min_side:
+            raise Rejected('too small', f'{size}; the shorter side needs {self.min_side}')
         most = min(self.max_megapixels * 1e6, _MOST_PIXELS)
-        if shorter < self.min_side:
-            needed = f'the shorter side needs {self.min_side}'
-            raise Rejected('too small', f'it has {size}, and {needed}')
-        if width * height > most:
-            limit = f'{most / 1e6:,.5g} megapixels'
-            raise Rejected('too large', f'its header says {size}, more than {limit}')
-        if longer > _LONGEST_SIDE:
-            raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
+        if width * height > most or max(width, height) > _LONGEST_SIDE:
+            limits = f'{most / 1e6:,.5g} megapixels and {_LONGEST_SIDE:,} pixels of a side'
+            raise Rejected('too large', f'{size}; the limits are {limits}')

@@ -119,8 +119,6 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
         raise unidentified(contents)
     with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
         config.check_size(*image.size)
-        if config.animated == 'refuse' and getattr(image, 'is_animated', False):
-            raise Rejected('animated', 'it has several frames or pages')
         megapixels = image.width * image.height / 1e6
         memory = min(_MEGABYTES + _MEGABYTES_PER_MEGAPIXEL * megapixels, _MOST_MEGABYTES)
         limit(_SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, memory + 2 * size)

@@ -72,9 +72,8 @@ def examine_all(
 
     Holds one batch of images for each worker in memory.
 
-    Raises:
-        DataError: too many images of a run ended their worker, unless this is a server, or the
-            workers cannot start.
+    Raises DataError if too many images of a run ended their worker, unless this is a server, or the
+    workers cannot start.
     """
     sent: collections.deque[tuple[list[tuple[_Item, bytes | None]], Iterator[_Outcome]]]
     sent = collections.deque()

@@ -9,8 +9,6 @@ from common.errors import DataError, TooFewImages
 from common.files import sha256_of
 from components.image_example_gen.sources.base.csv_columns import CsvColumns, Table, read_table
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.groups import group_of_name
-from components.image_example_gen.sources.base.labelled_files import FileSource, ImageFile
 from components.image_example_gen.sources.base.listing import (
     TABLE_SUFFIXES,
     File,
@@ -21,58 +19,50 @@ from components.image_example_gen.sources.base.listing import (
 )
 from components.image_example_gen.sources.base.parts import (
     Kind,
+    group_of_name,
     kind_of,
     kind_of_value,
     limit_sources,
 )
+from components.image_example_gen.sources.base.source import ImageFile, Source, open_files
 
 _LONGEST_PATH = 4096  # no longer path can be opened
 _LONGEST_END = 8  # names of a path that is searched
 
 
-class CsvSource(FileSource):
-    """The images that tables list, with a class, and perhaps a part and a group, for each.
+def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens the images that tables list, with a class, and perhaps a part and a group, for each.
 
     Tables are CSV files or lists of lines `path label`. Paths are relative to the folder of the
     table, which they may lead out of, or to any folder below `path`. The parts are those of a
     column, or of the names of several tables, such as `train.csv` and `test.csv`. A row whose image
     is missing or has no suffix of an image is a bad image.
 
-    Args:
-        config: the section `data` of a recipe; `path` is a table, or a folder with one.
-        complete: as for FolderSource.
-
-    Attributes:
-        layout: human-readable, such as `labels.csv: images from column path, ...`.
-
-    Raises:
-        DataError: a table is missing, cannot be read, is not CSV, or lacks a column, there are no
-            images or fewer than two classes, or a class has no images.
+    Raises DataError if a table is missing, cannot be read, is not CSV, or lacks a column, there are
+    no images or fewer than two classes, or, if `complete`, a class has no images.
     """
-
-    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
-        assert config.path
-        tables = _find_tables(config.path, config)
-        root = config.path if config.path.is_dir() else config.path.parent
-        notes: list[str] = []
-        rows = [row for table in tables for row in _rows(table, root, len(tables), config, notes)]
-        files = ', '.join(str(table.file) for table in tables)
-        if not any(row.file.stamp for row in rows):
-            example = f', such as {rows[0].file.name}' if rows else ''
-            raise TooFewImages(
-                f'{files}: none of its {len(rows):,} images exists{example}; paths are relative to '
-                'its folder, or to one in the folder that is given'
-            )
-        self.layout = f'{", ".join(table.file.name for table in tables)}: {tables[0].layout}'
-        super().__init__(
-            files,
-            LocalFolder(root.absolute()),
-            rows,
-            config,
-            complete=complete,
-            notes=notes,
-            state=(config.columns, [sha256_of(table.file) for table in tables]),
+    assert config.path
+    tables = _find_tables(config.path, config)
+    root = config.path if config.path.is_dir() else config.path.parent
+    notes: list[str] = []
+    rows = [row for table in tables for row in _rows(table, root, len(tables), config, notes)]
+    files = ', '.join(str(table.file) for table in tables)
+    if not any(row.file.stamp for row in rows):
+        example = f', such as {rows[0].file.name}' if rows else ''
+        raise TooFewImages(
+            f'{files}: none of its {len(rows):,} images exists{example}; paths are relative to '
+            'its folder, or to one in the folder that is given'
         )
+    return open_files(
+        files,
+        LocalFolder(root.absolute()),
+        rows,
+        config,
+        complete=complete,
+        layout=f'{", ".join(table.file.name for table in tables)}: {tables[0].layout}',
+        notes=notes,
+        state=(config.columns, [sha256_of(table.file) for table in tables]),
+    )
 
 
 def _find_tables(path: Path, config: DataConfig) -> list[Table]:

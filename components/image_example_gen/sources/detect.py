@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from common import object_storage
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
+from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.listing import (
     PARQUET_SUFFIXES,
     RECORDS,
@@ -16,12 +18,8 @@ from components.image_example_gen.sources.base.listing import (
     is_image,
     list_files,
 )
-from components.image_example_gen.sources.base.source_protocol import describe_classes
-from components.image_example_gen.sources.base.span_names import find_spans
-from components.image_example_gen.sources.csv_file import CsvSource
-from components.image_example_gen.sources.folder import FolderSource
-
-_Source = TypeVar('_Source', FolderSource, CsvSource)
+from components.image_example_gen.sources.base.source import FileShard, ImageFile, Source
+from components.image_example_gen.sources.spans import find_spans, make_source
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
@@ -47,7 +45,7 @@ class Detected(NamedTuple):
 def detect(data: str) -> Detected:
     """Detects how the images of a path or a URL are laid out; raises no error.
 
-    `folder` for missing or unknown files, for which FolderSource raises the error.
+    `folder` for missing or unknown files, for which that source raises the error.
     """
     if object_storage.URL.match(data):
         return Detected('folder', 'a folder in object storage')
@@ -71,9 +69,7 @@ def data_overrides(
     found = detect(data)
     source = found.source
     is_url = object_storage.URL.match(data) or URL.match(data)
-    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
-    if source in ONLY_FOR['span_range']:
-        del values['span_range']
+    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None}
     values |= {'source': source, 'url' if is_url else 'path': data}
     if before not in (None, source):
         values |= {'sha256': None, 'features': {}, 'columns': None}
@@ -97,17 +93,17 @@ def detect_in_folder(path: Path) -> Detected:
             inner = detect_in_folder(Path(spans[max(spans)]))
             if may_be_classes or inner.source == 'csv' or inner.label_pattern:
                 return inner._replace(layout=f'spans with {inner.layout}')
-    folder, table = _open(FolderSource, path), _open(CsvSource, path)
+    folder, table = _open('folder', path), _open('csv', path)
     by_folder = defaultdict[str, set[str]](set)  # the classes in the table
-    for row in table.rows if table else ():
+    for row in _rows(table):
         by_folder[row.file.name.rpartition('/')[0]].add(row.label)
     if folder and len(folder.classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
         further = f'; not read: {table.layout}' if table else ''
         return Detected('folder', folder.layout + further)
     if table:
         return Detected('csv', table.layout)
-    named = _open(FolderSource, path, label_pattern=CLASS_AND_NUMBER)
-    counts = Counter(row.label for row in named.rows) if named else Counter[str]()
+    named = _open('folder', path, label_pattern=CLASS_AND_NUMBER)
+    counts = Counter(row.label for row in _rows(named))
     are_classes = all(name and not _NO_CLASSES.fullmatch(name) for name in counts)
     if are_classes and len(counts) > 1 and min(counts.values()) > 1:
         what = f'images named CLASS and number, {describe_classes(sorted(counts))}'
@@ -117,7 +113,7 @@ def detect_in_folder(path: Path) -> Detected:
 
 def _detect_file(path: Path) -> Detected:
     if path.suffix.lower() in TABLE_SUFFIXES:
-        table = _open(CsvSource, path)
+        table = _open('csv', path)
         return Detected('csv', table.layout if table else 'a CSV file')
     if _ARCHIVE.fullmatch(path.name):
         return Detected('archive', 'an archive')
@@ -130,12 +126,16 @@ def _records_in(name: str) -> Detected | None:
     return Detected('tfrecord', 'TFRecord files') if RECORDS.fullmatch(name) else None
 
 
-def _open(source: type[_Source], path: Path, label_pattern: str | None = None) -> _Source | None:
+def _rows(source: Source | None) -> Iterator[ImageFile]:
+    for shard in source.pieces if source else ():
+        assert isinstance(shard, FileShard)
+        yield from shard.rows
+
+
+def _open(source: str, path: Path, label_pattern: str | None = None) -> Source | None:
     """The images of a folder, or of a table in it; None if they cannot be read so."""
-    kind: Literal['csv', 'folder'] = 'csv' if source is CsvSource else 'folder'
+    config = {'source': source, 'path': path, 'label_pattern': label_pattern}
     try:
-        return source(
-            DataConfig(source=kind, path=path, label_pattern=label_pattern), complete=False
-        )
+        return make_source(DataConfig.model_validate(config), complete=False)
     except DataError:
         return None

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 from common.errors import DataError, TooFewImages
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.groups import group_of_path
-from components.image_example_gen.sources.base.labelled_files import FileSource, ImageFile
 from components.image_example_gen.sources.base.labels import folded
-from components.image_example_gen.sources.base.listing import File, list_files, open_folder
-from components.image_example_gen.sources.base.parts import Kind, is_part, kind_of, limit_sources
+from components.image_example_gen.sources.base.listing import File, folder_at, list_files
+from components.image_example_gen.sources.base.parts import (
+    Kind,
+    group_of_path,
+    kind_of,
+    limit_sources,
+)
+from components.image_example_gen.sources.base.source import ImageFile, Source, open_files
 
 FolderPath = tuple[str, ...]  # names of folders, relative to the data folder
 _MOST_LEFT_OUT = 0.05  # share of images next to a folder that holds the class folders
@@ -192,55 +196,44 @@ def _listed(names: Iterable[str]) -> str:
     return ', '.join(shown[:5]) + (', ...' if len(shown) > 5 else '')
 
 
-class FolderSource(FileSource):
-    """A folder of class folders, or of parts such as `train` and `test` with class folders.
+def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens a folder of class folders, or of parts such as `train` and `test` with class folders.
 
-    Args:
-        config: the section `data` of a recipe; `path` is the folder, or `url` the prefix.
-        complete: whether each class must have images; False for one span of several.
-
-    Attributes:
-        layout: human-readable, such as `train, test with a folder per class in each`.
-
-    Raises:
-        DataError: the folder is missing, cannot be read or has no images, there are fewer than two
-            classes, or a class has no images.
+    Raises DataError if the folder is missing, cannot be read or has no images, there are fewer than
+    two classes, or, if `complete`, a class has no images.
     """
-
-    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
-        place = config.path or config.url
-        assert place
-        where = f'data folder {place}'
-        if isinstance(place, Path) and not place.is_dir():
-            problem = 'is a file of unknown type' if place.exists() else 'does not exist'
-            raise DataError(
-                f'{where} {problem}; expected a folder with one folder per class, or a file called '
-                '*.zip, *.tar, *.tar.gz, *.csv, *.tsv, *.txt, *.parquet or *.tfrecord'
-            )
-        folder = open_folder(place)
-        listed = list_files(folder)
-        if not listed:
-            raise TooFewImages(f'{where} holds no images; expected {_FOLDERS}')
-        layout = _Layout(listed, config)
-        if layout.problem:
-            raise DataError(f'{where} {layout.problem}')
-        name = str(place).rstrip('/').rpartition('/')[2]
-        rows = list(layout.rows('' if config.source == 'archive' else name))
-        labels = {row.label for row in rows} - {''}
-        is_clear = config.label_pattern or layout.kinds or not all(map(is_part, labels))
-        if not labels or not is_clear:
-            example = rows[0].file.name if rows else listed[0].name
-            raise TooFewImages(
-                f'{where} has no class folders, only images such as {example}; expected '
-                f'{_FOLDERS}; if the file names have the classes, set or correct data.label_pattern'
-            )
-        self.layout = layout.describe()
-        super().__init__(
-            where,
-            folder,
-            rows,
-            config,
-            complete=complete,
-            notes=[*layout.notes()],
-            state=config.label_pattern,
+    place = config.spans_place
+    assert place
+    where = f'data folder {place}'
+    if isinstance(place, Path) and not place.is_dir():
+        problem = 'is a file of unknown type' if place.exists() else 'does not exist'
+        raise DataError(
+            f'{where} {problem}; expected a folder with one folder per class, or a file called '
+            '*.zip, *.tar, *.tar.gz, *.csv, *.tsv, *.txt, *.parquet or *.tfrecord'
         )
+    folder = folder_at(place)
+    listed = list_files(folder)
+    if not listed:
+        raise TooFewImages(f'{where} holds no images; expected {_FOLDERS}')
+    layout = _Layout(listed, config)
+    if layout.problem:
+        raise DataError(f'{where} {layout.problem}')
+    name = str(place).rpartition('/')[2]
+    rows = list(layout.rows('' if config.source == 'archive' else name))
+    labels = {row.label for row in rows} - {''}
+    if not labels or not (config.label_pattern or layout.kinds or not all(map(kind_of, labels))):
+        example = rows[0].file.name if rows else listed[0].name
+        raise TooFewImages(
+            f'{where} has no class folders, only images such as {example}; expected '
+            f'{_FOLDERS}; if the file names have the classes, set or correct data.label_pattern'
+        )
+    return open_files(
+        where,
+        folder,
+        rows,
+        config,
+        complete=complete,
+        layout=layout.describe(),
+        notes=[*layout.notes()],
+        state=config.label_pattern,
+    )

@@ -21,15 +21,15 @@ from components.image_example_gen.sources.base.csv_columns import (
     find_column,
 )
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES
-from components.image_example_gen.sources.base.reading import require_within
+from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES, too_large
 from components.image_example_gen.sources.base.record_source import (
     Record,
-    RecordSource,
     as_label,
     as_text,
+    open_records,
     part_of,
 )
+from components.image_example_gen.sources.base.source import Source
 
 stack.forbid_pickles_in_arrow()
 
@@ -76,20 +76,18 @@ def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator
             )
 
 
-class ParquetSource(RecordSource):
-    """A Parquet file, or all Parquet files in a folder at any depth; see RecordSource.
+def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens a Parquet file, or all Parquet files in a folder at any depth; see `open_records`.
 
     The column of images has bytes, or a struct with `bytes` and `path`; that of labels has numbers
     or names; see `data.columns`. Names of numbers are those in the metadata of the library
     `datasets`.
     """
+    return open_records(config, read_rows, _is_used, '*.parquet', complete=complete)
 
-    suffixes = '*.parquet'
-    read = staticmethod(read_rows)
 
-    @staticmethod
-    def is_used(name: str) -> bool:
-        return PurePath(name).suffix.lower() in PARQUET_SUFFIXES
+def _is_used(name: str) -> bool:
+    return PurePath(name).suffix.lower() in PARQUET_SUFFIXES
 
 
 def _find_columns(file: Path, schema: pa.Schema, config: DataConfig) -> _Columns:
@@ -145,8 +143,4 @@ def _image(image: Any, max_bytes: int) -> tuple[bytes | Rejected, str]:
         contents, path = image[_BYTES], as_text(image.get(_PATH))
     if contents is None:
         return Rejected('unreadable', 'the row has no bytes of an image'), path
-    try:
-        require_within(max_bytes, len(contents))
-    except Rejected as error:
-        return error, path
-    return contents, path
+    return too_large(max_bytes, len(contents)) or contents, path

@@ -3,7 +3,10 @@
 Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`.
 """
 
+import datetime
+import importlib
 import itertools
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +19,19 @@ from components.image_example_gen.sources.base.labels import (
     require_images,
     sorted_names,
 )
-from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.base.span_names import find_spans
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.base.listing import (
+    convert_os_errors,
+    folder_at,
+    is_image,
+)
+from components.image_example_gen.sources.base.source import Source
 
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
 
 FIRST_SPAN = 1  # the number of images without spans
+_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
+_SPAN_FOLDER = re.compile(r'span-(\d+)')
+_MODULES = {'csv': 'csv_file', 'archive': 'archive.source'}  # the others are called as the source
 
 
 class Span(NamedTuple):
@@ -33,12 +42,28 @@ class Span(NamedTuple):
     new_names: Mapping[str, str] = {}  # of the names of classes in all spans of a window
 
 
+def make_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens the source of a recipe.
+
+    `complete`: whether each class must have images; False for one span of several. Raises DataError
+    if the images cannot be used.
+    """
+    if config.path is None and config.url is None and config.source not in ('drawings', 'tfds'):
+        raise DataError(  # allowed in a recipe: the path depends on the machine
+            f"source '{config.source}' needs a path: give --data PATH, or set data.path"
+        )
+    # On demand, as TensorFlow Datasets alone takes seconds.
+    name = _MODULES.get(config.source, config.source)
+    module = importlib.import_module(f'{__package__}.{name}')
+    source: Source = module.open_source(config, complete=complete)
+    return source
+
+
 def span_folders(config: DataConfig) -> Folders:
     """Finds the folders of spans, or the URLs of their prefixes; none if the data has no spans.
 
-    Raises:
-        DataError: two folders have the same number, a folder cannot be read, or one next to spans
-            is none and has images.
+    Raises DataError if two folders have the same number, a folder cannot be read, or one next to
+    spans is none and has images.
     """
     place = config.spans_place
     if not place or not config.may_have_spans or (isinstance(place, Path) and not place.is_dir()):
@@ -53,14 +78,12 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 
     Images without spans are span 1. All spans have the same classes, those of all of them.
 
-    Raises:
-        DataError: the images cannot be used, no span is in the range, or a class has no images in
-            any span.
+    Raises DataError if the images cannot be used, or a class has no images in any span.
     """
     found = span_folders(config)
-    if not found and not config.span_range:
+    if not found:
         return (Span(FIRST_SPAN, make_source(config)),)
-    return _open_spans(config, _select(config, found))
+    return _open_spans(config, _newest(found, config.window))
 
 
 def span_numbers(config: DataConfig) -> frozenset[int]:
@@ -74,10 +97,10 @@ def incomplete_span(config: DataConfig) -> int | None:
     For a window that `open_window` cannot open: the images of the newest span may still arrive.
     """
     found = span_folders(config)
-    newest = max(_select(config, found)) if found else None
+    newest = max(found, default=None)
     older = {number: folder for number, folder in found.items() if number != newest}
     try:
-        return newest if older and _open_spans(config, _select(config, older)) else None
+        return newest if older and _open_spans(config, _newest(older, config.window)) else None
     except DataError:
         return None
 
@@ -94,7 +117,7 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     for number, folder in sorted(span_folders(config).items(), reverse=True):
         if number < first.number and expected < config.min_test_images:
             source = _open_source(config, folder)
-            new = _new_names(config, {*first.new_names, *(source.counts or ())})
+            new = _new_names(config, {*first.new_names, *(source.counts)})
             older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
             expected += config.splits.expected(source.count)['test']
     return tuple(older)
@@ -110,29 +133,19 @@ def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: 
     return max(test_window, sum(images < min_test_images for images in newer))
 
 
-def _select(config: DataConfig, found: Folders) -> Folders:
-    if not config.span_range:
-        return dict(list(found.items())[-config.window :])
-    first, last = config.span_range
-    selected = {number: folder for number, folder in found.items() if first <= number <= last}
-    if not selected:
-        existing = f'its spans are {", ".join(map(str, found))}' if found else 'it has no spans'
-        raise DataError(
-            f'data folder {config.spans_place} has none of the spans {first} to {last} of '
-            f'data.span_range; {existing}'
-        )
-    return selected
+def _newest(folders: Folders, number: int) -> Folders:
+    return dict(list(folders.items())[-number:])
 
 
 def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     sources = {number: _open_source(config, folder) for number, folder in folders.items()}
-    own = {name for source in sources.values() for name in source.counts or ()}
+    own = {name for source in sources.values() for name in source.counts}
     new = _new_names(config, own)
     classes = config.class_names or tuple(sorted_names(own))
     spans = tuple(
         Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
     )
-    counts = sum((span.source.counts or Counter() for span in spans), Counter[str]())
+    counts = sum((span.source.counts for span in spans), Counter[str]())
     require_images(f'the spans in {config.spans_place}', counts, classes)
     return spans
 
@@ -148,3 +161,59 @@ def _open_source(config: DataConfig, folder: Path | str) -> Source:
     key = 'url' if config.is_in_bucket else 'path'
     span = config.model_copy(update={key: folder, 'classes': None})
     return make_source(span, complete=False)
+
+
+def find_spans(
+    place: Path | str, *, dates_may_be_classes: bool = True, with_others: bool = True
+) -> dict[int, Path | str]:
+    """The folders of spans in a folder, or the URLs of spans below one, by number, in this order.
+
+    Folders with names of dates are no spans if they may be classes and one of them has images
+    itself. Raises DataError if two folders have the same number, one cannot be read, or, unless
+    `with_others`, one next to spans is none and has images.
+    """
+    with convert_os_errors():
+        _, names, _ = next(folder_at(place).walk(is_image))
+    folders = {n: place / n if isinstance(place, Path) else f'{place}/{n}' for n in names}
+    dates = [name for name in names if _date_number(name)]
+    if dates_may_be_classes and any(_first_image(folders[name]) == '' for name in dates):
+        names = [name for name in names if name not in dates]
+    found: dict[int, str] = {}
+    for name in names:
+        if (number := _number_of_span(name)) is not None and found.setdefault(number, name) != name:
+            raise DataError(
+                f'{place} has {found[number]} and {name}, which are the same span; remove one'
+            )
+    for name in folders if found and not with_others else ():
+        is_left_out = name.startswith('_') or name.endswith('.partial')
+        if (
+            not is_left_out
+            and name not in found.values()
+            and _first_image(folders[name]) is not None
+        ):
+            raise DataError(
+                f'data folder {place} has spans, and images in {name}, which is not a span; move '
+                f'them into a span, or rename the folder to _{name}'
+            )
+    return {number: folders[name] for number, name in sorted(found.items())}
+
+
+def _first_image(place: Path | str) -> str | None:
+    """The relative folder of the first image; that of the folder's own images, '', is first."""
+    with convert_os_errors():
+        steps = folder_at(place).walk(is_image)
+        return next((here for here, _, files in steps for _ in files), None)
+
+
+def _number_of_span(name: str) -> int | None:
+    match = _SPAN_FOLDER.fullmatch(name)
+    return int(match[1]) if match else _date_number(name.removeprefix('span-'))
+
+
+def _date_number(text: str) -> int | None:
+    """Converts `2026-11-21` or `20261121` to 20261121; None if it is not a date."""
+    match = _DATE.fullmatch(text)
+    try:
+        return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
+    except ValueError:
+        return None

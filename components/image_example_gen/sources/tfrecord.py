@@ -8,15 +8,16 @@ from typing import Any
 from common.errors import Rejected
 from common.files import open_regular
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import RECORDS
-from components.image_example_gen.sources.base.reading import require_within
+from components.image_example_gen.sources.base.listing import RECORDS, too_large
 from components.image_example_gen.sources.base.record_source import (
+    Reader,
     Record,
-    RecordSource,
     as_label,
     as_text,
+    open_records,
     part_of,
 )
+from components.image_example_gen.sources.base.source import Source
 
 _GZIP = b'\x1f\x8b\x08'
 
@@ -39,18 +40,19 @@ def read_examples(
         yield _record(tf.train.Example.FromString(payload).features.feature, config, names)
 
 
-class TfrecordSource(RecordSource):
-    """A TFRecord file, or all in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
+def open_source(
+    config: DataConfig, *, complete: bool = True, read: Reader = read_examples
+) -> Source:
+    """Opens a TFRecord file, or all in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
-    Labels are numbers or names, see `data.features`. See RecordSource.
+    Labels are numbers or names, see `data.features`. See `open_records`.
     """
+    names = '*.tfrecord or *-00000-of-00010'
+    return open_records(config, read, _is_used, names, complete=complete)
 
-    suffixes = '*.tfrecord or *-00000-of-00010'
-    read = staticmethod(read_examples)
 
-    @staticmethod
-    def is_used(name: str) -> bool:
-        return RECORDS.fullmatch(name) is not None
+def _is_used(name: str) -> bool:
+    return RECORDS.fullmatch(name) is not None
 
 
 def _record(features: Mapping[str, Any], config: DataConfig, names: Sequence[str]) -> Record:
@@ -61,21 +63,21 @@ def _record(features: Mapping[str, Any], config: DataConfig, names: Sequence[str
     group = config.group_by.column if config.group_by else None
     if isinstance(label, int) and label >= 0:
         label = text or (names[label] if label < len(names) else label)
-    others = (
+    contents: bytes | Rejected
+    if label is None:
+        found = ', '.join(sorted(name[:40] for name in features)[:20]) or 'none'
+        wanted = f'bytes {keys.image} or a label {keys.label}'
+        detail = f'its record lacks {wanted}; its features: {found}'
+        contents = Rejected('unreadable', detail)
+    else:
+        contents = too_large(config.checks.max_bytes, len(image)) or image
+    return Record(
+        contents,
         as_text(_value(features, keys.filename)),
         label,
         part_of(keys.split, _value(features, keys.split)) if keys.split else '',
         as_text(_value(features, group)) or None,
     )
-    try:
-        if label is None:
-            found = ', '.join(sorted(name[:40] for name in features)[:20]) or 'none'
-            wanted = f'bytes {keys.image} or a label {keys.label}'
-            raise Rejected('unreadable', f'its record lacks {wanted}; its features: {found}')
-        require_within(config.checks.max_bytes, len(image))
-    except Rejected as error:
-        return Record(error, *others)
-    return Record(image, *others)
 
 
 def _value(features: Mapping[str, Any], name: str | None) -> Any:

@@ -3,10 +3,11 @@
 import apache_beam as beam
 import pytest
 from image_bytes import encoded
-from made_images import CLASSES, MemorySource, Written, labelled, picture
+from made_images import CLASSES, Written, labelled, memory_source, picture
 
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.source import Source
 
 
 @pytest.fixture(scope='session')
@@ -22,7 +23,7 @@ def ingest(tmp_path_factory):
     """`ingest(images, window=[...], earlier=[...], **keys of data)` writes a span to a folder."""
 
     def write(images, window=(), earlier=(), pipeline=beam.Pipeline, **data):
-        source = images if isinstance(images, MemorySource) else MemorySource(images)
+        source = images if isinstance(images, Source) else memory_source(images)
         folder = tmp_path_factory.mktemp('span')
         targets = folder / 'records', folder / 'quarantine'
         known = {

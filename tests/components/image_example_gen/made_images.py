@@ -2,20 +2,29 @@
 
 import dataclasses
 import hashlib
+import pickle
+from collections import Counter
 from pathlib import Path
 
 import image_bytes
 import tensorflow as tf
 
 from components.image_example_gen.ingestion.ingested import Ingested
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.labels import Labels
+from components.image_example_gen.sources.base.source import (
+    BadImage,
+    LabelledImage,
+    Shard,
+    Source,
+)
 
 CLASSES = ('cats', 'dogs')
 
 
 @dataclasses.dataclass(frozen=True)
-class MemoryShard:
-    contents: tuple[LabelledImage | BadImage, ...]
+class MemoryShard(Shard):
+    contents: tuple[LabelledImage | BadImage, ...] = ()
     error: BaseException | None = None
 
     def images(self):
@@ -24,23 +33,21 @@ class MemoryShard:
             raise self.error
 
 
-class MemorySource:
+LABELS = Labels(CLASSES, {}, Counter())
+
+
+def shard_of(images, error=None):
+    return MemoryShard(DataConfig(), LABELS, {}, tuple(images), error)
+
+
+def memory_source(images, per_shard=25, error=None):
     """A source of images in memory; raises `error`, if given, after the last one."""
-
-    classes = CLASSES
-    notes = ()
-
-    def __init__(self, images, per_shard=25, error=None):
-        self._images, self._per_shard, self._error = tuple(images), per_shard, error
-        self.count = len(self._images)
-        digests = [hashlib.sha256(each.contents).hexdigest() for each in self._images]
-        names = [each.filename for each in self._images]
-        self.fingerprint = str([digests, names])
-
-    def shards(self):
-        starts = range(0, self.count, self._per_shard)
-        parts = [self._images[start : start + self._per_shard] for start in starts]
-        return [MemoryShard(part, self._error if part is parts[-1] else None) for part in parts]
+    images = tuple(images)
+    starts = range(0, len(images), per_shard)
+    shards = [shard_of(images[start : start + per_shard]) for start in starts]
+    shards[-1:] = [dataclasses.replace(shards[-1], error=error)] if shards else []
+    digest = hashlib.sha256(pickle.dumps(images)).hexdigest()
+    return Source(LABELS, shards, len(images), digest)
 
 
 def picture(seed=0, size=(64, 48)):

@@ -19,7 +19,7 @@ from common.errors import DataError
 from common.features import EARLIER, INDEX
 from common.metadata_queries import custom_property, read_nodes
 from components.image_example_gen.image_example_gen import ImageExampleGen, ImageExampleGenExecutor
-from components.image_example_gen.ingestion.ingested import known_fingerprint
+from components.image_example_gen.ingestion.ingested import is_ingested, known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.spans import open_window
@@ -113,6 +113,22 @@ def test_earlier_images_are_cached_and_their_splits_kept(runs):
     assert runs.splits() == splits
     runs.run(splits={'train': 8})  # other shares are for all images
     assert EARLIER not in runs.example_gen.inputs
+
+
+def test_only_other_images_or_settings_need_workers(runs):
+    examples = runs.folder / 'artifacts' / 'ImageExampleGen' / 'examples'
+
+    def is_known(**keys):
+        config = DataConfig(**runs.data, **keys)
+        sources = {span.number: span.source for span in open_window(config)}
+        return is_ingested(examples, config, sources)
+
+    assert not is_known()
+    runs.run(classes=['class-0', 'class-1'])
+    assert is_known()
+    assert not is_known(checks={'min_side': 17})
+    runs.add(12)
+    assert not is_known()
 
 
 def touch(runs, seconds=10):

@@ -35,7 +35,7 @@ def test_quarantines_too_large_file_unread(folder, tmp_path):
     assert written(folder, tmp_path, max_megabytes=0.0001) == (Tally(1, {'too large': 1}), [[]])
 
     (line,) = read_quarantined(tmp_path / 'quarantine')
-    assert (line['source'], line['bytes']) == ('holiday/a.jpg', 0)
+    assert (line['source'], line['reason']) == ('holiday/a.jpg', 'too large')
 
 
 def test_quarantines_unreadable_file_and_ignores_broken_symlink(folder, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def broken(tmp_path_factory, make_saved_model):
 def images(tmp_path_factory, make_image_folder):
     """A folder with a cat, a dog, and one unusable file of each kind."""
     folder = make_image_folder(tmp_path_factory.mktemp('images'), per_class=1)
-    for name, (contents, _) in bad_files(animated=False).items():
+    for name, (contents, _) in bad_files().items():
         (folder / 'cats' / name).write_bytes(contents)
     return folder
 
@@ -70,8 +70,7 @@ def test_prints_predictions_and_one_error_line_per_bad_file(model, images, dog, 
     ]
     assert all(0.9 < float(probability) <= 1 for _, _, probability in lines)
     starts = [
-        f'error: {images}/cats/{name}: {reason}: '
-        for name, (_, reason) in bad_files(animated=False).items()
+        f'error: {images}/cats/{name}: {reason}: ' for name, (_, reason) in bad_files().items()
     ]
     which, *errors = done.stderr.splitlines()
     assert which == f'model: {model}'

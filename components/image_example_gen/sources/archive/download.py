@@ -114,8 +114,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
     A change is detected by the ETag. A copy with the digest `sha256` (hexadecimal) is not checked.
     If the download fails, an existing copy is used and a warning is logged.
 
-    Raises:
-        DataError: there is no copy and the download fails, or the copy cannot be written.
+    Raises DataError if there is no copy and the download fails, or the copy cannot be written.
     """
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
     copy = cache_folder() / cache_name(url, name)

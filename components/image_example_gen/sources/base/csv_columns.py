@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from common.errors import DataError
 from common.files import MEGABYTE, open_regular
@@ -37,7 +37,6 @@ class CsvColumns(StrictModel):
     image: str | None = Field(
         None,
         min_length=1,
-        validation_alias=AliasChoices('image', 'path'),
         description='csv: path of an image; parquet: its bytes; default: image, path, file, ...',
     )
     label: str | None = Field(

@@ -14,9 +14,8 @@ from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.csv_columns import CsvColumns
-from components.image_example_gen.sources.base.groups import GroupConfig, require_one_group
-from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
-from components.image_example_gen.sources.base.span_names import SpanNumber
+from components.image_example_gen.sources.base.labels import class_name, is_class_name
+from components.image_example_gen.sources.base.parts import GroupConfig, Pattern
 
 # Keys that only some sources accept.
 _FILES = ('folder', 'csv', 'parquet', 'tfrecord')
@@ -32,11 +31,9 @@ ONLY_FOR = {
     'group_by': (*_FILES, 'archive', 'tfds'),
     'group_by.folder': ('folder', 'archive'),
     'group_by.column': ('csv', 'parquet', 'tfrecord'),
-    'span_range': _FILES,
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
-_LONGEST_URL = 2000  # characters
 _Names = tuple[str, ...] | dict[str, str]
 
 
@@ -44,9 +41,7 @@ class SplitConfig(StrictModel):
     """Shares of the splits in hash buckets; with 3, 1 and 1 the test split gets a fifth."""
 
     train: int = Field(3, ge=1, description='buckets of the split that trains the weights')
-    eval: int = Field(
-        1, ge=1, description='buckets of the validation split, which selects epoch and temperature'
-    )
+    eval: int = Field(1, ge=1, description='of the split that selects epoch and temperature')
     test: int = Field(1, ge=1, description='buckets of the split that judges models')
     test_share_of_validation: float = Field(
         0.2,
@@ -81,14 +76,15 @@ def _local_path(path: Any) -> Any:
 
 
 def _well_formed_url(url: str) -> str:
-    if len(url) > _LONGEST_URL:
-        raise ValueError(f'should have at most {_LONGEST_URL} characters')
     try:
         parts = urllib.parse.urlsplit(url)
         _ = parts.port, (parts.hostname or '').encode('idna')
     except ValueError:
         raise ValueError('is not a valid address') from None
     return url.rstrip('/') if object_storage.URL.match(url) else url
+
+
+_Url = Annotated[RedactedUrl, Field(max_length=2000), AfterValidator(_well_formed_url)]
 
 
 def _as_texts(classes: Any) -> Any:
@@ -122,34 +118,29 @@ class DataConfig(StrictModel):
     )
     path: Annotated[Path | None, BeforeValidator(_local_path)] = Field(
         None,
-        description='folder: one of class folders; archive: a zip or tar file of class folders; '
-        'csv: a file with paths and classes of images, or a folder with one; parquet, tfrecord: a '
-        'file or a folder of files',
+        description='folder: one of class folders; archive: a zip or tar file; csv, parquet, '
+        'tfrecord: a file or a folder of files',
     )
-    url: Annotated[RedactedUrl, AfterValidator(_well_formed_url)] | None = Field(
+    url: _Url | None = Field(
         None,
         repr=False,
-        description='instead of path; archive: download URL, recorded without user name, password '
-        'and query; folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
+        description='archive: download URL, recorded without user name, password and query; '
+        'folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
     )
     sha256: Annotated[str, AfterValidator(str.lower)] | None = Field(
         None, pattern='^[0-9a-fA-F]{64}$', description='archive: expected SHA-256 digest'
     )
     classes: ClassNames | None = Field(
         None,
-        description='class names in the order of the labels, compared without case, or OLD: NEW '
-        'for each class, to rename or join some; images of other classes are quarantined; '
-        'default: the class names of the source, such as folder names',
+        description='class names in the order of the labels, or OLD: NEW for each, to rename or '
+        'join some; images of other classes are quarantined; default: those of the source',
     )
-    label_pattern: Annotated[str, AfterValidator(require_one_group)] | None = Field(
+    label_pattern: Pattern | None = Field(
         None,
-        max_length=1000,
         description='folder, archive: regular expression whose one pair of parentheses matches the '
         'class in the file name; default: the class is the folder',
     )
-    columns: CsvColumns | None = Field(
-        None, description='csv, parquet: names of the columns; default: usual ones'
-    )
+    columns: CsvColumns | None = Field(None, description='csv, parquet: default: usual names')
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
     count: int = Field(2000, ge=100, le=10**7, description='drawings: number of images')
@@ -158,25 +149,14 @@ class DataConfig(StrictModel):
     splits: SplitConfig = SplitConfig()
     group_by: GroupConfig | None = Field(
         None,
-        description='images of one group, such as a subject, a scene or a film, stay in one split; '
-        'default: each image on its own',
+        description='images of one group, such as a subject or a film, stay in one split',
     )
     window: int = Field(
-        1,
-        ge=1,
-        description='number of newest spans (folders span-1, span-2, ... in path) to train on',
+        1, ge=1, description='newest spans (folders span-1, span-2, ... in path) to train on'
     )
-    test_window: int = Field(
-        1, ge=1, description='number of newest spans to evaluate on; at most window'
-    )
+    test_window: int = Field(1, ge=1, description='newest spans to evaluate on; at most window')
     min_test_images: int = Field(
-        600,
-        ge=1,
-        description='test images that decide between two models: the test splits of further, older '
-        'spans are added until there are as many',
-    )
-    span_range: tuple[SpanNumber, SpanNumber] | None = Field(
-        None, description='first and last span (numbers or dates), instead of window'
+        600, ge=1, description='older spans are evaluated on too until there are as many'
     )
 
     @property
@@ -213,7 +193,7 @@ class DataConfig(StrictModel):
     @property
     def may_have_spans(self) -> bool:
         """Whether the source may be divided into spans."""
-        return self.source in ONLY_FOR['span_range']
+        return self.source in _FILES
 
     @model_validator(mode='after')
     def _keys_match_source(self) -> 'DataConfig':
@@ -237,12 +217,6 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _spans_are_consistent(self) -> 'DataConfig':
-        if self.window > 1 and self.span_range:
-            raise ValueError("key 'window' cannot be combined with 'span_range'; remove it")
-        first, last = self.span_range or (1, self.window)
-        if last < first:
-            raise ValueError(f'span_range ends with {last}, before its start {first}')
-        key, most = 'span_range' if self.span_range else 'window', last - first + 1
-        if self.test_window > most:
-            raise ValueError(f'test_window is {self.test_window}, larger than {key} ({most})')
+        if self.test_window > self.window:
+            raise ValueError(f'test_window is {self.test_window}, larger than window')
         return self

@@ -1,27 +1,19 @@
 """Maps the labels of a source, numbers or names, to class indices."""
 
 import dataclasses
-import difflib
 import functools
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from common.errors import DataError, RejectionReason, TooFewImages
-from components.image_example_gen.sources.base.source_protocol import (
-    BadImage,
-    LabelledImage,
-    Part,
-    class_name,
-    describe_classes,
-    is_class_name,
-)
+from common.errors import DataError, TooFewImages
 
 Label = int | float | str | None  # of a source: name of a folder, value of a column or a feature
 NO_LABELS: tuple[Label, ...] = (None, '', '-1', -1, '-1.0')  # -1 in benchmarks' test parts
 Wanted = Sequence[str] | Mapping[str, str] | None  # `data.classes`: names, or old and new names
 _MOST_CLASSES = 10_000
-_LONGEST_LABEL = 100  # characters in messages
+_NAME_BYTES = 255  # as in file systems
 _NUMBER = re.compile(r'([0-9]{1,9})(\.0+)?')  # pandas writes 1.0 in a column with missing values
 _BOOLEANS = {'false': '0', 'true': '1'}
 
@@ -43,34 +35,8 @@ class Labels:
         """The class index of a label; None if its images are not trained."""
         return self._indices.get(self.names.get(label, ''))
 
-    def rejected(self, filename: str, label: Label, contents: bytes = b'') -> BadImage:
-        """An image whose label has no class index."""
-        given = self.names.get(label, str(label))[:_LONGEST_LABEL]
-        detail = f'its label is {given}; expected one of {describe_classes(self.classes)}'
-        is_known = label in self.names
-        reason: RejectionReason = 'unknown class' if is_known else 'label outside the list'
-        return BadImage(filename, reason, 'no label' if label in NO_LABELS else detail, contents)
-
-    def to_image(
-        self,
-        contents: bytes,
-        label: Label,
-        filename: str,
-        part: Part | None = None,
-        source: str = '',
-        group: str | None = None,
-    ) -> LabelledImage | BadImage:
-        """Labels an image with its class index; a BadImage if it has none."""
-        number = self.index(label)
-        if number is None:
-            return self.rejected(filename, label, contents)
-        return LabelledImage(contents, number, filename, part, source, group)
-
-    def with_classes(
-        self, classes: Sequence[str], new: Mapping[str, str] | None = None
-    ) -> 'Labels':
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Labels':
         """A copy with other classes, in the order of the indices, and new names of some."""
-        new = new or {}
         names = {label: new.get(name, name) for label, name in self.names.items()}
         counts: Counter[str] = Counter()
         for name, number in self.counts.items():
@@ -108,7 +74,11 @@ def make_labels(
         counts[name] += seen[label]
     given = wanted.values() if isinstance(wanted, Mapping) else wanted
     classes = tuple(dict.fromkeys(given or sorted_names(+counts)))
-    _require_names(place, classes)
+    if len(classes) > _MOST_CLASSES:
+        raise DataError(f'{place} has more than {_MOST_CLASSES:,} classes; are they identifiers?')
+    if bad := [name for name in classes if not is_class_name(name)]:
+        problem = f'with control characters, no valid Unicode, or not 1 to {_NAME_BYTES} bytes'
+        raise DataError(f'{place} has the class name {bad[0][:100]!a}, {problem}; rename it')
     if complete:
         require_images(place, counts, classes)
     return Labels(classes, names, counts, (*notes, *_similar_names(counts)))
@@ -116,23 +86,42 @@ def make_labels(
 
 def require_images(place: object, counts: Mapping[str, int], classes: Sequence[str]) -> None:
     """Raises TooFewImages if there are fewer than two classes, or one has no images."""
+    found = describe_classes(sorted_names(name for name, number in counts.items() if number))
     empty = next((name for name in classes if not counts.get(name)), None)
     if empty is not None:
-        found = sorted_names(name for name, number in counts.items() if number)
-        close = difflib.get_close_matches(empty, set(found).difference(classes), n=1)
-        hint = f'did you mean {close[0]!r}?' if close else 'add images, or correct data.classes'
         raise TooFewImages(
-            f'class {empty!r} has no images in {place}, which has images of '
-            f'{describe_classes(found)}; {hint}; to rename classes, give {{old name: new name}}'
+            f'class {empty!r} has no images in {place}, which has images of {found}; add images, '
+            'or correct data.classes; to rename classes, give {old name: new name}'
         )
     if len(classes) < 2:
-        raise TooFewImages(f'{place} has {describe_classes(classes)}; expected two or more')
+        raise TooFewImages(f'{place} has {found}; expected two or more')
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
     """Class names in the default order: alphabetical; by value if all are numbers."""
     distinct = sorted(set(names))
     return sorted(distinct, key=float) if all(map(_NUMBER.fullmatch, distinct)) else distinct
+
+
+def class_name(text: str) -> str:
+    """Normalizes a class name to NFC (Unicode Standard Annex #15); macOS may write NFD."""
+    return unicodedata.normalize('NFC', text)
+
+
+def is_class_name(text: str) -> bool:
+    """Whether a text is a name: valid Unicode of 1 to 255 bytes, without control characters."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:  # such as the name of a folder with bytes that are no UTF-8
+        return False
+    printable = not any(unicodedata.category(each) == 'Cc' for each in text)
+    return bool(text.strip()) and printable and length <= _NAME_BYTES
+
+
+def describe_classes(names: Sequence[str]) -> str:
+    """Formats names as `2 classes (cats, dogs)`; shows at most five."""
+    shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+    return f'{len(names)} class{"es" * (len(names) != 1)} ({shown})'
 
 
 def folded(name: str) -> str:
@@ -152,34 +141,19 @@ def new_names(
     pairs = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted or ()}
     similar = {folded(old): new for old, new in pairs.items()}
     new = {name: pairs.get(name) or similar.get(folded(name), name) for name in own}
-    if not pairs or not own or any(folded(name) in similar for name in own):
+    if not pairs or any(folded(name) in similar for name in own):
         return new
     numbers = {name: _BOOLEANS.get(name.lower(), name) for name in own}
     if wanted is pairs or not all(map(str.isdecimal, numbers.values())):
-        if complete:
-            raise TooFewImages(
-                f'{place} has {describe_classes(sorted_names(own))}, and data.classes lists none '
-                'of them; to rename classes, give {old name: new name}'
-            )
+        if complete and own:
+            require_images(place, Counter(own), [*dict.fromkeys(pairs.values())])
         return new
     positions = {name: int(number) for name, number in numbers.items()}
-    first = int(min(positions.values()) > 0 and max(positions.values()) == len(pairs))
+    first = int(min(positions.values(), default=0) > 0 and max(positions.values()) == len(pairs))
     by_number = dict(enumerate(pairs, first))
     if first:
         notes.append(f'its labels are 1 to {len(pairs)}: 1 is {by_number[1]}')
     return {name: by_number[n] for name, n in positions.items() if n in by_number}
-
-
-def _require_names(place: object, names: Collection[str]) -> None:
-    """Raises DataError if there are very many classes, or one has a name that cannot be used."""
-    if len(names) > _MOST_CLASSES:
-        raise DataError(
-            f'{place} has more than {_MOST_CLASSES:,} classes; perhaps its labels are identifiers'
-        )
-    for name in names:
-        if not is_class_name(name):
-            problem = 'control characters, no valid Unicode, no characters, or over 255 bytes'
-            raise DataError(f'{place} has the class name {name[:100]!a}, with {problem}; rename it')
 
 
 def _similar_names(counts: Mapping[str, int]) -> Iterable[str]:

@@ -13,16 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError, Rejected
-from common.files import MEGABYTE
+from common.files import MEGABYTE, open_regular
 from common.object_storage import open_bucket
-from components.image_example_gen.sources.base.reading import (
-    READ_ERRORS,
-    convert_os_errors,
-    error_text,
-    read_file,
-    require_within,
-)
 
+READ_ERRORS = (OSError, ValueError)  # a name with a null byte is a ValueError
 _HEIC = ('.heic', '.heif', '.hif')
 IMAGE_SUFFIXES = frozenset(
     {'.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff', '.avif'}
@@ -132,12 +126,9 @@ class BucketFolder(NamedTuple):
                 paths = [f'{root}/{file.name}' for file in batch if file.size <= max_bytes]
                 contents = iter(storage.cat_ranges(paths, None, None, on_error='return'))
                 for file in batch:
-                    try:
-                        require_within(max_bytes, file.size)
-                        if isinstance(found := next(contents), FileNotFoundError):
-                            raise Rejected('unreadable', 'it was removed during the run')
-                    except Rejected as error:
-                        found = error
+                    found = too_large(max_bytes, file.size) or next(contents)
+                    if isinstance(found, FileNotFoundError):
+                        found = Rejected('unreadable', 'it was removed during the run')
                     if isinstance(found, Exception) and not isinstance(found, Rejected):
                         raise found
                     yield found
@@ -146,7 +137,43 @@ class BucketFolder(NamedTuple):
 Folder = LocalFolder | BucketFolder
 
 
-def open_folder(place: Path | str) -> Folder:
+def read_file(file: str | Path | int, limit: int) -> bytes:
+    """Reads a regular file, or standard input for 0.
+
+    A file that states no bytes is not read: those of /proc do, and some wait for ever. Raises
+    Rejected if it has more bytes than `limit`, and OSError if it cannot be read.
+    """
+    with open(file, 'rb', closefd=False) if isinstance(file, int) else open_regular(file) as opened:
+        size = os.fstat(opened.fileno()).st_size  # 0 for a pipe
+        is_read = size <= limit and (size or isinstance(file, int))
+        contents = opened.read(limit + 1) if is_read else b''
+    if error := too_large(limit, max(size, len(contents))):
+        raise error
+    return contents
+
+
+def too_large(limit: int, size: int) -> Rejected | None:
+    """The error for a size above the limit, both in bytes; None for a smaller one."""
+    detail = f'it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB'
+    return Rejected('too large', detail) if size > limit else None
+
+
+@contextlib.contextmanager
+def convert_os_errors() -> Iterator[None]:
+    """Converts an OSError to a DataError that names the file or folder."""
+    try:
+        yield
+    except OSError as error:
+        where = f'{error.filename} ' if error.filename else 'the images '
+        raise DataError(f'{where}cannot be read: {error.strerror or error}') from error
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an error, without the number and the path that an OSError adds."""
+    return getattr(error, 'strerror', None) or str(error) or type(error).__name__
+
+
+def folder_at(place: Path | str) -> Folder:
     """The folder of a path, or of a URL."""
     return LocalFolder(place) if isinstance(place, Path) else BucketFolder(place)
 

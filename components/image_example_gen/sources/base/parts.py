@@ -1,25 +1,32 @@
-"""What the names of folders, files, splits and columns say: the part of images, and their source.
+"""What the names of folders, files, splits and columns say: part, source and group of images.
 
 A part is train, validation or test of a source that is already divided; `image/source` is the
-folder or file of an image, a slicing feature of the evaluation with a limited number of values.
+folder of an image, a slicing feature of the evaluation with a limited number of values.
 """
 
+import dataclasses
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
 
 from common.errors import TooFewImages
+from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.labels import (
     NO_LABELS,
     Label,
     Labels,
     Wanted,
+    describe_classes,
     folded,
     make_labels,
 )
-from components.image_example_gen.sources.base.source_protocol import Part
 
+# The part of an image in a source that is already divided.
+Part = Literal['train', 'train_and_eval', 'eval', 'eval_and_test', 'test']
 Kind = Literal['train', 'validation', 'test']
 _NAME = re.compile(
     r'(.*[-_. ])?((?P<train>train(ing)?)|(?P<test>test(ing)?)'
@@ -45,11 +52,6 @@ def kind_of(name: str) -> Kind | None:
             if match and match[kind]:
                 return kind
     return None
-
-
-def is_part(name: str) -> bool:
-    """Whether a name is usual for a part."""
-    return kind_of(name) is not None
 
 
 def kind_of_value(column: str, value: object) -> Kind | None:
@@ -84,30 +86,14 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     return {name: parts[kind] for name, kind in kinds.items()}
 
 
-class Division(NamedTuple):
-    """The classes and the parts of a source, and what to tell users about them."""
-
-    labels: Labels
-    parts: dict[str, Part | None]  # by the names of those that are used; None: not divided
-    notes: tuple[str, ...]
-
-
 def divide(
     where: str, seen: Mapping[tuple[str, Label], int], wanted: Wanted, *, complete: bool = True
-) -> Division:
-    """Decides which parts of a source are used, and for which splits.
+) -> tuple[Labels, dict[str, Part | None]]:
+    """The classes of a source, and the parts that are used, by their names; None: not divided.
 
     A part without labels, or with none of those of train, is left out; so is what is in no part, if
-    the others are parts.
-
-    Args:
-        where: name of the source in messages.
-        seen: number of images by name of their part, '' for none, and label.
-        wanted: see `make_labels`.
-        complete: see `make_labels`.
-
-    Raises:
-        DataError, TooFewImages: see `make_labels` and `parts_of`.
+    the others are parts. `seen` has the number of images by name of their part, '' for none, and
+    label. For the other arguments and errors, see `make_labels` and `parts_of`.
     """
     images = defaultdict[str, Counter[Label]](Counter)
     for (name, label), number in seen.items():
@@ -129,28 +115,11 @@ def divide(
         f'{"in no part" if name in labelled else "without labels"} are left out'
         for name in sorted(images.keys() - used.keys())
     ]
-    missing = _missing(labels, {name: images[name] for name in used if used[name]})
-    return Division(labels, used, (*notes, *labels.notes, *missing))
-
-
-def _missing(labels: Labels, images: Mapping[str, Iterable[Label]]) -> Iterator[str]:
-    """Yields a note for each part without images of a class."""
-    for part, found in images.items():
-        indices = {*map(labels.index, found)}
-        lacking = [name for n, name in enumerate(labels.classes) if n not in indices]
-        if lacking:
-            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
-            yield f'{part} has no images of {len(lacking)} of the classes ({shown})'
-
-
-def sources_of_files(images: Mapping[str, int]) -> dict[str, str]:
-    """The `image/source` of each file, by the number of its images; shards of a file share one."""
-    names = {file: _SHARD_AND_SUFFIX.sub('', file) for file in images}
-    sizes: Counter[str] = Counter()
-    for file, number in images.items():
-        sizes[names[file]] += number
-    limited = limit_sources(sizes)
-    return {file: limited[name] for file, name in names.items()}
+    for name in parts:
+        indices = {*map(labels.index, images[name])}
+        if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
+            notes.append(f'{name} has no images of {describe_classes(lacking)}')
+    return dataclasses.replace(labels, notes=(*notes, *labels.notes)), used
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:
@@ -161,3 +130,63 @@ def limit_sources(images: Mapping[str, int]) -> dict[str, str]:
     named = sorted(filter(None, images), key=lambda name: (-images[name], name))
     kept = named if len(named) <= MOST else named[: MOST - 1]
     return {name: name if name in kept or not name else OTHERS for name in images}
+
+
+def _one_group(pattern: str) -> str:
+    """Raises ValueError unless a regular expression is valid and has one pair of parentheses."""
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f'is not a regular expression: {error}') from None
+    if groups != 1:
+        raise ValueError(f"needs one pair of parentheses, as in '^([^_]+)_', and has {groups}")
+    return pattern
+
+
+Pattern = Annotated[str, Field(max_length=1000), AfterValidator(_one_group)]
+
+
+class GroupConfig(StrictModel):
+    """`data.group_by` of a recipe: exactly one of three ways to name the group of an image."""
+
+    folder: int | None = Field(
+        None,
+        ge=1,
+        description='folder, archive: level of a folder below the class folder, 1 is the first; '
+        'the group is the path down to it',
+    )
+    pattern: Pattern | None = Field(
+        None,
+        description='regular expression for the file name without folders; the group is what its '
+        'one pair of parentheses matches',
+    )
+    column: str | None = Field(
+        None, min_length=1, description='csv, parquet: a column; tfrecord: a feature'
+    )
+
+    @model_validator(mode='after')
+    def _is_one(self) -> 'GroupConfig':
+        if len(self.keys) != 1:
+            raise ValueError('needs exactly one of folder, pattern and column')
+        return self
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that are set: one."""
+        return [key for key, value in self if value is not None]
+
+
+def group_of_path(group_by: GroupConfig | None, path: Sequence[str]) -> str | None:
+    """The group of a file, None without one; `path` is relative to its class folder."""
+    if group_by is None or group_by.folder is None:
+        return group_of_name(group_by, path[-1])
+    folders = path[:-1][: group_by.folder]
+    return '/'.join(folders) if len(folders) == group_by.folder else None
+
+
+def group_of_name(group_by: GroupConfig | None, name: str) -> str | None:
+    """The group by `pattern` of an image with a file name or path; None without one."""
+    if group_by is None or group_by.pattern is None:
+        return None
+    match = re.search(group_by.pattern, PurePosixPath(name).name)
+    return (match[1] or None) if match else None

@@ -1,7 +1,7 @@
 """Damaged and unusual image files, each with its expected outcome."""
 
 import zlib
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import image_bytes as made
 import numpy as np
@@ -28,7 +28,6 @@ class Accepted(NamedTuple):
 class OddImage(NamedTuple):
     contents: bytes
     outcome: Accepted | RejectionReason
-    animated: Literal['first_frame', 'refuse'] = 'first_frame'
 
 
 PNG, JPEG = Accepted(), Accepted('jpeg')
@@ -59,7 +58,7 @@ def _jpegs():
         'a thumbnail in it': (made.with_app1(plain, b'Exif\0\0' + plain), KEPT_JPEG),
         'garbage EXIF': (made.with_app1(plain, GARBAGE_EXIF), KEPT_JPEG),
         'EXIF orientation 9': (made.turned(9), KEPT_JPEG),
-        'MPO, animated: refuse': (made.encoded(image, 'MPO', **mpo), KEPT_JPEG, 'refuse'),
+        'MPO': (made.encoded(image, 'MPO', **mpo), KEPT_JPEG),
         'CMYK': (cmyk, JPEG),
         'CMYK and garbage EXIF': (made.with_app1(cmyk, GARBAGE_EXIF), JPEG),
         'CMYK and malformed MPF': (malformed_mpf, JPEG),
@@ -113,7 +112,6 @@ def _pngs():
         ),
         '1 bit': (made.encoded(image.convert('1'), 'PNG'), Accepted(colours=None)),
         'EXIF orientation 6': (made.turned(6, 'PNG'), PNG),
-        'animated: refuse': (made.animated('PNG'), 'animated', 'refuse'),
         'last chunk missing': (plain[:-12], 'truncated'),
         'palette, last chunk missing': (palette[:-12], 'truncated'),
         'checksum wrong': (made.flipped(detailed, detailed.index(b'IDAT') + 400), 'damaged'),
@@ -131,12 +129,10 @@ def _gifs():
     start = 13 + (3 << ((plain[10] & 7) + 1))
     many = plain[:start] + plain[start:-1] * 10_000 + b';'
     return {
-        'one frame, animated: refuse': (plain, PNG, 'refuse'),
         'animated': (frames, PNG),
         '10,000 frames': (many, PNG),
         'cut in the last frame': (frames[:-5], PNG),
         'a long comment': (made.gif_with_comment(2_000), PNG),
-        'animated: refuse': (frames, 'animated', 'refuse'),
         'bomb': (made.gif_of_size(65_535, 65_535), 'too large'),
         **_cuts(made.encoded(made.noise(), 'GIF')),
     }
@@ -150,7 +146,6 @@ def _webps():
         'lossy': (made.encoded(image, 'WEBP', quality=95), JPEG),
         'RGBA': (alpha, Accepted(colours=ON_WHITE)),
         'animated': (frames, PNG),
-        'animated: refuse': (frames, 'animated', 'refuse'),
         'EXIF orientation 8': (made.turned(8, 'WEBP'), PNG),
         'bomb': (made.webp_of_size(60_000, 60_000), 'damaged'),
         **_cuts(made.encoded(made.noise(), 'WEBP'), 'damaged'),
@@ -183,7 +178,6 @@ def _tiffs():
         'orientation 6': (made.turned(6, 'TIFF'), PNG),
         'two pages': (pages, PNG),
         'values that overlap': (overlap, PNG),
-        'two pages, animated: refuse': (pages, 'animated', 'refuse'),
         'floating point': (made.encoded(image.convert('F'), 'TIFF'), 'unsupported format'),
         'raw photograph': (tiff_with({50706: (1, 4, 0x0401)}), 'unsupported format'),
         'bomb': (tiff_with({256: (4, 1, 60_000), 257: (4, 1, 60_000)}), 'too large'),
@@ -210,7 +204,6 @@ def _heifs(make, cut: RejectionReason):
         'another main brand': (plain[:8] + b'mif1' + plain[12:], JPEG),
         'EXIF orientation 6': (turned, JPEG),
         'several images': (several, JPEG),
-        'several images, animated: refuse': (several, 'animated', 'refuse'),
         'too small': (make(made.quarters((15, 40))), 'too small'),
         'header only': (plain[:40], 'damaged'),
         **_cuts(make(made.noise((320, 240))), cut),
@@ -265,8 +258,8 @@ ODD: dict[str, OddImage] = {
 }
 
 
-def bad_files(*, animated: bool):
-    """A bad file for each reason, by file name; `animated` adds one with several frames."""
+def bad_files():
+    """A bad file for each reason, by file name."""
     names = {
         'empty.jpg': 'other, empty',
         'error_page.jpg': 'other, HTML',
@@ -276,6 +269,4 @@ def bad_files(*, animated: bool):
         'icon.png': 'PNG, too small',
         'bomb.png': 'PNG, bomb',
     }
-    if animated:
-        names['moving.png'] = 'PNG, animated: refuse'
     return {filename: (ODD[name].contents, ODD[name].outcome) for filename, name in names.items()}

@@ -11,11 +11,7 @@ import pytest
 from common.errors import DataError
 from components.image_example_gen.sources.archive import extraction, source
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import (
-    BadImage,
-    LabelledImage,
-    every_image,
-)
+from components.image_example_gen.sources.base.source import LabelledImage, every_image
 
 PETS = {
     f'{name}/{number}.jpg': random.Random(f'{name}{number}').randbytes(700)
@@ -58,7 +54,7 @@ def make(tmp_path):
 
 
 def open_archive(path, **keys):
-    return source.open_archive(DataConfig(source='archive', path=path, **keys))
+    return source.open_source(DataConfig(source='archive', path=path, **keys))
 
 
 def images_of(path, **keys):
@@ -137,8 +133,6 @@ def test_limits_size_and_members(make, monkeypatch, tmp_path, limit, value, mess
 @pytest.mark.parametrize(
     ('files', 'message'),
     [
-        ({'a.jpg': b'', 'b.jpg': b''}, 'no class folders'),
-        ({}, 'holds no images; expected a folder per class'),
         (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (below('span-0') | below('2026-11-21'), 'contains spans, which are only read from folders'),
@@ -162,14 +156,6 @@ def test_skips_folders_around_parts_and_ignores_litter(make, kind, folder):
 
     assert len(images) == 12
     assert {image.part for image in images.values()} == {'train', 'eval_and_test'}
-
-
-def test_reads_a_table_in_an_archive(make):
-    images = {f'images/{name[0]}{name[5:]}': contents for name, contents in PETS.items()}
-    text = 'path,label\n' + ''.join(f'{name[7:]},{name[7]}\n' for name in images)
-
-    found = open_archive(make(images | {'legend.csv': text.encode()}))
-    assert (found.classes, found.count) == (('c', 'd'), 6)
 
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'cp1252'])
@@ -210,10 +196,8 @@ def test_refuses_truncated_archive(make, kind, cache):
     path = make(kind=kind)
     whole = path.read_bytes()
 
-    for tenth in (1, 5, 8):
+    for tenth in (1, 5):
         path.write_bytes(whole[: len(whole) * tenth // 10])
-        if kind == 'tar' and path.stat().st_size >= 6 * 1536:
-            continue  # cut in the zeros behind the end
         with pytest.raises(DataError, match='cannot be extracted'):
             open_archive(path)
     assert not list(cache.rglob('*.jpg'))
@@ -254,35 +238,3 @@ def test_refuses_missing_and_other_files_and_an_unwritable_cache(make, tmp_path,
     cache.write_text('a file')
     with pytest.raises(DataError, match=r'pets\.zip cannot be extracted .*Not a directory'):
         open_archive(make())
-
-
-def test_copy_of_an_archive_has_its_fingerprint(make, tmp_path):
-    path = make()
-    copy = tmp_path / 'copy'
-    copy.write_bytes(path.read_bytes())
-    fingerprint = open_archive(path).fingerprint
-
-    assert open_archive(copy).fingerprint == fingerprint
-    assert open_archive(copy).stamps == []
-    assert open_archive(make(PETS | {'cats/0.jpg': b'new'})).fingerprint != fingerprint
-
-
-@pytest.mark.parametrize('kind', ['zip', 'tar', 'tar.gz'])
-def test_random_damage_is_reported_in_one_line(make, kind):
-    names = PETS | {'cats/' + 'long' * 40 + '.jpg': b'long', 'dogs/\u00e4.jpg': b'umlaut'}
-    whole = make(names, kind).read_bytes()
-    path = make(names, kind, name='damaged')
-    random_ = random.Random(kind)
-
-    for _ in range(12):
-        contents = bytearray(whole)
-        for place in random_.choices(range(len(whole)), k=random_.choice([1, 2, 10])):
-            removed, added = random_.choices([0, 1, 20], k=2)
-            contents[place : place + removed] = random_.randbytes(added)
-        path.write_bytes(contents)
-        try:
-            images = images_of(path).values()
-        except DataError as error:
-            assert '\n' not in str(error)  # noqa: PT017  # most raise, and not all
-        else:
-            assert all(isinstance(image, (LabelledImage, BadImage)) for image in images)

@@ -5,9 +5,8 @@ import pytest
 from common.errors import DataError, StorageError
 from components.image_example_gen.sources.base import listing
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.folder import FolderSource
-from components.image_example_gen.sources.spans import open_older_spans, open_window
+from components.image_example_gen.sources.base.source import BadImage, every_image
+from components.image_example_gen.sources.spans import make_source, open_older_spans, open_window
 
 NAMES = [
     'train/cats/1.jpg',
@@ -29,7 +28,7 @@ def copy_to(bucket, folder, prefix='pets'):
 
 
 def source_of(url, **keys):
-    return FolderSource(DataConfig(source='folder', url=url, **keys))
+    return make_source(DataConfig(source='folder', url=url, **keys))
 
 
 def window(url, size, **keys):
@@ -43,7 +42,7 @@ def test_reads_the_same_images_as_a_local_folder(bucket, tmp_path):
         (folder / name).write_text(f'image {number}')
     copy_to(bucket, folder)
 
-    local = FolderSource(DataConfig(source='folder', path=folder))
+    local = make_source(DataConfig(source='folder', path=folder))
     remote = source_of(f'{bucket.url}/pets')
 
     assert (remote.count, remote.counts, remote.notes) == (local.count, local.counts, local.notes)
@@ -126,10 +125,6 @@ def test_window_has_the_newest_spans(s3_bucket, prefix):
     assert [(span.number, span.source.count) for span in newest] == [(2, 2), (10, 2)]
     older = open_older_spans(DataConfig(**config, window=2), newest)
     assert [span.number for span in older] == [1]
-    ranged = open_window(DataConfig(**config, span_range=(1, 2)))
-    assert [span.number for span in ranged] == [1, 2]
-    with pytest.raises(DataError, match=r'none of the spans 3 to 4 of data.span_range'):
-        open_window(DataConfig(**config, span_range=(3, 4)))
 
 
 def test_missing_prefix_is_an_error_without_a_traceback(bucket):

@@ -15,7 +15,7 @@ import pytest
 from common.errors import DataError
 from components.image_example_gen.sources.archive import download
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.spans import make_source
 
 BODY = b'PK' + bytes(range(256)) * 5000
 

@@ -16,12 +16,8 @@ from tfrecord_files import example, write_tfrecord
 from common import features
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import (
-    BadImage,
-    LabelledImage,
-    every_image,
-)
-from components.image_example_gen.sources.open_source import make_source
+from components.image_example_gen.sources.base.source import BadImage, LabelledImage, every_image
+from components.image_example_gen.sources.spans import make_source
 
 
 class Stored(NamedTuple):
@@ -209,7 +205,7 @@ def test_one_class_is_an_error_except_for_one_span_of_several(store):
     with pytest.raises(DataError, match='expected two or more'):
         make_source(config)
 
-    source = make_source(config, complete=False).with_classes(('Ape', 'Cat', 'Dog'))
+    source = make_source(config, complete=False).with_classes(('Ape', 'Cat', 'Dog'), {})
     assert (source.classes, source.count) == (('Ape', 'Cat', 'Dog'), 3)
     assert {image.label for image in every_image(source)} == {1}
 

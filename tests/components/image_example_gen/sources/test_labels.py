@@ -12,9 +12,7 @@ from components.image_example_gen.sources.base.parts import (
     kind_of_value,
     limit_sources,
     parts_of,
-    sources_of_files,
 )
-from components.image_example_gen.sources.base.source_protocol import BadImage
 
 
 def labelled(seen, wanted=None):
@@ -50,8 +48,8 @@ def test_names_of_labels(seen, wanted, classes):
 @pytest.mark.parametrize(
     ('seen', 'wanted', 'message'),
     [
-        (['Cat', 'Dog'], ('katze', 'hund'), 'lists none of them; .* {old name: new name}'),
-        (['cat', 'dog'], ('cat', 'dgo'), "class 'dgo' has no images .*did you mean 'dog'"),
+        (['Cat', 'Dog'], ('katze', 'hund'), "class 'katze' has no images"),
+        (['cat', 'dog'], ('cat', 'dgo'), "class 'dgo' has no images"),
         (['cat'], None, 'expected two or more'),
         (['cat', 'dog'], {'wolf': 'a', 'cat': 'b'}, "class 'a' has no images"),
     ],
@@ -65,19 +63,6 @@ def test_labels_from_one_and_similar_names_are_noted():
     assert 'its labels are 1 to 2: 1 is cat' in labelled([1, 2], ('cat', 'dog'))[1]
     (note,) = labelled(['cats', 'cats ', 'dogs'])[1]
     assert "'cats' (5 images), 'cats ' (5 images)" in note
-
-
-@pytest.mark.parametrize(
-    ('label', 'reason'),
-    [('wolf', 'unknown class'), (7, 'label outside the list'), (None, 'label outside the list')],
-)
-def test_image_of_another_label_is_bad(label, reason):
-    labels = make_labels('pets', {'cat': 1, 'dog': 1, 'wolf': 1, None: 1}, ('cat', 'dog'))
-
-    image = labels.to_image(b'', label, 'a.jpg')
-    assert isinstance(image, BadImage)
-    assert image.reason == reason
-    assert labels.to_image(b'', 'dog', 'a.jpg').label == 1
 
 
 @pytest.mark.parametrize('name', [' ', 'a\nb', 'ca\udcffts', 'x' * 256, 'ü' * 128])
@@ -133,21 +118,18 @@ def test_parts_depend_on_each_other():
 
 def test_parts_without_known_labels_and_images_in_no_part_are_left_out():
     seen = {('train', 'cat'): 9, ('train', 'dog'): 9, ('val', 'cat'): 3, ('', 'cat'): 1}
-    labels, parts, notes = divide('a', {**seen, ('test', -1): 7}, None)
+    labels, parts = divide('a', {**seen, ('test', -1): 7}, None)
 
     assert labels.counts == {'cat': 12, 'dog': 9}
     assert parts == {'train': 'train', 'val': 'eval_and_test'}
-    assert 'other files: 1 images in no part are left out' in notes
-    assert 'test: 7 images without labels are left out' in notes
-    assert 'val has no images of 1 of the classes (dog)' in notes
+    assert 'other files: 1 images in no part are left out' in labels.notes
+    assert 'test: 7 images without labels are left out' in labels.notes
+    assert 'val has no images of 1 class (dog)' in labels.notes
     with pytest.raises(TooFewImages, match='no images with a label'):
         divide('a', {('', None): 5}, None)
 
 
 def test_sources_are_limited():
-    names = ('2020/a-00000-of-00002.parquet', '2020/a-00001-of-00002.parquet', 'b.tfrecord.gz')
-    assert [*sources_of_files(dict.fromkeys(names, 1)).values()] == ['2020/a', '2020/a', 'b']
-
     limited = limit_sources({str(number): number for number in range(1, 31)} | {'': 100})
     assert set(limited.values()) == {*map(str, range(12, 31)), OTHERS, ''}
     assert len(set(limited.values())) == MOST + 1

@@ -1,14 +1,13 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from parquet_files import write_parquet
 from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError, TooFewImages
 from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import every_image
+from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
     incomplete_span,
     open_older_spans,
@@ -147,26 +146,6 @@ def test_spans_of_own_records(tmp_path):
 
     assert newest.source.count == 6
     assert {image.part for image in every_image(newest.source)} == {*SPLITS}
-
-
-@pytest.mark.parametrize(
-    ('span_range', 'expected'),
-    [
-        ('[9, 11]', [9, 10, 11]),
-        ('[11, 99]', [11, 12]),
-        ('[2026-11-03, "20261120"]', [20261103, 20261119]),
-        ('[3, 8]', r'none of the spans 3 to 8 of data\.span_range; its spans are 2, 9, 10'),
-    ],
-)
-def test_range_selects_spans_by_number_or_date(make_spans, span_range, expected):
-    path = make_spans(2, 9, 10, 11, 12, '2026-11-21', '20261103', '2026-11-19', '20261102')
-    config = DataConfig(source='folder', path=path, span_range=yaml.safe_load(span_range))
-
-    if isinstance(expected, str):
-        with pytest.raises(DataError, match=expected):
-            open_window(config)
-    else:
-        assert [span.number for span in open_window(config)] == expected
 
 
 @pytest.mark.parametrize(

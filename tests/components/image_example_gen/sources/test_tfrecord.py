@@ -8,8 +8,8 @@ from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
-from components.image_example_gen.sources.tfrecord import TfrecordSource
+from components.image_example_gen.sources.base.source import LabelledImage, every_image
+from components.image_example_gen.sources.spans import make_source
 
 NAMES = {'image': 'jpeg', 'label': 'kind', 'filename': 'file'}
 CLASSES = ('cat', 'dog')
@@ -21,7 +21,7 @@ def pets(count: int) -> list[bytes]:
 
 def source_of(path, classes=CLASSES, **keys):
     config = {'features': NAMES, 'classes': classes, **keys}
-    return TfrecordSource(DataConfig(source='tfrecord', path=path, **config))
+    return make_source(DataConfig(source='tfrecord', path=path, **config))
 
 
 @pytest.fixture
@@ -47,8 +47,7 @@ def test_shards_of_a_file_have_each_image_once(tmp_path, compression):
 
     assert [len(images) for images in shards] == [300, 300]
     assert [image for images in shards for image in images] == [
-        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
-        for n in range(600)
+        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)') for n in range(600)
     ]
 
 
