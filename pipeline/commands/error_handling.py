@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -18,6 +18,7 @@ _EXTRAS = {
     'prometheus_client': 'serve',
     'starlette': 'serve',
     'uvicorn': 'serve',
+    'werkzeug': 'serve',
 }
 
 
@@ -47,6 +48,8 @@ class CommandLine(click.Group):
         except BrokenPipeError:
             raise  # click exits without a message
         except OSError as error:
+            if not _can_flush(sys.stdout):
+                fail(f'standard output cannot be written: {error.strerror}', USAGE)
             what = f'{error.filename} cannot be used: ' if error.filename else ''
             fail(f'{what}{error.strerror or error}', USAGE)
         except ModuleNotFoundError as error:
@@ -90,6 +93,16 @@ def open_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
+
+
+def _can_flush(stream: TextIO) -> bool:
+    """Whether a stream can be written; otherwise Python would fail again at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def fail(message: str, code: int) -> NoReturn:
