@@ -97,7 +97,8 @@ class Service:
     async def _metrics(self, _: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    async def _error(self, _: Request, error: HTTPException) -> Response:
+    async def _error(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
         return JsonResponse({'error': error.detail}, error.status_code)
 
     async def _internal_error(self, _: Request, error: Exception) -> Response:

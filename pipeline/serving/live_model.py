@@ -48,15 +48,19 @@ class ServedModel:
         if signature not in self.signatures:
             raise HTTPException(400, f'the model has no signature {signature}')
         if signature == features.SIGNATURE_PIXELS:
-            size = self._classifier.image_size
-            try:
-                images = np.asarray(images, np.float32)
-                if images.shape[1:] != (size, size, 3):
-                    raise ValueError
-            except (ValueError, TypeError, OverflowError):
-                message = f'each image must be an array of numbers of shape [{size}, {size}, 3]'
-                raise HTTPException(400, message) from None
+            images = _pixels(images, self._classifier.image_size)
         return self._classifier.outputs(signature, images)
+
+
+def _pixels(values: Sequence[Any], size: int) -> list[np.ndarray]:
+    """Converts nested lists of numbers, one for each image."""
+    try:
+        pixels = np.asarray(values, np.float32)
+        if pixels.shape[1:] == (size, size, 3):
+            return [*pixels]
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise HTTPException(400, f'each image must have numbers of shape [{size}, {size}, 3]')
 
 
 class LiveModel:

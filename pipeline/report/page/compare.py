@@ -51,7 +51,7 @@ def _origin(run: ReportData) -> dict[str, Any]:
     images = (
         {name: sum(each.values()) for name, each in run.data.counts.items()} if run.data else {}
     )
-    found = {f'images of {split}': number for split, number in images.items()}
+    found: dict[str, Any] = {f'images of {split}': number for split, number in images.items()}
     if run.origin:
         found |= {'spans': run.origin.model.spans, 'code': run.origin.model.code}
     return found
