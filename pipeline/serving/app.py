@@ -156,6 +156,8 @@ class Service:
             raise HTTPException(400, f'{problem}; 1 to {self._max_images} are allowed')
         if signature != features.SIGNATURE_PIXELS:
             images = [self._checked(number, contents) for number, contents in enumerate(images)]
+        if signature == features.SIGNATURE_EXAMPLES:
+            signature = features.SIGNATURE_IMAGES
         return predictions(model.predict(signature, images), model.classes, by_row)
 
     def _checked(self, number: int, contents: bytes) -> bytes:

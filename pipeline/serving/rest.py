@@ -34,9 +34,9 @@ _UPLOAD = {'signature_name': features.SIGNATURE_IMAGES}
 class PredictRequest(NamedTuple):
     """The images of a request, in order."""
 
-    signature: str  # that of images instead of examples, whose images are taken out
+    signature: str
     by_row: bool  # `instances` and `predictions`, or `inputs` and `outputs`
-    images: list[Any]  # contents of files, or for `serve_pixels` nested lists of numbers
+    images: list[Any]  # contents of files, also of `serving_default`; or lists of numbers
 
 
 def parse_request(body: bytes, content_type: str) -> PredictRequest:
@@ -65,12 +65,9 @@ def parse_request(body: bytes, content_type: str) -> PredictRequest:
         raise _invalid(f'{key} is not a list of images')
     if by_row:
         values = [_unnamed(value, name) for value in values]
-    if signature == features.SIGNATURE_PIXELS:
-        return PredictRequest(signature, by_row, values)
-    files = [_contents(value, f'{key}[{n}]', signature) for n, value in enumerate(values)]
-    if signature == features.SIGNATURE_EXAMPLES:
-        signature = features.SIGNATURE_IMAGES
-    return PredictRequest(signature, by_row, files)
+    if signature != features.SIGNATURE_PIXELS:
+        values = [_contents(value, f'{key}[{n}]', signature) for n, value in enumerate(values)]
+    return PredictRequest(signature, by_row, values)
 
 
 def _parse_form(body: bytes, kind: str, options: dict[str, str]) -> PredictRequest:

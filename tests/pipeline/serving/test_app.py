@@ -75,7 +75,9 @@ def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
     explain = {'signature_name': 'explain_images'}
     explained = requests.post(url, files=files, data=explain, timeout=60).json()['predictions']
 
-    assert requests.post(url, files=files, timeout=60).json()['predictions'] == expected
+    for data in ({}, {'signature_name': ''}, {'signature_name': 'serving_default'}):
+        response = requests.post(url, files=files, data=data, timeout=60)
+        assert response.json()['predictions'] == expected
     for headers in ({}, form_type, {'Content-Type': 'image/jpeg'}):
         response = requests.post(url, data=dog, headers=headers, timeout=60)
         assert response.json()['predictions'] == expected[1:]
@@ -92,6 +94,11 @@ def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
         ({'data': b'x', 'headers': {'Content-Encoding': 'gzip'}}, 415, 'Content-Encoding gzip is'),
         ({'files': {'file': b'text'}}, 400, 'image 0: not an image'),
         ({'files': {'file': b''}, 'data': {'signature_name': 'x'}}, 400, 'signature_name must be'),
+        (
+            {'files': {'file': b'x'}, 'data': {'signature_name': 'serve_pixels'}},
+            400,
+            'each image must',
+        ),
         ({'json': {'instances': []}}, 400, 'the request has 0 images; 1 to 8 are allowed'),
         ({'data': '{"a"'}, 400, 'the body is not JSON'),
         (
