@@ -112,7 +112,7 @@ setup(
         's3': ['s3fs>=2024.6'],
         'gs': ['gcsfs>=2024.6'],
         'mlflow': ['mlflow-skinny>=3,<4'],
-        'serve': ['prometheus-client>=0.21', 'starlette>=1,<2', 'uvicorn>=0.32'],
+        'serve': ['prometheus-client>=0.21', 'starlette>=1,<2', 'uvicorn>=0.32', 'werkzeug>=3'],
     },
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )

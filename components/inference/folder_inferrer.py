@@ -115,6 +115,6 @@ def write_table(folder: Path, classes: tuple[str, ...]) -> int:
             rows.append((filename, prediction.name or '', f'{prediction.probability:.6f}'))
     with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
         table = csv.writer(file)
-        table.writerow(('file', 'class', 'probability'))
+        table.writerow(('file', 'class', 'confidence'))
         table.writerows(sorted(rows))
     return len(rows)

@@ -5,7 +5,7 @@ import gc
 import io
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -21,6 +21,7 @@ _EXTRAS = {
     'prometheus_client': 'serve',
     'starlette': 'serve',
     'uvicorn': 'serve',
+    'werkzeug': 'serve',
 }
 
 
@@ -42,6 +43,8 @@ class CommandLine(click.Group):
         except PipelineError as error:
             fail(console.one_line(str(error)), error.exit_code)
         except OSError as error:
+            if not _can_flush(sys.stdout):
+                fail(f'standard output cannot be written: {error.strerror}', USAGE)
             what = f'{error.filename} cannot be used: ' if error.filename else ''
             fail(f'{what}{error.strerror or error}', USAGE)
         except ModuleNotFoundError as error:
@@ -88,6 +91,16 @@ def start_process() -> None:
         fail('the home folder is unknown; set the environment variable HOME', USAGE)
     gc.set_threshold(200_000, 50, 1000)
     atexit.register(gc.freeze)
+
+
+def _can_flush(stream: TextIO) -> bool:
+    """Whether a stream can be written; otherwise Python would fail again at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def fail(message: str, code: int) -> NoReturn:

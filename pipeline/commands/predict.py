@@ -1,5 +1,6 @@
 """The `predict` command."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def predict(
 ) -> None:
     """Predict the class of each IMAGE: a file, a folder, a URL, or - for standard input.
 
-    Prints path, class and probability; --json and --csv have the probabilities of all classes.
+    Prints path, class and confidence; --json and --csv have the probabilities of all classes.
     Errors, and the name of the model, go to standard error.
     """
     if as_json and as_csv:
@@ -75,21 +76,22 @@ def predict(
         raise ModelError(f'the model in {folder} cannot compute Grad-CAM; train a new one')
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
-    failed = False
     click.echo(one_line(f'model: {description}'), err=True)
-    inputs = read_images(images, checks.max_bytes)
     if as_csv:
         show(predictions.csv_header(classes))
-    for each in predictions.predict(inputs, classifier, checks, overlays):
-        failed = failed or each.problem is not None
-        if as_json or as_csv:
-            show(each.as_json(classes, name) if as_json else each.as_csv(classes))
-            continue
-        if each.predicted:
-            show(each.as_text(classes, top))
-        if each.problem:
-            line = one_line(f'error: {each.path}: {each.problem}')
-            click.echo(line, err=True)
+    failed = False
+    inputs = read_images(images, checks.max_bytes)
+    for row in predictions.predict(inputs, classifier, checks, overlays):
+        failed = failed or 'error' in row
+        if as_csv:
+            show(predictions.as_csv(row, classes))
+        elif as_json:
+            show(json.dumps(row | ({'model': name} if 'class' in row else {})))
+        else:
+            if 'class' in row:
+                show(predictions.as_text(row, top))
+            if 'error' in row:
+                click.echo(one_line(f'error: {row["path"]}: {row["error"]}'), err=True)
     sys.exit(FAILED if failed else 0)
 
 
@@ -100,7 +102,6 @@ def _describe(folder: Path) -> tuple[str, str]:
     note = read_note(folder)
     if note is None or note.about.recipe is None:
         return str(folder), str(folder)
-    name = f'{note.about.recipe}/{folder.name}'
-    known = note.about.accuracy
+    name, known = f'{note.about.recipe}/{folder.name}', note.about.accuracy
     accuracy = '' if known is None else f', test accuracy {known:.4f}'
     return name, f'{name}{accuracy}, pushed {note.pushed:%Y-%m-%d %H:%M %Z}'

@@ -16,10 +16,6 @@ _CODES = (
     'Exit codes: 0 ended by SIGTERM; 2 wrong usage, no live model, or the port is in use; '
     '130 interrupted.'
 )
-_EXAMPLE = (
-    'example: printf \'{"signature_name": "serve_images", "instances": [{"b64": "%s"}]}\' '
-    '"$(base64 -w0 cat.jpg)" | curl -s -d @- '
-)
 _NAME = re.compile('[A-Za-z0-9_][A-Za-z0-9_.-]*')
 
 
@@ -78,21 +74,19 @@ def serve(
         from components.image_example_gen.inspection.examine import start
 
         start()  # worker processes, which import TensorFlow meanwhile
-        from pipeline.serving.app import Limits, create_app
+        from pipeline.serving.app import Service
         from pipeline.serving.live_model import LiveModel
-        from pipeline.serving.metrics import Metrics
 
-        metrics = Metrics()
-        app = create_app(
-            LiveModel(recipe.serving_directory, metrics),
-            metrics,
-            name=name,
-            checks=recipe.data.checks,
-            limits=Limits(max_images, int(max_megabytes * MEGABYTE)),
+        service = Service(
+            LiveModel(recipe.serving_directory),
+            name,
+            recipe.data.checks,
+            max_images=max_images,
+            max_bytes=int(max_megabytes * MEGABYTE),
             hosts=server.accepted_hosts(listening),
         )
         address = server.url(listening)
         url = f'{address}v1/models/{name}:predict'
         show(f'{address} classifies photographs; REST: {url}')
-        show(_EXAMPLE + url)
-        server.run(app, listening)
+        show(f'example: curl -s -F file=@cat.jpg {url}')
+        server.create_server(service.app).run(sockets=[listening])

@@ -1,14 +1,16 @@
-"""Predicts the classes of images in batches, with optional Grad-CAM overlays."""
+"""Predicts the classes of images in batches, with optional Grad-CAM overlays.
+
+A prediction is a row, the object that `predict --json` prints: `path`, `class`, `confidence` (the
+probability of that class), `probabilities` by class and `explanation`, or `path` and `error`.
+"""
 
 import csv
-import dataclasses
-import errno
 import io
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,62 +25,47 @@ from pipeline.prediction.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
 _MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
+_COLUMNS = ('path', 'class', 'confidence', 'explanation', 'error')
+
+Row = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The prediction for an image; `problem` is the reason if it, or its overlay, is missing."""
+def as_values(predicted: PredictedClass, classes: Sequence[str]) -> Row:
+    """Class, confidence and probabilities, the predicted class first; None for NaN."""
+    if predicted.name is None:
+        return dict.fromkeys(('class', 'confidence', 'probabilities'))
+    pairs = sorted(
+        zip(classes, predicted.probabilities, strict=True),
+        key=lambda pair: (pair[0] != predicted.name, -pair[1]),
+    )
+    probabilities = {name: round(probability, 6) for name, probability in pairs}
+    confidence = probabilities[predicted.name]
+    return {'class': predicted.name, 'confidence': confidence, 'probabilities': probabilities}
 
-    path: str
-    predicted: PredictedClass | None = None
-    problem: str | None = None
-    explanation: Path | None = None
 
-    def as_text(self, classes: Sequence[str], top: int = 1) -> str:
-        """Path, the `top` most probable classes, and the path of the overlay, on one line."""
-        best = self._by_class(classes)[:top]
-        pairs = (f'{name}  {probability:.4f}' for name, probability in best)
-        columns = [self.path, *pairs, self.explanation]
-        return one_line('  '.join(str(each) for each in columns if each is not None))
-
-    def as_json(self, classes: Sequence[str], model: str) -> str:
-        """A JSON object on one line, with the name of the model and all probabilities."""
-        values = {
-            'path': self.path,
-            'class': self.predicted and self.predicted.name,
-            'probability': self.predicted and round(self.predicted.probability, 6),
-            'probabilities': {name: round(each, 6) for name, each in self._by_class(classes)},
-            'model': self.predicted and model,
-            'explanation': self.explanation and str(self.explanation),
-            'error': self.problem,
-        }
-        return json.dumps({key: value for key, value in values.items() if value not in (None, {})})
-
-    def as_csv(self, classes: Sequence[str]) -> str:
-        """A row as in `csv_header`, without a line break."""
-        found, probabilities = self.predicted, dict(self._by_class(classes))
-        shown = [f'{probabilities[name]:.6f}' if found else '' for name in classes]
-        best = [found.name or '', f'{found.probability:.6f}'] if found else ['', '']
-        return _csv_row([self.path, *best, *shown, str(self.explanation or ''), self.problem or ''])
-
-    def _by_class(self, classes: Sequence[str]) -> list[tuple[str, float]]:
-        """Pairs of class and probability, the predicted class first, then by probability."""
-        if self.predicted is None:
-            return []
-        predicted, _, probabilities = self.predicted
-        pairs = zip(classes, probabilities, strict=True)
-        return sorted(pairs, key=lambda pair: (pair[0] != predicted, -pair[1]))
+def as_text(row: Row, top: int = 1) -> str:
+    """Path, the `top` most probable classes, and the path of the overlay, on one line."""
+    best = itertools.islice(row['probabilities'].items(), top)
+    pairs = [f'{name}  {probability:.4f}' for name, probability in best]
+    return one_line('  '.join([row['path'], *pairs, *filter(None, [row.get('explanation')])]))
 
 
 def csv_header(classes: Sequence[str]) -> str:
-    """Names of the columns of `Prediction.as_csv`; those of probabilities begin with `p_`."""
-    named = [f'p_{name}' for name in classes]
-    return _csv_row(['path', 'class', 'probability', *named, 'explanation', 'error'])
+    """Names of the columns of `as_csv`; those of probabilities begin with `p_`."""
+    return _csv_line([*_COLUMNS[:3], *(f'p_{name}' for name in classes), *_COLUMNS[3:]])
 
 
-def _csv_row(values: Sequence[str]) -> str:
+def as_csv(row: Row, classes: Sequence[str]) -> str:
+    """A line of CSV, without a line break."""
+    columns = [row.get(name, '') for name in _COLUMNS]
+    probabilities = row.get('probabilities', {})
+    shown = [probabilities.get(name, '') for name in classes]
+    return _csv_line([*columns[:3], *shown, *columns[3:]])
+
+
+def _csv_line(values: Sequence[Any]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator='').writerow(map(one_line, values))
+    csv.writer(text, lineterminator='').writerow(one_line(str(each)) for each in values)
     return text.getvalue()
 
 
@@ -91,7 +78,7 @@ class OverlayFolder:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            raise PermissionError(13, 'Permission denied', str(folder))
         self._folder = folder
         self._taken: set[str] = set()
 
@@ -112,14 +99,31 @@ def predict(
     classifier: Classifier,
     checks: CheckConfig,
     overlays: OverlayFolder | None = None,
-) -> Iterator[Prediction]:
+) -> Iterator[Row]:
     """Predicts the class of each image, in the order of the input.
 
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
     image does not affect the other images of its batch. Few images are in memory at a time.
     """
     for batch in batches(_check(images, checks), lambda each: len(each.contents)):
-        yield from _predict_batch(batch, classifier, overlays)
+        usable = [each.contents for each in batch if not each.problem]
+        predicted = iter(classifier.of_images(usable) if usable else ())
+        heat_maps = iter(classifier.heat_maps(usable) if usable and overlays else ())
+        for each in batch:
+            if each.problem:
+                yield {'path': each.path, 'error': each.problem}
+                continue
+            prediction, heat = next(predicted), next(heat_maps, None)
+            if prediction.name is None:
+                yield {'path': each.path, 'error': 'the model predicts NaN'}
+                continue
+            row = {'path': each.path, **as_values(prediction, classifier.classes)}
+            if overlays and heat is not None:
+                try:
+                    row['explanation'] = str(overlays.write(each.path, each.contents, heat))
+                except OSError as error:
+                    row['error'] = f'the overlay cannot be written: {error_text(error)}'
+            yield row
 
 
 def _check(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputImage]:
@@ -129,26 +133,3 @@ def _check(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputI
             yield image._replace(contents=outcome.contents)
         else:
             yield InputImage(image.path, problem=image.problem or str(outcome))
-
-
-def _predict_batch(
-    batch: list[InputImage], classifier: Classifier, overlays: OverlayFolder | None
-) -> Iterator[Prediction]:
-    usable = [each.contents for each in batch if not each.problem]
-    predicted = iter(classifier.of_images(usable) if usable else ())
-    heat_maps = iter(classifier.heat_maps(usable) if usable and overlays else ())
-    for each in batch:
-        if each.problem:
-            yield Prediction(each.path, problem=each.problem)
-            continue
-        prediction, heat = next(predicted), next(heat_maps, None)
-        if prediction.name is None:
-            yield Prediction(each.path, problem='the model predicts NaN')
-            continue
-        file, problem = None, None
-        try:
-            if overlays and heat is not None:
-                file = overlays.write(each.path, each.contents, heat)
-        except OSError as error:
-            problem = f'the overlay cannot be written: {error_text(error)}'
-        yield Prediction(each.path, prediction, problem, file)

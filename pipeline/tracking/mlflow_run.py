@@ -30,12 +30,10 @@ def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | No
     Returns:
         A sentence with the problem; None if there was none.
     """
-    request = as_request(config, run, page)
-    where = f'MLflow at {config.tracking_uri}'
     try:
         done = subprocess.run(
             [sys.executable, '-m', _CLIENT],
-            input=json.dumps(request),
+            input=json.dumps(as_request(config, run, page)),
             cwd=Path(pipeline.__path__[0]).parent,
             timeout=config.timeout_seconds,
             capture_output=True,
@@ -50,7 +48,8 @@ def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | No
                 _log.info('MLflow: %s', done.stdout)
             return None
         problem = (done.stderr.strip() or f'exit code {done.returncode}').splitlines()[-1]
-    return f'{where}: run not logged: {problem[:_MAX_ERROR]}; the same command again logs it'
+    problem = f'MLflow at {config.tracking_uri}: run not logged: {problem[:_MAX_ERROR]}'
+    return f'{problem}; once this is solved, the same command logs it'
 
 
 def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, Any]:
@@ -61,20 +60,17 @@ def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, A
     artifacts = [(str(page.absolute()), 'report')] if page.is_file() else []
     if run.blessed and run.folder:
         artifacts.append((run.folder, 'model'))
-    trained_by = run.origin.model.run if run.origin else run.id
-    repeated = not any(was_executed(run, each) for each in ('Trainer', 'Evaluator', 'ModelGate'))
-    decision = 'blessed' if run.blessed else 'not blessed'
     tags = {
         'catdog.run': run.id,
         'catdog.recipe': run.recipe,
-        'catdog.trained_by': trained_by,
-        'catdog.decision': decision,
+        'catdog.trained_by': run.origin.model.run if run.origin else run.id,
+        'catdog.decision': 'blessed' if run.blessed else 'not blessed',
         'catdog.reasons': '; '.join(run.reasons),
         'catdog.manual_override': run.manual_override or '',
         'catdog.version': run.version or '',
     }
-    same = {key: tags[key] for key in ('catdog.trained_by', 'catdog.decision')}
-    wanted = same if repeated else {'catdog.run': run.id}
+    repeated = not any(was_executed(run, each) for each in ('Trainer', 'Evaluator', 'ModelGate'))
+    same = ('catdog.trained_by', 'catdog.decision') if repeated else ('catdog.run',)
     return {
         'tracking_uri': config.tracking_uri,
         'timeout_seconds': config.timeout_seconds,
@@ -83,8 +79,7 @@ def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, A
         'start_ms': round(run.started.timestamp() * 1000),
         'end_ms': round(run.ended.timestamp() * 1000),
         'logged_if': ' and '.join(
-            [f"tags.`{key}` = '{value}'" for key, value in wanted.items()]
-            + ["attributes.status = 'FINISHED'"]
+            [f"tags.`{key}` = '{tags[key]}'" for key in same] + ["attributes.status = 'FINISHED'"]
         ),
         'tags': {key: value for key, value in tags.items() if value},
         'params': {_name(key): _text(value) for key, value in dotted(run.config).items()},

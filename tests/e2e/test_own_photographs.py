@@ -1,6 +1,5 @@
 """From a folder of photographs to predictions over HTTP, in the commands of the README."""
 
-import base64
 import random
 import re
 import subprocess
@@ -58,15 +57,12 @@ def test_photographs_of_six_classes_to_predictions_over_http(photographs):
             address = re.match(r'(http://127\.0\.0\.1:\d+/) ', server.stdout.readline())
             assert address, model
             image = (photographs / 'trash' / '0.jpg').read_bytes()
-            instance = {'b64': base64.b64encode(image).decode()}
             answer = requests.post(
-                f'{address[1]}v1/models/my_photos:predict',
-                json={'signature_name': 'serve_images', 'instances': [instance]},
-                timeout=60,
+                f'{address[1]}v1/models/my_photos:predict', files={'file': image}, timeout=60
             )
         finally:
             server.terminate()
 
     (prediction,) = answer.json()['predictions']
-    assert prediction['class'] == ['trash']
-    assert len(prediction['probability']) == len(SHAPES)
+    assert prediction['class'] == 'trash'
+    assert prediction['probabilities'].keys() == set(SHAPES)

@@ -1,16 +1,10 @@
-"""Compares two runs: metrics, slices, data, lineage, recipe."""
+"""Compares two runs: metrics, slices, and the keys of the recipe that changed."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from components.evaluation.results import Estimate
 from pipeline.formatting import dotted
 from pipeline.report.content.page_data import ReportData
-from pipeline.report.page import plots, tables
-from pipeline.report.page.classes import class_rows, macro_average
-
-_LISTED_CLASSES = 20  # the others are folded
-Pairs = list[tuple[str, Any, Any]]  # name, value in A, value in B
+from pipeline.report.page import tables
 
 
 def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
@@ -28,30 +22,8 @@ def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
         'slices': slices,
         'slice_groups': tables.slice_groups(slices),
         'lowest': tables.lowest_shown(slices),
-        **_of_shared_classes(a, b),
-        'curves': plots.training_curves({'B': b.stages, 'A': a.stages}),
-        'corruptions': _shared_corruptions(a, b),
-        'counts': _pairs(_counts(a), _counts(b), missing=0),
-        'origins': _changes(_origin(a), _origin(b)),
-        'changes_of_recipe': _changes(a.config, b.config),
+        'changes': _changes(a, b),
     }
-
-
-def _of_shared_classes(a: ReportData, b: ReportData) -> dict[str, Any]:
-    """Curves of both runs and pairs of rows by class; none if their classes differ."""
-    runs = {name: run.evaluation for name, run in (('B', b), ('A', a)) if run.evaluation}
-    names = {each.classes for each in runs.values()}
-    if len(names) != 1:
-        return {'plots': (), 'classes': []}
-    (classes,) = names
-    found = {'plots': plots.ranking({key: each.candidate for key, each in runs.items()}, classes)}
-    if len(runs) == 1:
-        return {**found, 'classes': []}
-    ones, others = (class_rows(runs[key].candidate.confusion, classes) for key in 'AB')
-    rows = list(zip(ones, others, strict=True))
-    if len(rows) > _LISTED_CLASSES:  # the largest differences first
-        rows.sort(key=lambda pair: -abs((pair[0].f1 or 0) - (pair[1].f1 or 0)))
-    return {**found, 'classes': rows, 'macro': (macro_average(ones), macro_average(others))}
 
 
 def _difference(a: ReportData, b: ReportData) -> str | None:
@@ -68,49 +40,18 @@ def _difference(a: ReportData, b: ReportData) -> str | None:
     return None
 
 
-def _shared_corruptions(a: ReportData, b: ReportData) -> list[tuple[str, int, Estimate, Estimate]]:
-    """Corruption, severity, accuracy in A, accuracy in B."""
-    one, other = (
-        {(each.corruption, each.severity): each.accuracy for each in run.robustness.corrupted}
-        if run.robustness
-        else {}
-        for run in (a, b)
-    )
-    return [(*key, accuracy, other[key]) for key, accuracy in one.items() if key in other]
-
-
-def _counts(run: ReportData) -> dict[str, int]:
-    """Images by split and class, and quarantined images."""
-    if run.data is None:
-        return {}
-    counts = {
-        f'{split}, {name}': number
-        for split, by_class in run.data.counts.items()
-        for name, number in by_class.items()
-    }
-    return counts | {'quarantined': sum(run.data.bad.values())}
+def _changes(a: ReportData, b: ReportData) -> list[tuple[str, Any, Any]]:
+    """Dotted keys of the recipe with their values in both runs, and other causes of a change."""
+    one, other = (dotted(run.config) | _origin(run) for run in (a, b))
+    pairs = [(key, one.get(key, 'missing'), other.get(key, 'missing')) for key in {**one, **other}]
+    return [each for each in pairs if each[1] != each[2]]
 
 
 def _origin(run: ReportData) -> dict[str, Any]:
-    if run.origin is None:
-        return {}
-    model, baseline = run.origin.model, run.origin.baseline
-    return {
-        'data': model.data,
-        'spans': model.spans,
-        'code': model.code,
-        'git commit': model.commit,
-        'weights': model.weights,
-        'tuned': model.tuned,
-        'parents': ', '.join(each.version or each.run for each in run.origin.parents),
-        'baseline': baseline.version or baseline.run if baseline else None,
-    }
-
-
-def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
-    """Dotted keys with different values."""
-    return [each for each in _pairs(dotted(a), dotted(b), 'missing') if each[1] != each[2]]
-
-
-def _pairs(a: Mapping[str, Any], b: Mapping[str, Any], missing: Any) -> Pairs:
-    return [(key, a.get(key, missing), b.get(key, missing)) for key in {**a, **b}]
+    images = (
+        {name: sum(each.values()) for name, each in run.data.counts.items()} if run.data else {}
+    )
+    found: dict[str, Any] = {f'images of {split}': number for split, number in images.items()}
+    if run.origin:
+        found |= {'spans': run.origin.model.spans, 'code': run.origin.model.code}
+    return found

@@ -11,6 +11,7 @@ from pipeline.report.page.tables import MICRO
 LEFT, RIGHT, TOP, BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
 _HISTOGRAM = 46  # height of the histogram under the reliability diagram, with padding
 _MAX_POINTS = 200  # of a curve; more are not visible
+_DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
 
 Points = Sequence[tuple[float, float | None]]
 Dot = tuple[float, float, str]  # x, y, tooltip
@@ -79,24 +80,19 @@ class Plot:
         )
 
 
-def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
-    """Loss and accuracy by epoch, over the stages of runs by their names in the legend."""
-    runs = {name: stages for name, stages in runs.items() if stages}
-    return tuple(_curve(runs, key) for key in ('loss', 'accuracy')) if runs else ()
+def training_curves(stages: Sequence[Stage]) -> tuple[Plot, ...]:
+    """Loss and accuracy by epoch, over all stages."""
+    return tuple(_curve(stages, key) for key in ('loss', 'accuracy')) if stages else ()
 
 
 def ranking(models: Mapping[str, ModelResult], classes: Sequence[str]) -> tuple[Plot, ...]:
-    """ROC and precision-recall curves of models by name; no plots without models.
+    """ROC and precision-recall curves of models by name.
 
     They are of the second of two classes, else the one-vs-rest micro average.
     """
-    if not models:
-        return ()
-    guess = Line('guess', '', ((0.0, 0.0), (1.0, 1.0)))
-    roc, precision_recall = [guess], []
-    for kind, (name, model) in zip('ab', models.items(), strict=False):
-        roc.append(Line(kind, name, model.roc))
-        precision_recall.append(Line(kind, name, model.precision_recall))
+    named = [(kind, *item) for kind, item in zip('ab', models.items(), strict=False)]
+    roc = [Line('guess', '', _DIAGONAL), *(Line(k, name, each.roc) for k, name, each in named)]
+    precision_recall = [Line(kind, name, each.precision_recall) for kind, name, each in named]
     of = f'of {classes[1]}' if len(classes) == 2 else MICRO
     return (
         _unit_square(f'ROC, {of}', 'false positive rate', 'true positive rate', roc),
@@ -118,7 +114,7 @@ def calibration(evaluation: Evaluation) -> Plot:
         Scale(0, 1, LEFT, RIGHT),
         Scale(0, 1, BOTTOM - _HISTOGRAM, TOP),
         [
-            Line('guess', 'perfect', ((0.0, 0.0), (1.0, 1.0))),
+            Line('guess', 'perfect', _DIAGONAL),
             Line('a', 'this model', [(each.confidence, each.share) for each in buckets]),
         ],
         dots=[(each.confidence, each.share, _tooltip(each)) for each in buckets],
@@ -131,25 +127,23 @@ def _tooltip(bucket: Bucket) -> str:
     return f'probability {confidence:.2f}, share {share:.2f}, {bucket.images} images'
 
 
-def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
+def _curve(stages: Sequence[Stage], key: str) -> Plot:
     lines = []
-    for kind, (name, stages) in zip('ab', runs.items(), strict=False):
-        for split, css, word in (('', 'train', 'training'), ('val_', 'val', 'validation')):
-            values = [value for stage in stages for value in stage.metrics.get(split + key, ())]
-            lines.append(Line(f'{kind} {css}', f'{name} {word}'.strip(), [*enumerate(values, 1)]))
+    for split, css, name in (('', 'train', 'training'), ('val_', 'val', 'validation')):
+        values = [value for stage in stages for value in stage.metrics.get(split + key, ())]
+        lines.append(Line(f'a {css}', name, [*enumerate(values, 1)]))
     epochs = max(len(line.points) for line in lines)
     shown = [y for line in lines for _, y in line.points if y is not None]
     low, high = min(shown, default=0.0), max(shown, default=1.0)
     padding = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
-    start = 0.0 if key == 'loss' else low - padding
-    dots, rules = _stage_marks(next(iter(runs.values())), key) if len(runs) == 1 else ([], [])
+    dots, rules = _stage_marks(stages, key)
     return Plot(
         key.capitalize(),
         f'{key.capitalize()} of training and validation, {epochs} epochs',
         'epoch',
         key,
         Scale(1, max(epochs, 2), LEFT, RIGHT, integers=True),
-        Scale(start, high + padding, BOTTOM, TOP),
+        Scale(0.0 if key == 'loss' else low - padding, high + padding, BOTTOM, TOP),
         lines,
         dots=dots,
         rules=rules,

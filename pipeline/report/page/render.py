@@ -4,7 +4,6 @@ import base64
 import functools
 import hashlib
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import yaml
 from common.artifacts import folder_of
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
-from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.content.page_data import DataSummary, PageImages, ReportData
 from pipeline.report.page import classes, plots, tables
 from pipeline.report.page.compare import compare
-from pipeline.report.page.markdown import as_markdown
 
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
 _MISSING = '–'  # noqa: RUF001
@@ -30,13 +28,17 @@ def render_page(data: ReportData, images: PageImages) -> str:
         report=data,
         images=images,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-        curves=plots.training_curves({'': data.stages}),
+        curves=plots.training_curves(data.stages),
         corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
         worst=tables.largest_loss(data.robustness) if data.robustness else None,
-        totals=_images_by_class(data),
+        totals=_images_by_class(data.data) if data.data else {},
         **_evaluation(data),
         **_verdict(data),
     )
+
+
+def _images_by_class(data: DataSummary) -> dict[str, int]:
+    return {name: sum(each.get(name, 0) for each in data.counts.values()) for name in data.classes}
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
@@ -85,20 +87,8 @@ def _verdict(data: ReportData) -> dict[str, Any]:
             model if data.manual_override else None,
             warm_start=bool(data.origin and data.origin.parents),
         )
-    return {
-        'metrics': metrics,
-        'accept': accept,
-        'again': commands.command('run') if commands else None,
-        'markdown': as_markdown(data, metrics, accept),
-    }
-
-
-def _images_by_class(data: ReportData) -> dict[str, int]:
-    """Images of all splits."""
-    total: Counter[str] = Counter()
-    for counts in data.data.counts.values() if data.data else ():
-        total.update(counts)
-    return dict(total)
+    again = commands.command('run') if commands else None
+    return {'metrics': metrics, 'accept': accept, 'again': again}
 
 
 def _render(template: str, **variables: Any) -> str:
@@ -129,7 +119,6 @@ def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Envir
     script = _SCRIPT.read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {'script': script, 'script_hash': digest}
-    environment.tests['apart'] = tables.is_apart
     environment.globals['slice_name'] = slice_name
     return environment
 

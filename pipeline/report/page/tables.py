@@ -2,11 +2,9 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.evaluation.config import SLICED_BY
-from components.evaluation.gate.paired import compare
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -20,9 +18,7 @@ from components.evaluation.results import (
     CorruptedResult,
     Estimate,
     ModelResult,
-    Pairs,
     Robustness,
-    Z,
 )
 
 NAMES = {
@@ -69,9 +65,6 @@ class SliceRow:
     other: Estimate
     floor: float | None  # minimum accuracy of the recipe
     small: bool  # has too few images for its floor to decide
-    # Images from which on the 95 % interval excludes the floor, if the accuracy stays the same;
-    # None if it does already, or never
-    conclusive: int | None
 
     @property
     def violated(self) -> bool:
@@ -84,15 +77,12 @@ def metric_rows(
 ) -> list[MetricRow]:
     """The metrics on the test split that either model has.
 
-    Of two models on the same images, a difference of the accuracy is significant by the gate's
-    exact test, and one of the log loss by the normal approximation; others are if the 95 %
-    intervals do not overlap. Without `subtracted`, and with other numbers of images or classes,
-    there are no differences.
+    A difference is significant if the 95 % intervals do not overlap. There are no differences
+    without `subtracted`, and between models on other numbers of images or classes.
     """
     if one and other:
         subtracted &= one.overall.images == other.overall.images
         subtracted &= len(one.confusion) == len(other.confusion)
-    pairs = other.overall.pairs if one and other else None
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
     many = any(model and len(model.confusion) > 2 for model in (one, other))
     names = NAMES | _MICRO_NAMES if many else NAMES
@@ -101,31 +91,13 @@ def metric_rows(
         if name not in ones and name not in others:
             continue
         a, b = ones.get(name, NONE), others.get(name, NONE)
-        difference = None
+        difference = better = None
         if subtracted and a.value is not None and b.value is not None:
             difference = a.value - b.value
-        if pairs and name in _PAIRED_TESTS:
-            significant = _PAIRED_TESTS[name](pairs)
-        else:
-            significant = is_apart(a, b)
-        better = None
-        if difference and significant:
-            better = (difference < 0) == (name in LOWER_IS_BETTER)
+            if difference and is_apart(a, b):
+                better = (difference < 0) == (name in LOWER_IS_BETTER)
         rows.append(MetricRow(*names[name], a, b, difference, better))
     return rows
-
-
-def _accuracies_differ(pairs: Pairs) -> bool:
-    found = compare(pairs.counts, margin=0, confidence=0.975)  # on each side
-    return found.outcome != 'undecided'
-
-
-def _log_losses_differ(pairs: Pairs) -> bool:
-    spread = pairs.log_loss_squares - pairs.log_loss**2 / max(pairs.finite, 1)
-    return abs(pairs.log_loss) > Z * math.sqrt(max(spread, 0))
-
-
-_PAIRED_TESTS = {ACCURACY: _accuracies_differ, LOG_LOSS: _log_losses_differ}
 
 
 def is_apart(a: Estimate, b: Estimate) -> bool:
@@ -148,7 +120,6 @@ def slice_rows(
     for each in sorted(one.slices, key=lambda part: order.get(part.feature, len(order))):
         accuracy = each.metrics.get(ACCURACY, NONE)
         floor = floors.get(f'{each.feature}.{each.name}', floors.get(each.feature))
-        conclusive = images_to_exclude(floor, accuracy.value)
         row = SliceRow(
             each.feature,
             each.name,
@@ -157,7 +128,6 @@ def slice_rows(
             other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
             floor=floor,
             small=each.feature != OVERALL and each.images < min_images,
-            conclusive=conclusive if conclusive and conclusive > each.images else None,
         )
         rows.append(row)
     return rows
@@ -167,17 +137,6 @@ def slice_groups(rows: Sequence[SliceRow]) -> list[tuple[str, list[SliceRow]]]:
     """The rows by slicing feature, in their order."""
     groups = itertools.groupby(rows, lambda row: row.feature)
     return [(feature, list(group)) for feature, group in groups]
-
-
-def images_to_exclude(bound: float | None, share: float | None) -> int | None:
-    """The number of images from which on the Wilson interval of a share excludes a bound.
-
-    Wilson's interval has the bounds that the score test does not reject. None if a value is
-    missing, or both are equal.
-    """
-    if bound is None or share is None or bound == share:
-        return None
-    return math.floor(Z**2 * bound * (1 - bound) / (share - bound) ** 2) + 1
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:

@@ -35,37 +35,21 @@ const fetchJson = async (path, options) => {
 
 const readMetadata = async () => {
   const {model_spec, metadata} = await fetchJson(`${model}/metadata`);
-  const {version} = model_spec, {classes} = metadata;
-  const explains = 'explain_images' in metadata.signature_def.signature_def;
+  const {classes} = metadata;
   const names = classes.length > LISTED ? '' : `: ${classes.join(', ')}`;
   document.getElementById('model').textContent =
-    `version ${version}, ${classes.length} classes${names}`;
-  return {version, classes, explains};
+    `version ${model_spec.version}, ${classes.length} classes${names}`;
+  return 'explain_images' in metadata.signature_def.signature_def;
 };
 
-const readBase64 = file => new Promise((resolve, reject) => {
-  const reader = new FileReader();
-  reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
-  reader.onerror = () => reject(new Error('the file cannot be read'));
-  reader.readAsDataURL(file);
-});
-
-// Requests the version whose classes are known; a push may replace it meanwhile.
-const predict = async (file, attempts = 3) => {
-  if (file.size * 4 / 3 + 200 > Number(maxBytes))
+const predict = async file => {
+  if (file.size + 1000 > Number(maxBytes))
     throw new Error(`the file is too large: a request may have ${(maxBytes / 1e6).toFixed(1)} MB`);
-  const {version, classes, explains} = await readMetadata();
-  const body = JSON.stringify({
-    signature_name: explains ? 'explain_images' : 'serve_images',
-    instances: [{b64: file.size ? await readBase64(file) : ''}],
-  });
-  try {
-    const content = await fetchJson(`${model}/versions/${version}:predict`, {method: 'POST', body});
-    return {classes, prediction: content.predictions[0]};
-  } catch (error) {
-    if (error.status !== 404 || attempts === 1) throw error;
-    return predict(file, attempts - 1);
-  }
+  const form = new FormData();
+  form.append('signature_name', await readMetadata() ? 'explain_images' : 'serve_images');
+  form.append('file', file);
+  const content = await fetchJson(`${model}:predict`, {method: 'POST', body: form});
+  return content.predictions[0];
 };
 
 const drawHeat = (heat, canvas) => {
@@ -84,12 +68,9 @@ const drawHeat = (heat, canvas) => {
 
 const percent = value => `${(100 * value).toFixed(1)} %`;
 
-const show = (card, {classes, prediction}) => {
-  const name = prediction.class[0];
-  if (!name) throw new Error('the model predicts NaN');
-  let values = prediction.probability;
-  if (values.length === 1) values = [1 - values[0], values[0]];
-  const ranked = classes.map((each, i) => [each, values[i]]).sort((a, b) => b[1] - a[1]);
+const show = (card, prediction) => {
+  if (!prediction.class) throw new Error('the model predicts NaN');
+  const ranked = Object.entries(prediction.probabilities);
   const list = element('dl');
   for (const [each, value] of ranked.slice(0, SHOWN)) {
     const bar = element('dd', '', 'bar'), length = element('div');
@@ -98,7 +79,7 @@ const show = (card, {classes, prediction}) => {
     bar.append(length);
     list.append(element('dt', each), bar, element('dd', percent(value), 'number'));
   }
-  card.lastChild.append(element('h2', name), list);
+  card.lastChild.append(element('h2', prediction.class), list);
   if (ranked.length > SHOWN)
     card.lastChild.append(element('p', `other classes: ${ranked.length - SHOWN}`, 'muted'));
   const picture = card.querySelector('img');

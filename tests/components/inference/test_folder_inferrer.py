@@ -60,7 +60,7 @@ class Stage:
         (examples,) = results['BulkInferrer'].outputs['output_examples']
         table = Path(examples.uri, TABLE)
         rows = csv.DictReader(table.read_text().splitlines()) if table.exists() else ()
-        return {row['file']: (row['class'], float(row['probability'])) for row in rows}
+        return {row['file']: (row['class'], float(row['confidence'])) for row in rows}
 
 
 @pytest.fixture(scope='module')

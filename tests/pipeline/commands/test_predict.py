@@ -88,7 +88,7 @@ def test_json_has_one_object_per_image_in_order(model, images, dog):
     assert (first['class'], third['class']) == ('cats', 'dogs')
     assert list(third['probabilities']) == ['dogs', 'cats']
     assert sum(third['probabilities'].values()) == pytest.approx(1, abs=1e-5)
-    assert third['probabilities']['dogs'] == third['probability']
+    assert third['probabilities']['dogs'] == third['confidence']
     assert third['model'] == str(model)
     problem = 'cannot be read: No such file or directory'
     assert second == {'path': f'{images}/nothing.jpg', 'error': problem}
@@ -100,10 +100,21 @@ def test_csv_has_a_row_per_image_and_a_column_per_class(model, images, dog):
 
     first, second = csv.DictReader(done.stdout.splitlines())
     assert (first['class'], first['error']) == ('dogs', '')
-    assert float(first['p_dogs']) == float(first['probability']) > 0.9 > float(first['p_cats'])
+    assert float(first['p_dogs']) == float(first['confidence']) > 0.9 > float(first['p_cats'])
     assert second['path'] == f'{images}/no, thing.jpg'
     assert second['error'] == 'cannot be read: No such file or directory'
     assert (second['class'], second['p_cats']) == ('', '')
+
+
+def test_output_on_a_full_disk_is_one_error_line(model, dog, monkeypatch):
+    monkeypatch.delenv('PYTHONUNBUFFERED', raising=False)
+    command = [sys.executable, RUNNER, 'predict', '--config=demo', '--model', model, dog]
+    with Path('/dev/full').open('w') as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    _, error = done.stderr.splitlines()
+    assert error == 'error: standard output cannot be written: No space left on device'
+    assert done.returncode == 2
 
 
 def test_top_classes_are_on_one_line(model, dog):

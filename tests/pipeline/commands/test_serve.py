@@ -46,16 +46,21 @@ def test_port_in_use_is_one_error_line(serving):
         done = call(serving, f'--port={port}')
 
     assert done.exit_code == 2
-    assert done.stderr == f'error: port {port} of 127.0.0.1 is in use; change it with --port\n'
+    assert done.stderr.startswith(
+        f'error: the server cannot listen on --host 127.0.0.1 --port {port}: Address already in use'
+    )
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
         (('--name=a/b',), "error: --name: 'a/b' must consist of letters, digits"),
-        (('--host=192.0.2.1',), 'error: the server cannot listen on 192.0.2.1, port 8501: '),
-        (('--host', 'a' * 64), 'error: the server cannot listen on aaaa'),
-        (('--host=a..b',), 'error: the server cannot listen on a..b: no name of a host'),
+        (
+            ('--host=192.0.2.1',),
+            'error: the server cannot listen on --host 192.0.2.1 --port 8501: ',
+        ),
+        (('--host', 'a' * 64), 'error: the server cannot listen on --host aaaa'),
+        (('--host=a..b',), 'error: the server cannot listen on --host a..b'),
         (('--max-images=0',), '--max-images'),
     ],
 )

@@ -1,10 +1,8 @@
-"""Results by class, and the number of images that a slice needs."""
+"""Results by class."""
 
 import pytest
 
-from components.evaluation.results import wilson
 from pipeline.report.page.classes import cells, class_rows, confusions, macro_average
-from pipeline.report.page.tables import images_to_exclude
 
 MATRIX = ((5, 1, 0), (0, 0, 3), (0, 0, 0))  # no image of c
 
@@ -49,17 +47,3 @@ def test_most_frequent_confusion_comes_first():
 
 def test_cells_have_the_share_of_their_label():
     assert cells(MATRIX) == [(0, 0, 5, 5 / 6), (0, 1, 1, 1 / 6), (1, 2, 3, 1.0)]
-
-
-@pytest.mark.parametrize(('share', 'floor'), [(0.8, 0.9), (0.95, 0.9), (0.3, 0.5), (0.91, 0.9)])
-def test_interval_excludes_the_floor_from_this_number_of_images_on(share, floor):
-    needed = images_to_exclude(floor, share)
-
-    before, after = (wilson(share * images, images) for images in (needed - 1, needed))
-    assert before.low <= floor <= before.high
-    assert not after.low <= floor <= after.high
-
-
-@pytest.mark.parametrize(('share', 'floor'), [(0.9, 0.9), (None, 0.9), (0.9, None)])
-def test_no_number_of_images_excludes_an_equal_or_missing_floor(share, floor):
-    assert images_to_exclude(floor, share) is None

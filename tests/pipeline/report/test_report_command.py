@@ -150,7 +150,7 @@ def test_compares_two_runs(home, call, words):
     assert REASON in text
     assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in text  # noqa: RUF001
     assert 'trainer.batch_size 32 99' in text
-    assert 'train, cats 587 700 +113' in text
+    assert 'images of train 1181 1294' in text
     assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
 
 
@@ -158,8 +158,7 @@ def test_run_compared_with_itself_has_no_differences(home, call, words):
     call('--compare', 'last', 'last')
     text = words((home / 'reports' / 'comparison.html').read_text())
 
-    assert 'Both runs have the same recipe.' in text
-    assert 'Both models have the same spans, code and parents.' in text
+    assert 'Both runs have the same recipe, numbers of images, spans and code.' in text
 
 
 @pytest.mark.parametrize('contents', [b'{"recipe": "demo"}', b'\xff'])

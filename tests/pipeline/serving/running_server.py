@@ -46,23 +46,21 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 def running(serving: Path) -> Iterator[Server]:
     from components.image_example_gen.inspection.check_config import CheckConfig
     from pipeline.serving import server
-    from pipeline.serving.app import Limits, create_app
+    from pipeline.serving.app import Service
     from pipeline.serving.live_model import LiveModel
-    from pipeline.serving.metrics import Metrics
 
-    metrics = Metrics()
-    live = LiveModel(serving, metrics)
+    live = LiveModel(serving)
     with server.listen('127.0.0.1', 0) as listening:
-        app = create_app(
+        service = Service(
             live,
-            metrics,
-            name=NAME,
-            checks=CheckConfig(),
-            limits=Limits(MAX_IMAGES, MAX_BYTES),
+            NAME,
+            CheckConfig(),
+            max_images=MAX_IMAGES,
+            max_bytes=MAX_BYTES,
             hosts=server.accepted_hosts(listening),
             poll_seconds=0.05,
         )
-        uvicorn_server = server.create_server(app)
+        uvicorn_server = server.create_server(service.app)
         thread = threading.Thread(target=uvicorn_server.run, args=([listening],))
         thread.start()
         wait_for(lambda: uvicorn_server.started or not thread.is_alive())

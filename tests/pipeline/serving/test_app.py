@@ -1,46 +1,47 @@
 """The HTTP interface, with a small model."""
 
-import asyncio
 import concurrent.futures
-import contextlib
 import json
 import socket
-import unittest.mock
-import urllib.parse
+import time
 
 import pytest
 import requests
 from image_bytes import png_of_size
 from odd_images import bad_files
 from running_server import MAX_BYTES, MAX_IMAGES, NAME
-from uvicorn.server import ServerState
 
 from components.inference.classifier import Classifier
-from pipeline.serving import app
-from pipeline.serving import server as server_module
 from trainer.export.image_example import only_image
 
 
-def test_responses_do_not_wait_for_the_acknowledgement_of_a_client():
-    with (
-        server_module.listen('127.0.0.1', 0) as listening,
-        socket.create_connection(listening.getsockname()),
-        listening.accept()[0] as accepted,
-    ):
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+def test_keep_alive_request_does_not_wait_for_the_acknowledgement_of_a_client(server):
+    """A delayed acknowledgement takes 40 ms; the median of many is robust on a busy machine."""
+    seconds = []
+    with requests.Session() as session:
+        for _ in range(21):
+            started = time.perf_counter()
+            assert session.get(server.url, timeout=60).status_code == 200
+            seconds.append(time.perf_counter() - started)
+
+    assert sorted(seconds)[len(seconds) // 2] < 0.03
 
 
 def test_predicts_like_the_saved_model(server, models, pets):
-    expected = Classifier(models[0]).outputs('serve_images', [*pets.values()])
+    outputs = Classifier(models[0]).outputs('serve_images', [*pets.values()])
+    of_dogs = outputs['probability'].ravel()
 
     response = server.predict(*pets.values())
 
-    assert response.status_code == 200
-    assert response.headers['Content-Type'] == 'application/json'
-    found = response.json()['predictions']
-    assert [each['class'] for each in found] == [['cats'], ['dogs']]
-    for name in ('probability', 'logit'):
-        assert [each[name][0] for each in found] == pytest.approx(expected[name].ravel(), abs=1e-5)
+    assert (response.status_code, response.headers['Content-Type']) == (200, 'application/json')
+    cat, dog = response.json()['predictions']
+    assert (cat['class'], dog['class']) == ('cats', 'dogs')
+    assert [cat['confidence'], dog['confidence']] == pytest.approx(
+        [1 - of_dogs[0], of_dogs[1]], abs=1e-5
+    )
+    assert list(cat['probabilities']) == ['cats', 'dogs']
+    assert cat['probabilities']['dogs'] == pytest.approx(of_dogs[0], abs=1e-5)
+    assert [*cat['logit'], *dog['logit']] == pytest.approx(outputs['logit'].ravel())
 
 
 @pytest.mark.parametrize('version', ['', '/versions/1'])
@@ -53,14 +54,66 @@ def test_all_signatures_agree(server, pets, version):
         server.predict(dog, version=version),
         server.predict(dog, signature='explain_images', version=version),
         server.predict(only_image(dog), signature='serving_default', version=version),
+        server.predict(only_image(dog), signature='', version=version),
     ]
     by_pixels = requests.post(f'{server.url}{version}:predict', json=body, timeout=60)
 
-    first, explained, by_example = (answer.json()['predictions'][0] for answer in answers)
-    assert first['class'] == by_example['class'] == explained['class'] == ['dogs']
-    assert by_example['logit'] == pytest.approx(first['logit'])
+    first, explained, *by_example = (answer.json()['predictions'][0] for answer in answers)
+    assert by_example == [first, first]
+    assert first['class'] == explained['class'] == 'dogs'
     assert len(explained['heat_map']) == len(explained['heat_map'][0]) == 32
-    assert by_pixels.json()['outputs']['class'] == [['dogs']]
+    assert by_pixels.json()['outputs']['class'] == ['dogs']
+
+
+def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
+    cat, dog = pets['cats'], pets['dogs']
+    url = f'{server.url}:predict'
+    files = [('file', ('cat.jpg', cat)), ('file', ('dog.jpg', dog))]
+    form_type = {'Content-Type': 'application/x-www-form-urlencoded'}  # of curl --data-binary
+
+    expected = server.predict(cat, dog).json()['predictions']
+    explain = {'signature_name': 'explain_images'}
+    explained = requests.post(url, files=files, data=explain, timeout=60).json()['predictions']
+
+    for data in ({}, {'signature_name': ''}, {'signature_name': 'serving_default'}):
+        response = requests.post(url, files=files, data=data, timeout=60)
+        assert response.json()['predictions'] == expected
+    for headers in ({}, form_type, {'Content-Type': 'image/jpeg'}):
+        response = requests.post(url, data=dog, headers=headers, timeout=60)
+        assert response.json()['predictions'] == expected[1:]
+    assert [each['class'] for each in explained] == ['cats', 'dogs']
+    assert all('heat_map' in each for each in explained)
+
+
+@pytest.mark.parametrize(
+    ('request_options', 'status', 'error'),
+    [
+        ({'data': b'text'}, 400, 'image 0: not an image'),
+        ({'data': b''}, 400, 'image 0: '),
+        ({'data': b'\x1f\x8b\x08\x00\x00'}, 400, 'image 0: not an image'),
+        ({'data': b'x', 'headers': {'Content-Encoding': 'gzip'}}, 415, 'Content-Encoding gzip is'),
+        ({'files': {'file': b'text'}}, 400, 'image 0: not an image'),
+        ({'files': {'file': b''}, 'data': {'signature_name': 'x'}}, 400, 'signature_name must be'),
+        (
+            {'files': {'file': b'x'}, 'data': {'signature_name': 'serve_pixels'}},
+            400,
+            'each image must',
+        ),
+        ({'json': {'instances': []}}, 400, 'the request has 0 images; 1 to 8 are allowed'),
+        ({'data': '{"a"'}, 400, 'the body is not JSON'),
+        (
+            {'data': b'x', 'headers': {'Content-Type': 'multipart/form-data; boundary=b'}},
+            400,
+            'the form cannot be read',
+        ),
+    ],
+    ids=str,
+)
+def test_refuses_other_bodies_in_a_line(server, request_options, status, error):
+    response = requests.post(f'{server.url}:predict', **request_options, timeout=60)
+
+    assert response.status_code == status
+    assert response.json()['error'].startswith(error)
 
 
 def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
@@ -86,7 +139,6 @@ def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
         ('GET', f'/versions/{"9" * 5000}', 404, f'version {"9" * 20} of pets is not loaded'),
         ('GET', '/versions/..%2F..%2F1/metadata', 404, 'Not Found'),
         ('GET', ':predict', 405, 'Method Not Allowed'),
-        ('POST', ':classify', 404, 'Not Found; the model is /v1/models/pets'),
         ('GET', '2', 404, 'Not Found'),
     ],
 )
@@ -97,14 +149,20 @@ def test_unknown_paths_and_versions_are_json_errors(server, method, path, status
     assert response.json()['error'].startswith(error)
 
 
-def test_refuses_pixels_of_another_size_and_too_many_images(server, pets):
-    body = {'signature_name': 'serve_pixels', 'instances': [[[[0, 0, 0]] * 16] * 16]}
-    pixels = requests.post(f'{server.url}:predict', json=body, timeout=60)
-    many = server.predict(*[pets['dogs']] * (MAX_IMAGES + 1))
+@pytest.mark.parametrize('pixels', [[[[0, 0, 0]] * 16] * 16, [1, [2]], 10**400, {}, []])
+def test_refuses_pixels_of_another_shape(server, pixels):
+    body = {'signature_name': 'serve_pixels', 'instances': [pixels]}
+    response = requests.post(f'{server.url}:predict', json=body, timeout=60)
 
-    assert pixels.status_code == many.status_code == 400
-    assert 'must have shape [32, 32, 3]' in pixels.json()['error']
-    assert f'at most {MAX_IMAGES} are allowed' in many.json()['error']
+    assert response.status_code == 400
+    assert 'shape [32, 32, 3]' in response.json()['error']
+
+
+def test_refuses_too_many_images(server, pets):
+    response = server.predict(*[pets['dogs']] * (MAX_IMAGES + 1))
+
+    assert response.status_code == 400
+    assert response.json()['error'] == 'the request has 9 images; 1 to 8 are allowed'
 
 
 @pytest.mark.parametrize('chunked', [False, True])
@@ -132,59 +190,11 @@ def test_bad_images_cost_their_own_request_only(server, pets):
     for refused, dog, cat in zip(*(iter(responses),) * 3, strict=True):
         assert refused.status_code == 400
         assert refused.json()['error'].startswith('image 0: ')
-        assert dog.json()['predictions'][0]['class'] == ['dogs']
-        assert cat.json()['predictions'][0]['class'] == ['cats']
+        assert dog.json()['predictions'][0]['class'] == 'dogs'
+        assert cat.json()['predictions'][0]['class'] == 'cats'
     bomb = responses[3 * [*bad].index('bomb.png')].json()['error']
     assert bomb.startswith('image 0: too large: it has 20,000 by 20,000 pixels')
-
-
-def test_error_names_the_bad_image_of_a_request(server, pets):
-    response = server.predict(pets['dogs'], pets['dogs'][:500])
-
-    assert response.status_code == 400
-    assert response.json()['error'].startswith('image 1: truncated')
-
-
-def connect(server, length):
-    """A client that announces a body, and sends none."""
-    host, port = server.base.removeprefix('http://').rstrip('/').split(':')
-    client = socket.create_connection((host, int(port)))
-    lines = ('Host: localhost', f'Content-Length: {length}', '', '')
-    client.sendall('\r\n'.join([f'POST /v1/models/{NAME}:predict HTTP/1.1', *lines]).encode())
-    return client
-
-
-def test_body_that_does_not_arrive_has_a_time_limit(server, monkeypatch):
-    monkeypatch.setattr(app, '_BODY_SECONDS', 0.3)
-
-    with connect(server, 9) as client:
-        answer = client.recv(10_000).decode()
-
-    assert answer.startswith('HTTP/1.1 408 ')
-
-
-def test_bodies_that_do_not_arrive_take_no_memory_from_others(server, pets):
-    with contextlib.ExitStack() as clients:
-        for _ in range(20):
-            clients.enter_context(connect(server, MAX_BYTES))
-
-        response = server.predict(pets['dogs'])
-
-    assert response.status_code == 200
-
-
-def test_bodies_wait_until_there_is_memory_for_them():
-    async def take_twice():
-        memory = app._Memory(10)
-        await memory.take(8)
-        second = asyncio.create_task(memory.take(5))
-        await asyncio.sleep(0)
-        waited = not second.done()
-        memory.give_back(8)
-        await asyncio.wait_for(second, timeout=10)
-        return waited
-
-    assert asyncio.run(take_twice())
+    assert server.predict(pets['dogs'], pets['dogs'][:500]).json()['error'].startswith('image 1: ')
 
 
 @pytest.mark.parametrize(('host', 'status'), [('evil.example', 400), ('localhost:1', 200)])
@@ -192,41 +202,33 @@ def test_local_server_accepts_only_local_host_names(server, host, status):
     assert requests.get(server.url, headers={'Host': host}, timeout=60).status_code == status
 
 
-def read_metrics(server):
-    text = requests.get(f'{server.base}monitoring/prometheus/metrics', timeout=60).text
-    lines = (line.rsplit(' ', 1) for line in text.splitlines() if line[0] != '#')
-    return {name: float(value) for name, value in lines}
-
-
 def test_metrics_count_requests_images_and_versions(server, pets):
-    before = read_metrics(server)
+    def read():
+        text = requests.get(f'{server.base}monitoring/prometheus/metrics', timeout=60).text
+        lines = (line.rsplit(' ', 1) for line in text.splitlines() if line[0] != '#')
+        return {name: float(value) for name, value in lines}
+
+    before = read()
     server.predict(pets['dogs'], pets['cats'])
     server.predict(b'text')
-
-    after = read_metrics(server)
+    after = read()
 
     added = {
         'serve_requests_total{code="200"}': 1,
         'serve_requests_total{code="400"}': 1,
         'serve_refused_images_total{reason="not an image"}': 1,
-        'serve_batch_size_sum': 2,
         'serve_request_seconds_count': 2,
+        'serve_model_loads_total{result="loaded"}': 0,
     }
     assert {name: after[name] - before.get(name, 0) for name in added} == added
-    values = {
-        'serve_model_version': 1,
-        'serve_model_loads_total{result="loaded"}': 1,
-        'serve_active_requests': 0,
-    }
-    assert {name: after[name] for name in values} == values
-
-
-def _fail(*_):
-    raise FileNotFoundError('/no/such/file')
+    assert after['serve_model_version'] >= 1
 
 
 def test_internal_errors_do_not_show_details(server, pets, monkeypatch):
-    monkeypatch.setattr(server.live.current, 'predict', _fail)
+    def fail(*_):
+        raise FileNotFoundError('/no/such/file')
+
+    monkeypatch.setattr(server.live.current, 'predict', fail)
 
     response = server.predict(pets['dogs'])
 
@@ -234,60 +236,23 @@ def test_internal_errors_do_not_show_details(server, pets, monkeypatch):
     assert json.loads(response.text) == {'error': 'internal error; see the log of the server'}
 
 
+def test_client_that_disconnects_is_no_error_of_the_server(server, pets, caplog):
+    host, port = server.base.removeprefix('http://').rstrip('/').split(':')
+    with socket.create_connection((host, int(port))) as client:
+        lines = (f'POST /v1/models/{NAME}:predict HTTP/1.1', 'Host: localhost', 'Content-Length: 9')
+        client.sendall('\r\n'.join([*lines, '', '']).encode())
+
+    assert server.predict(pets['dogs']).status_code == 200
+    assert 'ClientDisconnect' not in caplog.text
+
+
 def test_page_loads_nothing_from_elsewhere(server):
     page = requests.get(server.base, timeout=60)
 
     assert "default-src 'none'" in page.headers['Content-Security-Policy']
     assert 'data-model="v1/models/pets"' in page.text
-    for file in ('page.css', 'page.js'):
+    for file in ('page/page.css', 'page/page.js'):
         assert file in page.text
         loaded = requests.get(server.base + file, timeout=60)
         assert loaded.status_code == 200
         assert 'http' not in loaded.text + page.text
-
-
-def test_connection_without_a_request_is_closed(make_server, monkeypatch):
-    monkeypatch.setattr(server_module, '_HEADER_SECONDS', 0.2)
-    server = make_server()
-    address = urllib.parse.urlsplit(server.base)
-    for start in (b'', b'GET / HTTP/1.1\r\nX-Slow: '):
-        with socket.create_connection((address.hostname, address.port), timeout=30) as client:
-            client.sendall(start)
-            assert client.recv(100) == b''
-
-
-def test_limit_of_the_headers_does_not_apply_to_the_body(monkeypatch):
-    timers = []
-
-    async def respond(scope, receive, send):
-        while (await receive())['more_body']:
-            pass
-        responded.set()
-
-    async def receive_slowly():
-        loop = asyncio.get_running_loop()
-        call_later = loop.call_later
-
-        def record(seconds, *arguments):
-            timers.append((seconds, call_later(seconds, *arguments)))
-            return timers[-1][1]
-
-        monkeypatch.setattr(loop, 'call_later', record)
-        config = server_module.create_server(respond).config
-        config.load()
-        connection = config.http_protocol_class(config, ServerState(), {})
-        connection.connection_made(unittest.mock.Mock(spec=asyncio.Transport))
-        connection.data_received(b'POST / HTTP/1.1\r\nHost: localhost\r\n')
-        before = running(timers)
-        connection.data_received(b'Content-Length: 4\r\n\r\n')
-        during = running(timers)
-        connection.data_received(b'body')
-        await responded.wait()
-        return before, during
-
-    def running(timers):
-        limit = server_module._HEADER_SECONDS
-        return sum(not timer.cancelled() for seconds, timer in timers if seconds == limit)
-
-    responded = asyncio.Event()
-    assert asyncio.run(receive_slowly()) == (1, 0)

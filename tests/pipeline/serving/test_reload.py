@@ -9,6 +9,7 @@ from running_server import wait_for
 
 from components.pusher.serving_folder import About, versions_in
 from components.pusher.versions import push
+from pipeline.serving import live_model
 
 
 class Client(threading.Thread):
@@ -36,7 +37,7 @@ class Client(threading.Thread):
             return
         response = self._server.predict(*images)
         found = response.json().get('predictions', [])
-        if [each['class'] for each in found] != [[name] for name in names]:
+        if [each['class'] for each in found] != [*names]:
             self.failures.append(response.text)
         else:
             self.seen.add(round(found[0]['logit'][0], 3))
@@ -70,18 +71,29 @@ def test_damaged_or_removed_versions_do_not_replace_the_live_one(make_server, mo
     (server.serving / '.2' / 'saved_model.pb').write_bytes(b'damaged')
     (server.serving / '.2').rename(server.serving / '2')
 
-    def states():
-        listed = requests.get(server.url, timeout=60).json()['model_version_status']
-        return {each['version']: each['state'] for each in listed}
+    def failed_loads():
+        text = requests.get(f'{server.base}monitoring/prometheus/metrics', timeout=60).text
+        return 'serve_model_loads_total{result="failed"}' in text
 
-    wait_for(lambda: states() == {'1': 'AVAILABLE', '2': 'END'})
-    text = requests.get(server.url, timeout=60).text
-    assert 'the version cannot be loaded; see the log' in text
-    assert str(server.serving) not in text
+    wait_for(failed_loads)
+    assert server.live.current.version == '1'
+    assert requests.get(f'{server.url}/versions/2', timeout=60).status_code == 404
     assert server.predict(pets['dogs']).status_code == 200
 
     shutil.copytree(models[1], server.serving / '3')
-    wait_for(lambda: states() == {'3': 'AVAILABLE'})
+    wait_for(lambda: server.live.current.version == '3')
 
     shutil.rmtree(server.serving)  # the loaded model stays
     assert server.predict(pets['dogs']).status_code == 200
+
+
+def test_version_that_failed_is_loaded_again_later(make_server, models, monkeypatch):
+    """For example, one that is copied while the server looks for it."""
+    monkeypatch.setattr(live_model, '_RETRY_SECONDS', 0.1)
+    server = make_server()
+    shutil.copytree(models[1], tmp := server.serving / '2', ignore=lambda *_: ['saved_model.pb'])
+    wait_for(lambda: server.live._failed == '2')
+
+    shutil.copy(models[1] / 'saved_model.pb', tmp)
+
+    wait_for(lambda: server.live.current.version == '2')

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import os
 
 import numpy as np
 import pytest
 from starlette.exceptions import HTTPException
 
-from pipeline.serving.rest import json_response, parse_request, predictions
+from pipeline.serving.rest import JsonResponse, parse_request, predictions
 from trainer.export.image_example import only_image
 
 ONE, TWO = ({'b64': base64.b64encode(value).decode()} for value in (b'one', b'two'))
@@ -16,7 +17,7 @@ NO_IMAGE = {'b64': base64.b64encode(b'\x0a\x00').decode()}
 
 
 def parse(**body):
-    return parse_request(json.dumps(body).encode(), max_images=3, image_size=2)
+    return parse_request(json.dumps(body).encode(), 'application/json')
 
 
 @pytest.mark.parametrize(
@@ -31,48 +32,55 @@ def parse(**body):
 def test_reads_images_in_row_and_column_format(given, by_row):
     parsed = parse(signature_name='serve_images', **given)
 
-    assert (parsed.files, parsed.by_row) == ((b'one', b'two'), by_row)
+    assert parsed == ('serve_images', by_row, [b'one', b'two'])
 
 
-def test_default_signature_reads_examples():
-    assert parse(instances=[EXAMPLE]).files == (b'one',)
-    assert parse(inputs={'examples': [EXAMPLE]}).signature == 'serving_default'
+@pytest.mark.parametrize('signature', [{}, {'signature_name': ''}, {'signature_name': None}])
+def test_default_signature_reads_examples(signature):
+    for body in ({'instances': [EXAMPLE]}, {'inputs': {'examples': [EXAMPLE]}}):
+        assert parse(**body, **signature).images == [b'one']
 
 
 def test_reads_pixels():
-    parsed = parse(signature_name='serve_pixels', instances=[[[[0, 1, 2.5]]]])
+    assert parse(signature_name='serve_pixels', instances=[[[[0, 1, 2.5]]]]).images == [
+        [[[0, 1, 2.5]]]
+    ]
 
-    np.testing.assert_array_equal(parsed.pixels, np.array([[[[0, 1, 2.5]]]], np.float32))
+
+def test_reads_files_of_a_form_unchanged():
+    contents = os.urandom(1000) + b'\r\n\r\r\n--b-\n'
+    parts = [
+        b'name="signature_name"\r\n\r\nexplain_images',
+        b'name="a"; filename="x"\r\n\r\n' + contents,
+        b'name="a"; filename="y"\r\n\r\n',
+    ]
+    body = b''.join(b'--b\r\nContent-Disposition: form-data; ' + each + b'\r\n' for each in parts)
+
+    parsed = parse_request(body + b'--b--\r\n', 'multipart/form-data; boundary=b')
+
+    assert parsed == ('explain_images', True, [contents, b''])
 
 
 @pytest.mark.parametrize(
     ('body', 'message'),
     [
         ('', 'the body is not JSON'),
-        ('[' * 1000, 'the body is not JSON'),
+        ('{"a":' * 10_000, 'the body is not JSON'),
         (b'\xff', 'the body is not JSON'),
-        ('{"":' * 1100 + '0' + '}' * 1100, 'the body has more values than 3 images'),
-        ('[' * 1100 + ']' * 1100, 'the body has more values than 3 images'),
-        ('[' + '[],' * 1100 + '[]]', 'the body has more values than 3 images'),
-        ('[]', 'the body is not a JSON object'),
+        ('[]', "a JSON object with either 'instances' or 'inputs'"),
         ('{}', "either 'instances' or 'inputs'"),
         ({'instances': [ONE], 'inputs': [ONE]}, "either 'instances' or 'inputs'"),
-        ({'instances': []}, 'instances has no images'),
         ({'instances': ONE}, 'instances is not a list'),
         ({'inputs': {'other': [ONE]}}, 'inputs is not a list'),
-        ({'inputs': {'image_bytes': [ONE], 'x': 1}}, 'inputs has other keys than image_bytes'),
-        ({'instances': [{'image_bytes': ONE, 'x': 1}]}, 'instances[0] has other keys than'),
-        ({'instances': [ONE] * 4}, 'instances has 4 images; at most 3 are allowed'),
-        ({'instances': [ONE, 'text']}, 'instances[1] is not an object with the single key b64'),
-        ({'instances': [{'b64': 'a'}]}, 'instances[0] is not base64'),
-        ({'instances': [{'b64': '\ud800'}]}, 'instances[0] is not base64'),
+        ({'inputs': {'image_bytes': [ONE], 'x': 1}}, 'inputs is not a list'),
+        ({'instances': [{'image_bytes': ONE, 'x': 1}]}, 'instances[0] is not an object with'),
+        ({'instances': [ONE, 'text']}, 'instances[1] is not an object with the key b64'),
+        ({'instances': [{'b64': 'a'}]}, 'instances[0] is not'),
+        ({'instances': [{'b64': '\ud800'}]}, 'instances[0] is not'),
         ({'instances': [ONE], 'signature_name': '\ud800'}, 'signature_name must be one of'),
         ({'instances': [ONE], 'signature_name': ['serve_images']}, 'signature_name must be one of'),
         ({'instances': [ONE], 'signature_name': 'serving_default'}, 'not a tf.Example'),
         ({'instances': [NO_IMAGE], 'signature_name': 'serving_default'}, 'not a tf.Example'),
-        ({'instances': [[1, [2]]], 'signature_name': 'serve_pixels'}, 'not an array of numbers'),
-        ({'instances': [10**400], 'signature_name': 'serve_pixels'}, 'not an array of numbers'),
-        ({'instances': [{}], 'signature_name': 'serve_pixels'}, 'not an array of numbers'),
     ],
     ids=lambda value: str(value)[:50].encode('ascii', 'replace').decode(),
 )
@@ -83,30 +91,38 @@ def test_refuses_malformed_requests(body, message):
         body = body.encode()
 
     with pytest.raises(HTTPException) as refused:
-        parse_request(body, max_images=3, image_size=2)
+        parse_request(body, 'application/json')
 
     assert refused.value.status_code == 400
     assert message in refused.value.detail
 
 
 def test_predictions_have_a_row_per_image_or_a_column_per_output():
-    rows = [
-        {'class': np.array([name], object), 'probability': np.array([value], np.float32)}
-        for name, value in ((b'cat', 0.25), ('Käfer'.encode(), 0.5))
-    ]
+    outputs = {
+        'class': np.array([[b'cat'], ['Käfer'.encode()], [b'']], object),
+        'probability': np.array([[0.25], [0.5], [np.nan]], np.float32),
+    }
+    cat = {'class': 'cat', 'confidence': 0.75, 'probabilities': {'cat': 0.75, 'Käfer': 0.25}}
+    beetle = {'class': 'Käfer', 'confidence': 0.5, 'probabilities': {'Käfer': 0.5, 'cat': 0.5}}
+    nothing = {'class': None, 'confidence': None, 'probabilities': None}
+    rows = [cat, beetle, nothing]
 
-    assert predictions(rows, by_row=True) == {
-        'predictions': [
-            {'class': ['cat'], 'probability': [0.25]},
-            {'class': ['Käfer'], 'probability': [0.5]},
-        ]
+    assert predictions(outputs, ['cat', 'Käfer'], by_row=True) == {'predictions': rows}
+    assert predictions(outputs, ['cat', 'Käfer'], by_row=False) == {
+        'outputs': {key: [row[key] for row in rows] for key in cat}
     }
-    assert predictions(rows, by_row=False) == {
-        'outputs': {'class': [['cat'], ['Käfer']], 'probability': [[0.25], [0.5]]}
+
+
+def test_predictions_of_three_classes_are_sorted_by_probability():
+    outputs = {
+        'class': np.array([[b'b']], object),
+        'probability': np.array([[0.2, 0.5, 0.3]], np.float32),
     }
+    (row,) = predictions(outputs, ['a', 'b', 'c'], by_row=True)['predictions']
+
+    assert list(row['probabilities'].items()) == [('b', 0.5), ('c', 0.3), ('a', 0.2)]
 
 
 def test_response_writes_nan_as_tensorflow_serving_and_escapes_lone_surrogates():
-    assert (
-        json_response({'a': [float('nan')], 'b': '\ud800'}).body == b'{"a": [NaN], "b": "\\ud800"}'
-    )
+    body = JsonResponse({'a': [float('nan')], 'b': '\ud800'}).body
+    assert body == b'{"a": [NaN], "b": "\\ud800"}'
