@@ -48,8 +48,8 @@ def rejected(call, tmp_path):
     [
         ['--help'],
         ['init', 'no_such_folder'],
-        ['run', '--data', 'no_such_folder'],
-        ['retrain', '--data', 'no_such_folder'],
+        ['run', '--data', 'no_such_folder', '--workdir', 'runs'],
+        ['retrain', '--data', 'no_such_folder', '--workdir', 'runs'],
     ],
     ids=' '.join,
 )
