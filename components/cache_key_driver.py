@@ -11,7 +11,7 @@ from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
 
 from common.artifacts import folder_of
-from common.blessing import OVERRIDE, read_override
+from common.manual_override import OVERRIDE, read_override
 
 
 class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):

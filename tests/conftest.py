@@ -224,3 +224,11 @@ def _given(name: str) -> Path:
     if not path.exists():
         pytest.skip(f'{name} is not in CATDOG_DATA={folder}')
     return path
+
+
+@pytest.fixture(autouse=True)
+def _runs_of_shipped_recipes_in_tmp_path(tmp_path, monkeypatch):
+    """Tests leave no runs of `demo` in the checkout."""
+    from pipeline.config import recipe
+
+    monkeypatch.setattr(recipe, 'shipped_folder', lambda: tmp_path)

@@ -10,8 +10,8 @@ from tfx.components.util import model_utils
 from tfx.types import Artifact
 
 from common.artifacts import folder_of
-from common.blessing import is_blessed
 from common.files import MEGABYTE
+from common.manual_override import is_blessed
 from components.conversion.results import ConversionResult, ConvertedModel
 from components.conversion.sample import read_pixels
 from components.evaluation.held_out.held_out_files import read_dropped

@@ -18,7 +18,7 @@ from tfx.utils import path_utils
 
 from common import features
 from common.artifacts import folder_of
-from common.blessing import is_blessed
+from common.manual_override import is_blessed
 from components.cache_key_driver import OverrideDriver
 from components.inference.classifier import to_predicted_class
 from components.inference.model_folder import read_classes

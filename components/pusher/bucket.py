@@ -14,9 +14,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.blessing import OVERRIDE_FILE
 from common.errors import PushError, StorageError
 from common.files import sha256_of
+from common.manual_override import OVERRIDE_FILE
 from common.object_storage import open_bucket
 from components.pusher.serving_folder import GRAPH, VERSION
 

@@ -9,9 +9,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import is_blessed, read_override
 from common.errors import PushError
 from common.features import SPAN
+from common.manual_override import is_blessed, read_override
 from common.metadata_queries import custom_property, set_custom_properties
 from components.conversion.lite.component import LiteModels
 from components.conversion.lite.config import LITE_FILE

@@ -23,9 +23,9 @@ from pydantic import (
 
 from common import object_storage
 from common.artifacts import SERVED, LocalUri, folder_of
-from common.blessing import ManualOverride, read_override
 from common.errors import ModelError
 from common.files import read_regular
+from common.manual_override import ManualOverride, read_override
 from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.inference.model_folder import read_classes

@@ -14,9 +14,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from common.blessing import OVERRIDE_FILE
 from common.errors import PushError, StorageError
 from common.files import flush, locked, sha256_of, write_atomically
+from common.manual_override import OVERRIDE_FILE
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import (
     EXTRA,

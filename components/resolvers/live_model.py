@@ -12,7 +12,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID, read_override
+from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID
+from common.manual_override import read_override
 from components.pusher.model_compatibility import why_unusable
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import ADOPTED, find_model_of

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import read_override
 from common.console import styled
 from common.errors import NOT_BLESSED
+from common.manual_override import read_override
 from common.metadata_queries import custom_property
 from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict

@@ -128,6 +128,8 @@ class KubeflowClient:
             response = method(*arguments, _request_timeout=TIMEOUTS, **query)
         except kfp_server_api.ApiException as error:
             problem = self._describe_status(error)
+        except UnicodeDecodeError:
+            problem = 'returned no text in UTF-8'
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, 'reason', None) or error
             problem = f'does not respond: {str(reason).rpartition("): ")[2]}'

@@ -13,8 +13,9 @@ from pathlib import Path
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import BLESSING, ManualOverride, decision_of, write_override
+from common.blessing import BLESSING, decision_of
 from common.errors import ConfigError, ModelError, PushError
+from common.manual_override import ManualOverride, write_override
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.serving_folder import (
     EXTRA,

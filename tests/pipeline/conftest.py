@@ -86,9 +86,3 @@ def invoke(tmp_path):
         return click.testing.CliRunner().invoke(main, [*words, *options])
 
     return call
-
-
-@pytest.fixture(autouse=True)
-def _runs_of_shipped_recipes_in_tmp_path(tmp_path, monkeypatch):
-    """Tests leave no runs of `demo` in the checkout."""
-    monkeypatch.setattr(recipe, 'shipped_folder', lambda: tmp_path)

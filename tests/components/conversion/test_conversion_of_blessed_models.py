@@ -13,7 +13,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from common import features
-from common.blessing import ManualOverride, write_override
+from common.manual_override import ManualOverride, write_override
 from components.conversion.lite import component
 from components.conversion.lite.component import LiteConverter
 from components.conversion.lite.config import LITE_FILE, LiteConfig

@@ -14,7 +14,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
+from common.manual_override import OVERRIDE_FILE, ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.inference.folder_inferrer import TABLE, FolderInferrer

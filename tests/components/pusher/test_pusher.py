@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from common.blessing import ManualOverride, write_override
 from common.errors import ModelError, PushError
+from common.manual_override import ManualOverride, write_override
 from components.conversion.lite.component import LiteModels
 from components.conversion.onnx.component import OnnxModel
 from components.pusher import component

@@ -9,12 +9,8 @@ from metadata_recorder import Recorder
 from tfx.types import standard_artifacts
 
 from common import console
-from common.blessing import (
-    ANCHOR_MODEL_ID,
-    CURRENT_MODEL_ID,
-    ManualOverride,
-    write_override,
-)
+from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID
+from common.manual_override import ManualOverride, write_override
 from components.pusher import reference
 from components.resolvers import live_model
 from components.resolvers.live_model import CANDIDATE, AnchorModelStrategy, LiveModelStrategy

@@ -48,8 +48,8 @@ def rejected(call, tmp_path):
     [
         ['--help'],
         ['init', 'no_such_folder'],
-        ['run', '--data', 'no_such_folder'],
-        ['run', '--if-new', '--data', 'no_such_folder'],
+        ['run', '--data', 'no_such_folder', '--workdir', 'runs'],
+        ['run', '--if-new', '--data', 'no_such_folder', '--workdir', 'runs'],
     ],
     ids=' '.join,
 )

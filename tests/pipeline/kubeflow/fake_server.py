@@ -58,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header('Location', '/dex')
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write(text.encode(errors='surrogateescape'))
 
     do_POST = do_DELETE = do_GET  # noqa: N815 - names of http.server
 

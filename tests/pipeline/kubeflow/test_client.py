@@ -101,6 +101,7 @@ def test_sends_token_and_cookie_from_environment(kubeflow, connect, monkeypatch)
         (404, 'not found', r'failed \(404\): not found; .* ends in /pipeline'),
         (500, '{"message": "no\\n  database"}', r'failed \(500\): no database$'),
         (502, 'and so on ' * 99, r'failed \(502\): and so on .*\[\.\.\.\]$'),
+        (502, '\udcff', 'returned no text in UTF-8$'),
         (503, '', r'failed \(503\): no text$'),
     ],
 )

@@ -7,9 +7,9 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from common.blessing import OVERRIDE_FILE, read_override
 from common.errors import AlreadyRunning, ConfigError, ModelError, PushError
 from common.files import locked
+from common.manual_override import OVERRIDE_FILE, read_override
 from components.pusher.serving_folder import override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.registry import overrides

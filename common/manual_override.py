@@ -1,0 +1,61 @@
+"""The manual override of a gate decision.
+
+It is a file in the folder of the Trainer's model, so it is valid for every gate decision on that
+model, also with another baseline; and in each version that holds the model.
+"""
+
+import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from common.errors import ModelError
+from common.files import read_regular, write_atomically
+from common.strict_model import StrictModel
+
+OVERRIDE_FILE = 'override.json'
+OVERRIDE = 'manual_override'  # custom property of predictions
+
+
+class ManualOverride(StrictModel):
+    """Manual decision on a model; overrides the gate."""
+
+    blessed: bool  # whether the model may be pushed, be a baseline, and be used for a warm start
+    person: str
+    reason: str
+    moment: datetime.datetime  # time of the decision, with a time zone
+
+    def describe(self) -> str:
+        """One clause for messages."""
+        action = 'manually blessed' if self.blessed else 'its blessing was manually withdrawn'
+        return f'{action} by {self.person}: {self.reason}'
+
+
+def read_override(model: Path) -> ManualOverride | None:
+    """Reads the manual override of a Model artifact's folder; None if there is none.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    path = model / OVERRIDE_FILE
+    try:
+        return ManualOverride.model_validate_json(read_regular(path))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise ModelError(f'{path} is damaged: bless or unbless the model again') from error
+
+
+def write_override(model: Path, override: ManualOverride) -> None:
+    """Writes the manual override to a Model artifact's folder, atomically.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    write_atomically(model / OVERRIDE_FILE, override.model_dump_json(indent=1))
+
+
+def is_blessed(model: Path, by_gate: bool) -> bool:
+    """Whether a model is blessed: by its manual override if there is one, else by the gate."""
+    override = read_override(model)
+    return override.blessed if override else by_gate
