@@ -9,7 +9,6 @@ from metadata_recorder import Recorder
 from common.features import CLASSES_FILE
 from components.pusher.serving_folder import About, versions_in
 from components.pusher.versions import push
-from pipeline.config import recipe
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import Provenance
 from pipeline_runner import main
