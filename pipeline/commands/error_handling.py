@@ -113,9 +113,6 @@ def _report_unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
-    try:
-        sys.stdout.flush()
-    except OSError:  # a full disk: Python would try again at exit, and change the exit code
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _can_flush(sys.stdout)  # perhaps the disk is full
     click.echo(without_secrets(console.printable(f'error: {message}')), err=True)
     sys.exit(code)
