@@ -144,7 +144,7 @@ def _record_end(recipe: Recipe, started: datetime.datetime, code: int, *, stoppe
     run = record.end(
         'interrupted' if stopped else 'failed',
         reasons=(reason,),
-        exit_code=INTERRUPTED if stopped else FAILED,
+        exit_code=INTERRUPTED if stopped else max(code, FAILED),  # negative: killed by a signal
     )
     if problem := post_result(recipe, run):
         _say(problem)

@@ -53,7 +53,9 @@ class Run(BaseModel):
     attempt: int = 1  # of a tick, which repeats a failed run
     # None, in the file, until the run has ended
     result: Result | None = None
-    reasons: tuple[str, ...] = ()  # why it is not blessed, the error, or why a user overrode it
+    # Why it is not blessed, the error, or why a user overrode it. On Kubeflow, until the run ends,
+    # the errors of its tasks, each after the name of its node.
+    reasons: tuple[str, ...] = ()
     person: str | None = None  # who overrode the gate
     manual_override: str | None = None  # of the model at the end of the run, a clause
     verdict: Verdict | None = None  # of the gate

@@ -6,6 +6,7 @@ The driver and the launcher of Kubeflow are emulated, and then those of a releas
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from workspace import RECIPE
@@ -13,6 +14,7 @@ from workspace import RECIPE
 from components.evaluation.results import METRICS
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
+from pipeline.run.record import read_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
 MORE = """
@@ -104,7 +106,10 @@ def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
 
 
 def test_finish_records_and_posts_the_result(cluster, first, second):
-    assert len(cluster.pushed()) == 2
+    runs = read_runs(cluster.pushed()[0].parents[1])
+    assert [(run.result, Path(run.folder)) for run in runs] == [
+        ('blessed', version) for version in cluster.pushed()
+    ]
     for run in (first, second):
         output = run.finished['finish'].output
         assert 'blessed and pushed' in output

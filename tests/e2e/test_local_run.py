@@ -127,7 +127,7 @@ def first(url, workspace, rejected):
     return done, model
 
 
-def test_model_that_breaks_a_rule_is_not_pushed(rejected):
+def test_model_that_breaks_a_rule_is_not_pushed(workspace, rejected):
     done, run = rejected
     assert done.returncode == 3, done.stdout + done.stderr
     accuracy, reason, remedy, hint = done.stdout.splitlines()[-4:]

@@ -112,9 +112,9 @@ def test_changed_metadata(home, change, commands):
         lambda values: values['evaluation']['candidate'].update(confusion=[[1, -1], [0, 1]]),
         lambda values: values['origin']['model'].update(artifact='s3://bucket/x'),
         lambda values: values['origin']['model'].update(artifact='x\0'),
-        lambda values: values['standing'].update(verdict={}),
+        lambda values: values.update(stages=7),
     ],
-    ids=['no slices', 'no confusions', 'negative number', 'bucket', 'null byte', 'no verdict'],
+    ids=['no slices', 'no confusions', 'negative number', 'bucket', 'null byte', 'no stages'],
 )
 def test_edited_report(home, change):
     path = find(home, 'reports/*.json')

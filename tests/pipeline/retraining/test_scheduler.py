@@ -163,7 +163,7 @@ def test_second_ctrl_c_or_the_end_of_the_grace_kills_the_tick(run, monkeypatch, 
 @pytest.mark.parametrize(
     ('ending', 'code', 'reason'),
     [
-        ('exit 2', 1, 'exit code 2 without a record'),
+        ('exit 2', 2, 'exit code 2 without a record'),
         ('kill -9 $$', 1, 'killed by SIGKILL; perhaps it ran out of memory'),
     ],
 )
