@@ -93,7 +93,7 @@ def problems_of(file: Path) -> list[str]:
 def _options_of(command: click.Command) -> Iterator[click.Parameter]:
     yield from command.params
     if isinstance(command, click.Group):
-        for each in command.commands.values():
+        for each in (command.get_command(None, name) for name in command.list_commands(None)):
             yield from _options_of(each)
 
 
