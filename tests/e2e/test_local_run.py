@@ -16,13 +16,18 @@ from pathlib import Path
 import click.testing
 import pytest
 from odd_images import bad_files
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from workspace import Workspace
 
+from common.metadata_queries import read_nodes
 from common.redaction import redacted
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
 from components.image_example_gen.sources.base.data_config import DATA_URL
+from pipeline.config.recipe import load_recipe
+from pipeline.graph import create_pipeline
+from pipeline.metadata_store import open_store
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
@@ -228,6 +233,21 @@ def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspa
     assert all(each['cached'] for name, each in components.items() if name not in NEVER_CACHED)
     assert 'BLESSED, unchanged; live in' in second.stdout
     assert workspace.versions() == [first[1]]
+
+
+def test_stock_runner_of_tfx_runs_the_same_pipeline(url, workspace, second, monkeypatch):
+    monkeypatch.setenv('CATDOG_CACHE', str(workspace.cache))
+    monkeypatch.setenv(DATA_URL, '')
+    workdir = ('workdir', str(workspace.runs.parent))
+    recipe = load_recipe(str(workspace.recipe), [workdir], url[1])
+    before = len(open_store(recipe.metadata, recipe.home).get_executions())
+
+    LocalDagRunner().run(create_pipeline(recipe))
+
+    store = open_store(recipe.metadata, recipe.home)
+    nodes = read_nodes(store, store.get_executions()[before:])
+    assert len(nodes) == len(read_summary(workspace)['components'])
+    assert {each.kind for each in nodes if not each.cached} == {'Resolver', 'Pusher'}
 
 
 def test_all_runs_are_listed_and_those_that_trained_have_event_files(workspace, second):
