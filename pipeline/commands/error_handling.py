@@ -60,8 +60,11 @@ class CommandLine(click.Group):
             hint = '; run the same command again to continue'
             fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
         except click.UsageError as error:  # repeats arguments, and a URL may have a password
-            error.message = without_secrets(console.printable(error.message))
-            raise
+            message = error.format_message()
+            shown = without_secrets(console.printable(message))
+            if shown == message:
+                raise
+            raise click.UsageError(shown, error.ctx) from None
 
 
 def start_process() -> None:
