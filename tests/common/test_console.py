@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -176,6 +177,37 @@ def test_threads_log_to_the_same_stream_above_an_open_bar():
     first, second = printed(log)
     assert first == '  from a thread'
     assert '1/1' in second
+
+
+def run_phase():
+    with console.phase('training', 'Trainer'):
+        OURS.info('an epoch')
+        OURS.warning('no GPU')
+        with console.bar('images', None) as bar:
+            bar.advance(399)
+            time.sleep(0.2)  # a terminal is refreshed ten times a second
+
+
+def test_phase_prints_only_warnings_without_a_terminal():
+    assert printed(run_phase) == ['warning: no GPU']
+
+
+def test_phase_shows_its_bar_and_those_below_on_a_terminal():
+    shown = '\n'.join(printed(run_phase, stream=Terminal()))
+
+    assert re.search(r'training .* Trainer', shown)
+    assert re.search(r'images .* 399 ', shown)
+    assert 'warning: no GPU' in shown
+    assert 'an epoch' not in shown
+
+
+def test_bar_of_unknown_length_shows_its_steps():
+    def count():
+        with console.bar('images', None) as bar:
+            bar.advance(399)
+
+    (line,) = printed(count)
+    assert ' 399 ' in line
 
 
 def test_bar_is_one_line_without_a_terminal():
