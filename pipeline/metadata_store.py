@@ -65,7 +65,10 @@ def open_store(config: MetadataConfig, home: Path) -> MetadataStore:
         MetadataError: the server does not respond within half a minute, or refuses the connection.
     """
     file = home / SQLITE_FILE
-    if config.address == SQLITE and file.exists() and not os.access(file, os.W_OK):
+    if config.address == SQLITE and not file.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        file.touch()  # with the rights that the umask leaves; SQLite never gives any to a group
+    elif config.address == SQLITE and not (os.access(file, os.W_OK) and os.access(home, os.W_OK)):
         raise ConfigError(
             f'the metadata in {file} cannot be written: you have no permission; let their owner '
             f'call `chmod -R g+w {home}`, or give another --workdir'
