@@ -9,6 +9,7 @@ finished node is skipped, and an unfinished one runs again.
 
 import atexit
 import contextlib
+import functools
 import gc
 import json
 import logging
@@ -16,7 +17,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,9 +25,7 @@ from common import console, stack
 from common.errors import NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
-
-if TYPE_CHECKING:
-    from ml_metadata import MetadataStore
+from pipeline.retraining.journal import Journal
 
 DECISION = 'decision'  # the first task, which decides whether to train
 FINISH = 'finish'  # the last task, which also runs after a failure
@@ -96,8 +95,6 @@ def _run_task(
 
 def _note_failure(recipe: Recipe, node_id: str, run: str, error: Exception) -> None:
     """Adds the error of an attempt to the tick of the run, for the last task."""
-    from pipeline.retraining.journal import Journal
-
     journal = Journal(recipe.home)
     with contextlib.suppress(OSError):  # perhaps the reason of the error
         for tick in journal.ticks():
@@ -116,9 +113,7 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
     from pipeline.registry.leftovers import finish_pushes
     from pipeline.registry.provenance import PUSHER
 
-    def connect() -> 'MetadataStore':
-        return open_store(recipe.metadata, recipe.home)
-
+    connect = functools.partial(open_store, recipe.metadata, recipe.home)
     if gpus:
         _check_gpus(node_id, gpus)
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
