@@ -1,6 +1,7 @@
 """Starts the command line, and maps errors to exit codes and one line on standard error."""
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -85,8 +86,15 @@ def start_process() -> None:
             stream.reconfigure(errors='backslashreplace')
     if not os.path.isabs(os.path.expanduser('~')):  # noqa: PTH111, PTH117 - Path.home raises
         fail('the home folder is unknown; set the environment variable HOME', USAGE)
+    sys.unraisablehook = _report_unraisable
     gc.set_threshold(200_000, 50, 1000)
     atexit.register(gc.freeze)
+
+
+def _report_unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
+    """Hides what destructors, such as that of a ZipFile, raise after the error of a full disk."""
+    if getattr(unraisable.exc_value, 'errno', None) != errno.ENOSPC:
+        sys.__unraisablehook__(unraisable)
 
 
 def fail(message: str, code: int) -> NoReturn:

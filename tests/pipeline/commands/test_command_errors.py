@@ -136,6 +136,20 @@ def test_output_to_a_full_disk_is_one_line(words):
         assert start(*words, stdout=full) == (2, 'error: No space left on device\n')
 
 
+@pytest.mark.parametrize('prepare', ['start_process()', 'pass'])
+def test_destructors_print_no_traceback_after_the_error_of_a_full_disk(prepare):
+    program = (
+        'from pipeline.commands.error_handling import start_process\n'
+        f'{prepare}\n'
+        'import zipfile\n'
+        "archive = zipfile.ZipFile('/dev/full', 'w')\n"
+        "archive.writestr('name', 'text')\n"
+    )
+    command = [sys.executable, '-c', program]
+    done = subprocess.run(command, cwd=RUNNER.parent, capture_output=True, text=True, check=False)
+    assert ('Exception ignored' in done.stderr) == (prepare == 'pass')
+
+
 def test_unknown_home_folder_is_one_line(tmp_path):
     # No HOME, and a user that the system does not know.
     (tmp_path / 'sitecustomize.py').write_text('import pwd\npwd.getpwuid = {}.__getitem__\n')
