@@ -14,11 +14,10 @@ import json
 import logging
 import logging.handlers
 import os
-import queue
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -108,30 +107,6 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
             stack.enter_context(_handled_by(handlers, logging.getLogger(name)))
         stack.enter_context(_changed(stream=stream))
         yield
-
-
-@contextlib.contextmanager
-def collected() -> Iterator[list[logging.LogRecord]]:
-    """Collects the log records of the block instead of printing them; they can be pickled.
-
-    Progress bars and tables are not shown. `replay` prints the records.
-    """
-    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    collection: list[logging.LogRecord] = []
-    with contextlib.ExitStack() as stack:
-        for name in PACKAGES:
-            handler = logging.handlers.QueueHandler(records)
-            stack.enter_context(_handled_by([handler], logging.getLogger(name)))
-        stack.enter_context(_changed(quiet=True))
-        yield collection
-    while not records.empty():
-        collection.append(records.get())
-
-
-def replay(records: Iterable[logging.LogRecord]) -> None:
-    """Prints log records of another process, with their times in the log file."""
-    for record in records:
-        logging.getLogger(record.name).handle(record)
 
 
 def quiet() -> contextlib.AbstractContextManager[None]:
