@@ -9,6 +9,8 @@ import time
 import pytest
 from workspace import RUNNER, Workspace
 
+from pipeline.run.record import read_runs
+
 pytestmark = pytest.mark.slow
 BEFORE_TRAINER = {  # without those that are never cached
     'ImageExampleGen',
@@ -49,8 +51,7 @@ def test_next_run_reuses_finished_components(workspace, interrupted):
     done = workspace.call('run')
 
     assert done.returncode == 0, done.stdout + done.stderr
-    components = json.loads((workspace.runs / 'last_run.json').read_text())['components']
-    assert {name for name, each in components.items() if each['cached']} == BEFORE_TRAINER
+    assert set(read_runs(workspace.runs)[-1].cached) == BEFORE_TRAINER
     options = ['--config', workspace.recipe, '--workdir', workspace.runs.parent]
     command = [sys.executable, RUNNER, 'runs', '--json', *options]
     runs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
