@@ -83,7 +83,9 @@ def start_process() -> None:
         os.environ['PYTHONUTF8'] = '1'  # for child processes
         os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
     if sys.stdout is None or sys.stderr is None:  # a database would get its file descriptor
-        click.echo('error: standard output or error is closed; use /dev/null instead', err=True)
+        message = 'error: standard output or error is closed; use /dev/null instead'
+        if left := sys.stderr or sys.stdout:
+            left.write(f'{message}\n')
         sys.exit(USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

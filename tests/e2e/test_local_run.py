@@ -270,7 +270,7 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     assert 'unchanged by this run' in last
     assert '<td>not an image</td>' in earlier
     comparison = invoke(workspace, 'report', '--no-open', '--compare', 'previous', 'last')
-    assert 'Both runs have the same recipe.' in Path(comparison.strip()).read_text()
+    assert 'Both runs have the same recipe' in Path(comparison.strip()).read_text()
 
 
 def test_other_classes_do_not_replace_the_live_model(workspace, second, tmp_path):

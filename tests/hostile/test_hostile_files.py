@@ -52,6 +52,8 @@ def find(home, pattern):
 
 
 COMPARE = ('report', '--compare', 'last', 'last')
+SHOW = ['models', 'show']
+CLOSED = 'error: standard output or error is closed; use /dev/null instead\n'
 
 
 @pytest.mark.parametrize(
@@ -78,19 +80,15 @@ def test_pipe_in_place_of_a_file_of_the_runs(home, pattern, command):
 @pytest.mark.parametrize(
     ('change', 'commands'),
     [
-        ("update Artifact set uri = 's3://bucket/x'", [['models']]),
+        ("update Artifact set uri = 's3://bucket/x'", [SHOW]),
         (
             "update ArtifactProperty set int_value = null, string_value = 'x' where name = 'span'",
-            [['models']],
+            [SHOW],
         ),
-        ("delete from ArtifactProperty where name = 'pushed_version'", [['models']]),
-        (
-            "update ExecutionProperty set string_value = '{' where name = 'custom_config'",
-            [['lineage', '1']],
-        ),
-        ('delete from Event', [['models']]),
-        ('delete from EventPath', [['models']]),
-        ('delete from Artifact', [['models'], ['unbless', '--reason', 'x']]),
+        ("update ExecutionProperty set string_value = '{' where name = 'custom_config'", [SHOW]),
+        ('delete from Event', [SHOW]),
+        ('delete from EventPath', [SHOW]),
+        ('delete from Artifact', [SHOW, ['models', 'unbless', '--reason', 'x']]),
     ],
 )
 def test_changed_metadata(home, change, commands):
@@ -191,8 +189,8 @@ def test_link_to_a_file_that_waits_for_ever(tmp_path):
 @pytest.mark.parametrize(
     ('closed', 'code', 'words'),
     [
-        ('>&-', 2, 'error: standard output is closed; redirect it to a file or /dev/null\n'),
-        ('2>&-', 0, ''),
+        ('>&-', 2, CLOSED),
+        ('2>&-', 2, CLOSED),
         ('<&-', 0, ''),
         ('>&- 2>&-', 2, ''),
     ],
@@ -201,5 +199,5 @@ def test_closed_standard_streams(closed, code, words, tmp_path):
     command = f'{sys.executable} pipeline_runner.py config --config demo {closed}'
     done = subprocess.run(['sh', '-c', command], cwd=ROOT, capture_output=True, text=True)
 
-    assert (done.returncode, done.stderr) == (code, words)
-    assert bool(done.stdout) == (code == 0)
+    assert done.returncode == code
+    assert done.stdout.startswith('name: demo') if code == 0 else done.stdout + done.stderr == words

@@ -13,11 +13,12 @@ from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 
 REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
 COMMANDS = {
-    'lineage': ('1',),
     'models': (),
-    'rollback': ('--reason', 'why'),
-    'bless': ('1', '--force', '--reason', 'why'),
-    'unbless': ('--reason', 'why'),
+    'models show': ('1',),
+    'models rollback': ('--reason', 'why'),
+    'models bless': ('1', '--force', '--reason', 'why'),
+    'models unbless': ('--reason', 'why'),
+    'clean': (),
     'run': ('--set', 'trainer.image_size=32', '--set', 'trainer.weights=random'),
 }
 
@@ -87,7 +88,7 @@ def test_reports_a_newer_schema(home):
 def test_commands_report_damage_without_changing_the_file(home, invoke, command):
     overwrite(home / SQLITE_FILE)
 
-    done = invoke(command, *COMMANDS[command])
+    done = invoke(*command.split(), *COMMANDS[command])
 
     assert done.exit_code == 2
     assert done.stderr.endswith(f'cannot be used: file is not a database; {REMEDY}\n')

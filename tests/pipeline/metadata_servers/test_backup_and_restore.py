@@ -90,8 +90,9 @@ def test_restores_the_metadata_of_the_backup(address, tmp_path, back_up, backups
     done = run_in_pod(words)
     assert (done.returncode, done.stderr) == (0, '')
     store = open_store(MetadataConfig(address=address), tmp_path)
-    (pushed,) = Provenance(store, 'pets').pushed()
-    assert Provenance(store, 'pets').training_spans(pushed.input('model')) == {1: 'a'}
+    provenance = Provenance(store, 'pets')
+    (model,) = provenance.models().values()
+    assert provenance.training_spans(model) == {1: 'a'}
 
 
 def test_keeps_the_newest_backups(address, tmp_path, back_up, backups):

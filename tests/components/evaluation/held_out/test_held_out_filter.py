@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from image_bytes import encoded
-from made_images import MemorySource, labelled, picture
+from made_images import labelled, memory_source, picture
 from tfx.types import standard_artifacts
 
 from common import console, features
@@ -48,7 +48,7 @@ def ingest(tmp_path_factory):
     def write(given, **data):
         records, quarantine = (tmp_path_factory.mktemp(name) for name in ('records', 'quarantine'))
         config = DataConfig(**data)
-        ingest_span(MemorySource(given), config, (records, quarantine), beam.Pipeline)
+        ingest_span(memory_source(given), config, (records, quarantine), beam.Pipeline)
         return records
 
     return write
