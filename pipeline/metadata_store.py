@@ -131,10 +131,10 @@ def check_file(config: MetadataConfig, home: Path) -> None:
         raise MetadataDamaged(f'the metadata in {file} cannot be used: {found}; {_REMEDY}')
 
 
-def damaged_contents(error: Exception) -> MetadataDamaged:
-    """The error for metadata that lack something, or have it changed."""
+def damaged_contents(pipeline: str, error: Exception) -> MetadataDamaged:
+    """The error for metadata of a pipeline that lack something, or have it changed."""
     detail = f'their contents were changed ({type(error).__name__}: {error})'
-    return MetadataDamaged(f'the metadata cannot be used: {detail}; {_REMEDY}')
+    return MetadataDamaged(f'the metadata of {pipeline} cannot be used: {detail}; {_REMEDY}')
 
 
 def _creates_tables(error: BaseException) -> bool:

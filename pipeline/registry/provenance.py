@@ -147,7 +147,7 @@ def _read(store: MetadataStore, pipeline: str) -> list[Node]:
         for node in nodes:
             _check(node)
     except (LookupError, TypeError, ValueError) as error:
-        raise damaged_contents(error) from error
+        raise damaged_contents(pipeline, error) from error
     return nodes
 
 

@@ -138,7 +138,7 @@ def test_model_that_breaks_a_rule_is_not_pushed(workspace, rejected):
     assert f' report --config={workspace.recipe}' in hint
     assert (run.result, len(run.reasons)) == ('not blessed', 1)
     assert reason == f'NOT BLESSED: {run.reasons[0]}'
-    assert run.reasons[0] in invoke(workspace, 'report', '--text')
+    assert run.reasons[0] in invoke(workspace, 'report', run.id, '--text')
 
 
 def test_secrets_are_in_no_output_and_no_file_and_files_follow_the_umask(

@@ -48,7 +48,8 @@ def ingest(tmp_path_factory):
     def write(given, **data):
         records, quarantine = (tmp_path_factory.mktemp(name) for name in ('records', 'quarantine'))
         config = DataConfig(**data)
-        ingest_span(memory_source(given), config, (records, quarantine), beam.Pipeline)
+        folders = (records, quarantine / 'span-1')
+        ingest_span(memory_source(given), config, folders, beam.Pipeline)
         return records
 
     return write
