@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common import stack
-from common.errors import ConfigError, ModelError, RunError
+from common.errors import ConfigError, MetadataError, ModelError
 from pipeline.commands.options import (
     OPERATION_CODES,
     json_option,
@@ -200,4 +200,4 @@ def _exclusive(
         with lock_recipe(recipe):
             yield recipe, store, prepare_metadata(recipe, store)
     except StatusError as error:
-        raise RunError(f'the metadata cannot be written: {error}') from error
+        raise MetadataError(f'the metadata of {recipe.name} cannot be used: {error}') from error
