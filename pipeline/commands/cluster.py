@@ -95,7 +95,8 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
         raise click.UsageError('--timezone needs --cron')
     recipe = load(**options)
     from pipeline.kubeflow.operations import submit_recipe
-    from pipeline.retraining.cron import parse_schedule, utc_now
+    from pipeline.retraining.cron import parse_schedule
+    from pipeline.run.record import utc_now
 
     wanted = parse_schedule(cron, timezone) if cron is not None else None
     stack.set_tensorflow_log_level(3)

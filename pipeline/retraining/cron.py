@@ -7,7 +7,7 @@ Imports neither TensorFlow nor kfp.
 
 import dataclasses
 import zoneinfo
-from datetime import datetime, timezone
+from datetime import datetime
 
 from cronsim import CronSim, CronSimError
 
@@ -100,8 +100,3 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
             f'time zone {timezone!r} is not known; use a name such as Europe/Berlin or UTC'
         )
     return Schedule(expression, timezone)
-
-
-def utc_now() -> datetime:
-    """The current time, in UTC."""
-    return datetime.now(timezone.utc)
