@@ -102,7 +102,7 @@ def test_commands_read_the_stored_run(version):
 
     assert (str(model['version']), model['live']) == (version, True)
     assert invoke('report', '--text').startswith('BLESSED: squares, ')
-    assert f'version {version}' in invoke('lineage', version)
+    assert f'version {version}' in invoke('models', 'show', version)
     assert f'squares: version {version} is live' in invoke('runs')
 
 
@@ -122,7 +122,7 @@ def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next
     assert 'warm start from the last blessed model, /proc/self/cwd/squares/art' in output
     assert after.previous_accuracy == pytest.approx(before.accuracy, abs=0.1)
     assert after.blessed
-    lineage = invoke('lineage', after.version)
+    lineage = invoke('models', 'show', after.version)
     assert f'compared with version {version}' in lineage
     assert re.search(rf'warm start from\n\W+version {version}\n', lineage)
 
@@ -143,7 +143,7 @@ def test_reports_of_both_stacks_can_be_compared():
 
 @pytest.mark.usefixtures('in_continued')
 def test_rollback_makes_the_stored_model_live_again(version):
-    invoke('rollback', version, '--reason', 'upgrade')
+    invoke('models', 'rollback', version, '--reason', 'upgrade')
 
     live, *_ = json.loads(invoke('models', '--json'))
     assert f'rolled back to {version} by ' in live['manual_override']
