@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import time
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.ENODEV, 'not a regular file', str(path))
-    partial = path.with_name(f'.{path.name}.partial')
+    partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
     try:
         with naming(path):
             yield partial

@@ -9,7 +9,7 @@ module that is loaded by its name has to be passed explicitly.
 
 Other files are ignored: weights have `content_hash`, and the schema is named after its content.
 
-`pipeline/execution/launch.py` adds the versions of TFX and TensorFlow when it launches a node.
+`pipeline/graph.py` adds the versions of TFX and TensorFlow.
 
 Four kinds of nodes have no such hash. Resolvers and the Pusher always run. Nodes that run only code
 of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen) depend on their exec properties; a custom

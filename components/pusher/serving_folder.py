@@ -4,6 +4,7 @@ The version with the highest number is live, because model servers load it. Its 
 whose files it holds, also after the folder was moved, copied or restored.
 """
 
+import contextlib
 import datetime
 import filecmp
 import re
@@ -88,6 +89,7 @@ class About(BaseModel):
     person: str | None = None
     reason: str | None = None
     version: int | None = None  # version that a rollback restored
+    replaced: int | None = None  # version that was live before the rollback
 
 
 class Note(BaseModel):
@@ -119,6 +121,13 @@ def read_note(version: Path) -> Note | None:
             'version counts as copied there manually'
         ) from error
     return note if version.name == str(note.version) else None
+
+
+def pushed_at(version: Path) -> datetime.datetime:
+    """The time of the push in UTC; for a version that a user copied, the time of the copy."""
+    if note := read_note(version):
+        return note.pushed
+    return datetime.datetime.fromtimestamp(version.stat().st_mtime, datetime.timezone.utc)
 
 
 def versions_in(serving: Path) -> list[Path]:
@@ -154,11 +163,14 @@ def find_model_of(version: Path, models: Iterable[_Model]) -> _Model | None:
 
 
 def live_classes(serving: Path) -> tuple[str, ...] | None:
-    """Class names of the live model in label order; None if there is none, or it has no names."""
-    try:
-        return read_classes(versions_in(serving)[-1])
-    except (IndexError, ModelError):
-        return None
+    """Class names of the live model in label order; None if there is none.
+
+    Versions without a list of classes, such as an empty folder, are skipped.
+    """
+    for version in reversed(versions_in(serving)):
+        with contextlib.suppress(ModelError):
+            return read_classes(version)
+    return None
 
 
 def check_owner(serving: Path, recipe: str | None) -> None:
@@ -179,15 +191,12 @@ def find_model(serving: Path, wanted: str | None) -> Path:
     """
     versions = {path.name: path for path in versions_in(serving)}
     if wanted is None and not versions:
-        raise ModelError(
-            f'no model is live in {serving}; run the recipe until one is pushed, or give one with '
-            '--model'
-        )
-    wanted = wanted or [*versions][-1]
+        raise ModelError(f'no model is live in {serving}; run the recipe until one is pushed')
+    wanted = [*versions][-1] if wanted is None else wanted
     folder = versions.get(wanted, Path(wanted))
-    if not folder.is_dir():
+    if not wanted or not folder.is_dir():
         available = ', '.join(versions) or 'none'
         raise ModelError(
-            f'{redacted(wanted)} is neither a folder nor a version in {serving}: {available}'
+            f'{redacted(wanted)!r} is neither a folder nor a version in {serving}: {available}'
         )
     return folder

@@ -71,9 +71,10 @@ def schedule(cron: str, timezone: str, **options: Any) -> None:
     """
     recipe = load(**options)
     from pipeline.retraining.cron import parse_schedule
-    from pipeline.retraining.scheduler import check_at_start, run_schedule
 
     wanted = parse_schedule(cron, timezone)
+    from pipeline.retraining.scheduler import check_at_start, run_schedule
+
     stack.set_tensorflow_log_level(3)
     check_at_start(recipe)
     # All ticks take this recipe, also one that --config did not name.
@@ -94,11 +95,12 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
     if cron is None and timezone != 'UTC':
         raise click.UsageError('--timezone needs --cron')
     recipe = load(**options)
-    from pipeline.kubeflow.operations import submit_recipe
     from pipeline.retraining.cron import parse_schedule
-    from pipeline.run.record import utc_now
 
     wanted = parse_schedule(cron, timezone) if cron is not None else None
+    from pipeline.kubeflow.operations import submit_recipe
+    from pipeline.run.record import utc_now
+
     stack.set_tensorflow_log_level(3)
     started = submit_recipe(recipe, wanted)
     if wanted is None:

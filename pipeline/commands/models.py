@@ -125,7 +125,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 )
 @click.option(
     '--older-than',
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 36_500),
     metavar='DAYS',
     default=7.0,
     help='Remove what killed runs left if it is older; default: 7.',

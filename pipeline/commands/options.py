@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 RECIPE_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration; 130 interrupted.'
 OPERATION_CODES = (
-    'Exit codes: 0 done; 1 the metadata or a folder cannot be written; 2 wrong usage or '
-    'configuration, unusable metadata, or no such model; 4 files of earlier runs are not on this '
+    'Exit codes: 0 done; 1 a push failed; 2 wrong usage or configuration, unusable metadata or '
+    'folder, or no such model; 4 files of earlier runs are not on this '
     'machine; 130 interrupted.'
 )
 RECIPE, RECIPE_FILE = 'CATDOG_RECIPE', 'recipe.yaml'  # environment variable; in the current folder

@@ -147,7 +147,7 @@ class KubeflowClient:
     def _describe_status(self, error: kfp_server_api.ApiException) -> str:
         text = textwrap.shorten(re.sub('<[^>]*>', ' ', error.body or ''), _MAX_MESSAGE_LENGTH)
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = textwrap.shorten(json.loads(error.body)['message'], _MAX_MESSAGE_LENGTH)
+            text = textwrap.shorten(str(json.loads(error.body)['message']), _MAX_MESSAGE_LENGTH)
         if error.status in (301, 302, 303, 307, 308, 401, 403):
             return (
                 f'denied access or redirects to a login ({error.status}): the request had '

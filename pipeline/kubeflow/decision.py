@@ -1,4 +1,4 @@
-"""The first task of a Kubeflow run: checks the run, decides whether to train, and cleans up."""
+"""The first task of a Kubeflow run: checks the run, and decides whether to train."""
 
 import json
 import logging

@@ -6,8 +6,8 @@ holds the model, for the comparison of later candidates. Then it is recorded lik
 
 import datetime
 import getpass
-import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
@@ -59,9 +59,15 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         'person': user_name(),
         'reason': reason,
         'version': int(wanted.name),
+        'replaced': int(live.name),
     }
     about = (note.about if note else About()).model_copy(update=changes)
-    pushed = _push(recipe, wanted, about)
+
+    def check() -> None:
+        if versions_in(recipe.serving_directory)[-1:] != [live]:
+            raise ModelError('another version went live meanwhile; nothing is rolled back')
+
+    pushed = _push(recipe, wanted, about, check)
     complete_rollback(recipe, provenance)
     record_override(
         recipe.home, 'rollback', recipe.name, user_name(), reason, about.model, pushed.folder.name
@@ -74,9 +80,12 @@ def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
 
     A rollback that was killed after its push has not done so.
     """
-    for replaced, version in itertools.pairwise(versions_in(recipe.serving_directory)):
+    for version in versions_in(recipe.serving_directory):
         note = read_note(version)
-        if note is None or note.about.manual_override != 'rollback':
+        if note is None or note.about.replaced is None:
+            continue
+        replaced = version.with_name(str(note.about.replaced))
+        if not replaced.is_dir() or holds(version, replaced):
             continue
         last = override_of(replaced)
         if last is None or last.moment < note.pushed:  # not blessed again since then
@@ -100,7 +109,7 @@ def bless(
     found = _find_model(recipe, provenance, versions, model)
     decision = provenance.decision(found)
     if decision is None:
-        raise ModelError(f'the model in {found.uri} was never evaluated; run the recipe')
+        raise ModelError(f'no run of {recipe.name} has evaluated the model in {found.uri}')
     evaluation = decision.input('evaluation')
     if not force and not decision_of(decision.output(BLESSING)):
         raise ConfigError(f'the gate rejected the model in {found.uri}; add --force to override it')
@@ -166,13 +175,16 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def _push(recipe: Recipe, model: Path, about: About) -> Pushed:
+def _push(
+    recipe: Recipe, model: Path, about: About, check: Callable[[], None] = lambda: None
+) -> Pushed:
     return push(
         model,
         recipe.serving_directory,
         keep=recipe.push.keep,
         about=about,
         bucket=recipe.serving_bucket,
+        check=check,
     )
 
 
@@ -233,9 +245,10 @@ def _find_model(
             raise ModelError(
                 f'the model of version {version.name} was not trained by {recipe.name}'
             )
-    uris = {run.model for run in read_runs(recipe.home) if run.id == given}
+    runs = (run.model for run in read_runs(recipe.home) if run.id == given and run.model)
+    recorded = {Path(uri).parts[-3:] for uri in runs}  # the workdir may have moved since
     for uri, model in provenance.models().items():
-        if uri in uris or folder_of(uri).absolute() == folder:
+        if folder_of(uri).parts[-3:] in recorded or folder_of(uri).absolute() == folder:
             return model
     raise ModelError(
         f'{given} is neither a version nor a run of {recipe.name}, nor the folder of its model'

@@ -75,8 +75,9 @@ class Provenance:
         return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
 
     def decision(self, model: Artifact) -> Node | None:
-        """The first execution that blessed or rejected a model."""
-        return next((node for node in self.gate_decisions() if node.uses(model)), None)
+        """The last execution that blessed or rejected a model."""
+        decisions = reversed([*self.gate_decisions()])
+        return next((node for node in decisions if node.uses(model)), None)
 
     def decisions_on_same_images(self, evaluation: Artifact) -> int:
         """The number of models that were judged on the same test split, with this one."""

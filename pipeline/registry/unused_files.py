@@ -21,6 +21,7 @@ from common.metadata_queries import artifacts_by_id, custom_property
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import GATE, Provenance
+from pipeline.run.record import read_runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ def find_unused(
     artifacts = {each.id: each for each in store.get_artifacts_by_context(pipeline.id)}
     provenance = Provenance(store, recipe.name)
     gates = {each.execution.id for each in provenance.of_kind(GATE)}
-    evaluated, incomplete = _last_runs(store, own, gates, keep)
+    running = {run.id for run in read_runs(recipe.home) if run.result == 'running'}
+    evaluated, incomplete = _last_runs(store, own, gates, keep, running)
     served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
     kept = set(_of_models({each.id for each in served}, provenance))
     for run in (*evaluated, *incomplete):
@@ -103,17 +105,21 @@ def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
 
 
 def _last_runs(
-    store: MetadataStore, executions: set[int], gates: set[int], keep: int
+    store: MetadataStore, executions: set[int], gates: set[int], keep: int, running: set[str]
 ) -> tuple[list[Context], list[Context]]:
     """The last runs of the pipeline with these executions; others may share the metadata.
 
-    Returns the last `keep` runs with one of the gates, and the runs since the last of them.
+    Returns the last `keep` runs with one of the gates; and the runs since the last of them, with
+    those that are running.
     """
     evaluated: list[Context] = []
     incomplete: list[Context] = []
     for run in sorted(store.get_contexts_by_type('pipeline_run'), key=lambda each: -each.id):
+        if run.name in running:
+            incomplete.append(run)
+            continue
         if len(evaluated) == keep:
-            break
+            continue
         ids = {each.id for each in store.get_executions_by_context(run.id)}
         if ids & gates:
             evaluated.append(run)

@@ -68,7 +68,7 @@ def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
     if len(found) == 1:
         return found[0]
     if not runs:
-        raise ModelError(f'there are no reports in {home / REPORTS}; run the recipe first')
+        raise ModelError(f'there are no runs in {home}; run the recipe first')
     ids = ', '.join(run.id for run in reversed(runs[-_MAX_LISTED:]))
     problem = f'{len(found)} runs match' if found else 'no run matches'
     raise ModelError(f'{problem} {name!r}; there are {LAST}, {PREVIOUS}, {ids}')

@@ -13,7 +13,7 @@ from components.image_example_gen.sources.spans import (
     open_window,
     span_numbers,
 )
-from components.pusher.serving_folder import read_note, versions_in
+from components.pusher.serving_folder import pushed_at, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.registry.lineage import lineage_of
@@ -59,8 +59,7 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
     new = [span for span in window if (span.number, fingerprints[span.number]) not in uses]
     images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
     versions = versions_in(recipe.serving_directory)
-    note = read_note(versions[-1]) if versions else None
-    live_since = note.pushed if note else None
+    live_since = pushed_at(versions[-1]) if versions else None
     too_old, age = _age(
         recipe.retrain.max_age_days, live_since, max(uses.values(), default=live_since or now), now
     )

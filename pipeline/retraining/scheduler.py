@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import time
+import zoneinfo
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -92,10 +93,9 @@ def next_tick(home: Path) -> datetime.datetime | None:
     if not is_locked(home / LOCK):
         return None
     try:
-        schedule = _SCHEDULE.validate_json(read_regular(home / SCHEDULE))
-    except (FileNotFoundError, ValidationError):
+        return _SCHEDULE.validate_json(read_regular(home / SCHEDULE)).after(utc_now())
+    except (FileNotFoundError, ValidationError, zoneinfo.ZoneInfoNotFoundError):
         return None
-    return schedule.after(utc_now())
 
 
 def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tenacity
 
-from common.errors import NOT_BLESSED, AlreadyRunning, PipelineError, TooFewImages
+from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError, TooFewImages
 from components.pusher.serving_folder import live_classes, versions_in
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
@@ -86,6 +86,8 @@ def _decide_and_train(
         if shortage and is_new and versions_in(recipe.serving_directory):  # more images may come
             reason = describe_waiting(tick.new[-1], shortage)
             record.add(result='nothing new', reasons=(reason,), exit_code=0)
+        elif isinstance(error, KeyboardInterrupt) and not record.run.live:  # perhaps in a pause
+            record.add(result='interrupted', reasons=('interrupted',), exit_code=INTERRUPTED)
     return record
 
 

@@ -99,7 +99,7 @@ def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table
 
 
 def describe_decision(run: Run) -> str:
-    """`blessed and pushed`, `not blessed: REASON`, `rollback to version 7 by ann: REASON`."""
+    """`blessed and pushed`, `not blessed: REASON`, `rollback as version 7 by ann: REASON`."""
     if run.person:
         version = f' as version {run.version}' if run.version else ''
         return f'{run.kind}{version} by {run.person}: {"; ".join(run.reasons)}'

@@ -80,8 +80,8 @@ def test_clean_keeps_what_the_next_run_needs(workspace, results):
     assert re.fullmatch(removed, results['clean'].stdout)
     before, after = (results[f'run after {name}'].stdout for name in ('unbless', 'clean'))
     assert before.splitlines()[-3:] == after.splitlines()[-3:]
-    assert re.findall('.* cached$', before, re.MULTILINE) == re.findall(
-        '.* cached$', after, re.MULTILINE
+    assert re.findall(r'^\w+ cached$', before, re.MULTILINE) == re.findall(
+        r'^\w+ cached$', after, re.MULTILINE
     )
 
 
@@ -102,8 +102,6 @@ def test_runs_and_overrides_are_recorded(workspace, results):
     runs = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
     kinds = ['run' if 'run' in name else name for name in COMMANDS if name != 'clean']
     assert [each['kind'] for each in reversed(runs)] == kinds
-    live = [each for each in runs if each['version'] == each['live_version'] and not each['cached']]
-    assert len(live) == 2
     assert runs[0]['manual_override'].endswith('by ada: they were cats')
 
 

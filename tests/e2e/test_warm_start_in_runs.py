@@ -106,5 +106,5 @@ def test_next_run_starts_from_the_last_blessed_model(run, first):
     assert 'Tuner' not in second  # disabled in the recipe
     model = re.search(r'warm start from the last blessed model, (\S+)', second)[1]
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
-    assert 'no previous model of these classes)' in first
+    assert 'not compared with a live model)' in first
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)

@@ -210,6 +210,34 @@ def test_killed_rollback_is_completed(pets, two, user, monkeypatch):
     assert user.override(1) == (True, 'ada', 'they were cats')
 
 
+def test_deleted_version_after_a_rollback_withdraws_no_other(pets, two, user):
+    rolled_back = user.rollback().folder
+    shutil.rmtree(two[1])
+
+    complete_rollback(user.recipe, pets.provenance)
+
+    assert (override_of(two[0]), override_of(rolled_back)) == (None, None)
+    assert user.override(0) is None
+
+
+def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monkeypatch):
+    def upload(recipe, *arguments):
+        pets.push(pets.train({3: 'c'}))  # by a run on another machine
+        return push_again(recipe, *arguments)
+
+    push_again = overrides._push
+    monkeypatch.setattr(overrides, '_push', upload)
+    with pytest.raises(ModelError, match='another version went live meanwhile'):
+        user.rollback()
+    assert user.override(1) is None
+
+
+def test_bless_needs_force_if_the_last_decision_rejects(pets, two, user):
+    pets.train({1: 'a'}, model=pets.recorder.models[0], blessed=False)
+    with pytest.raises(ConfigError, match='the gate rejected'):
+        user.bless(two[0].name, force=False)
+
+
 def test_bless_pushes_the_model_and_no_later_candidate(pets, two, user):
     candidate = pets.train({3: 'c'}, blessed=False)
     pets.train({3: 'd'}, blessed=False)
@@ -232,6 +260,7 @@ def test_bless_accepts_version_run_or_folder(pets, two, user, form):
     rolled_back = read_runs(user.recipe.home)[0].with_values(id='run-2', model=model)
     write_run(user.recipe.home, rolled_back)
     given = {'version': two[1].name, 'folder': two[1], 'model': model, 'run': 'run-2'}
+    write_run(user.recipe.home, rolled_back.with_values(model=model.replace('pets', 'moved')))
 
     user.bless(str(given[form]), force=False)  # the gate had blessed it
 
@@ -256,7 +285,7 @@ def test_bless_rejects_unknown_or_unevaluated_model(pets, two, user, tmp_path):
     with pytest.raises(ModelError, match='is neither a version nor a run of pets'):
         user.bless(str(tmp_path))
     model = pets.train({3: 'c'}, evaluated=False)
-    with pytest.raises(ModelError, match=f'{model.uri} was never evaluated'):
+    with pytest.raises(ModelError, match=f'has evaluated the model in {model.uri}'):
         user.bless(model.uri)
 
 

@@ -11,6 +11,7 @@ from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
 from pipeline.config.recipe import Recipe
 from pipeline.registry.unused_files import find_unused, remove_unused
+from pipeline.run.record import Run, utc_now, write_run
 
 GRAPH = len('graph of 1')  # bytes of the graph of a model
 
@@ -64,6 +65,17 @@ def test_only_runs_that_evaluated_count_and_incomplete_ones_after_them_are_kept(
 
     assert runs.left() == [3, 4, 5]
     assert (unused.kept_runs, unused.incomplete_runs) == (1, 2)
+
+
+def test_runs_on_a_cluster_that_are_running_are_kept(runs):
+    running = runs.add(evaluated=False)
+    for _ in range(2):
+        runs.add(blessed=False)
+    record = {'id': 'run-1', 'recipe': 'pets', 'started': utc_now(), 'engine': 'kubeflow'}
+    write_run(runs.recipe.home, Run(**record))
+
+    assert runs.clean(keep=1).incomplete_runs == 1
+    assert running.exists()
 
 
 def test_removed_artifacts_are_marked_so_that_no_run_uses_them(runs):

@@ -196,7 +196,7 @@ def record_until(recipe, last_write: int) -> None:
 
     def write_or_end(path, text, *, durable=False):
         if next(writes) == last_write:
-            path.with_name(f'.{path.name}.partial').write_text(text[: len(text) // 2])
+            path.with_name(f'.{path.name}.7.partial').write_text(text[: len(text) // 2])
             os._exit(9)
         write(path, text, durable=durable)
 
@@ -250,7 +250,7 @@ def test_run_that_is_killed_at_a_write_is_shown_and_the_next_one_is_recorded(
 
 def test_tick_killed_at_the_write_of_its_result_keeps_the_last_one(recipe):
     end_tick(recipe, 't')
-    (recipe.home / f'.{LAST_TICK}.partial').write_text('{')
+    (recipe.home / f'.{LAST_TICK}.7.partial').write_text('{')
     assert last_tick(recipe.home, []).id == 't'
     end_tick(recipe, 'u')
     assert last_tick(recipe.home, []).id == 'u'
