@@ -72,11 +72,17 @@ class ServingBucket:
         After an error the served version is unchanged; the next upload removes what this one left.
 
         Raises:
-            PushError: the uploaded files differ.
+            PushError: the uploaded files differ, or the bucket has versions of another recipe.
         """
         files = _files(version)
         names = sorted(files, key=lambda name: name == GRAPH)  # the graph is last
         with open_bucket(self.url) as (storage, root):
+            owner = re.search('name: "([^"]*)"', _config(storage, root))
+            if owner and owner[1] != self.model:
+                raise PushError(
+                    f'the versions in {self.url} are of the recipe {owner[1]}, not of '
+                    f'{self.model}; set another push.url'
+                )
             _remove_unserved(storage, root)
             coming, target = f'{root}/{_COMING}{number}', f'{root}/{number}'
             sources = [str(files[name]) for name in names]
@@ -128,12 +134,16 @@ def _is_complete(storage: 'AbstractFileSystem', folder: str, files: dict[str, Pa
 
 
 def _pointed(storage: 'AbstractFileSystem', root: str) -> int | None:
-    try:
-        config = storage.cat_file(f'{root}/{POINTER}').decode(errors='replace')
-    except FileNotFoundError:
-        return None
-    match = re.search(r'versions: ([0-9]{1,18})', config)
+    match = re.search(r'versions: ([0-9]{1,18})', _config(storage, root))
     return int(match[1]) if match else None
+
+
+def _config(storage: 'AbstractFileSystem', root: str) -> str:
+    """The contents of `serving.config`; empty if nothing was uploaded yet."""
+    try:
+        return str(storage.cat_file(f'{root}/{POINTER}').decode(errors='replace'))
+    except FileNotFoundError:
+        return ''
 
 
 def _numbers(storage: 'AbstractFileSystem', root: str) -> list[int]:

@@ -25,7 +25,10 @@ def finish(inputs: dict[str, Any]) -> None:
     try:
         recipe = recipe_of_run(inputs)
     except ConfigError as error:  # which also failed the decision, before it recorded the run
-        recipe, invalid = recipe_of(json.loads(inputs['recipe'])), error
+        try:
+            recipe, invalid = recipe_of(json.loads(inputs['recipe'])), error
+        except ValueError:
+            raise error from None
     new = new_run(recipe, utc_now()).with_values(id=inputs['run_id'], engine='kubeflow')
     record = Recording(recipe.home, find_run(recipe.home, inputs['run_id']) or new)
     if invalid:

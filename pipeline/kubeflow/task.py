@@ -83,13 +83,13 @@ def _run_task(
     _record(recipe, inputs['run_id'], node_id)
     try:
         ir = run_node(recipe, node_id, inputs, gpus)
+        if artifacts['verdict'] and artifacts['report']:
+            from pipeline.kubeflow.run_outputs import write_run_outputs
+
+            write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
     except Exception as error:
         _record(recipe, inputs['run_id'], node_id, error)
         raise
-    if artifacts['verdict'] and artifacts['report']:
-        from pipeline.kubeflow.run_outputs import write_run_outputs
-
-        write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
 
 
 def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = None) -> None:

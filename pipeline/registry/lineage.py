@@ -67,7 +67,10 @@ def trace(provenance: Provenance, serving: Path, version: str | None) -> Lineage
     folder = find_model(serving, version)
     model = provenance.model_of(folder)
     if model is None:
-        raise ModelError(f'the metadata do not have the model of {folder}; it was copied there')
+        raise ModelError(
+            f'the metadata do not have the model of {folder}: it was copied there, or the workdir '
+            'was moved and no run has followed yet'
+        )
     return lineage_of(provenance, model, serving, folder)
 
 

@@ -103,7 +103,11 @@ def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) ->
     _say(f'tick of {recipe.name}')
     started = utc_now()
     # With its own session the tick does not get Ctrl-C; the schedule stops it.
-    child = subprocess.Popen(command, start_new_session=True)
+    try:
+        child = subprocess.Popen(command, start_new_session=True)
+    except OSError as error:  # such as for want of memory; the next tick may start
+        _say(f'the tick cannot be started: {error.strerror}')
+        return
     while child.poll() is None and not signals:
         time.sleep(_PAUSE)
     if stopped := child.poll() is None:

@@ -14,7 +14,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.provenance import Provenance
+from pipeline.registry.preparation import prepare_metadata
 from pipeline.retraining.decision import Decision, decide, describe_waiting
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import Run, utc_now
@@ -95,7 +95,7 @@ def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
     """The decision, and the recipe with the classes of the live model."""
     store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
-        provenance = Provenance(store, recipe.name)
+        provenance = prepare_metadata(recipe, store)
         recipe = recipe.with_classes(live_classes(recipe.serving_directory))
         return recipe, decide(recipe, provenance, now)
 

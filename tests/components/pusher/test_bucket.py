@@ -1,5 +1,6 @@
 """Uploads of versions to object storage: atomic, with retention, rolled back like folders."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -77,6 +78,17 @@ def test_version_is_uploaded_and_named(pets):
     pets.assert_serves('first')
     note = json.loads(pets.bucket.read(f'{PREFIX}/{pushed.folder.name}/{NOTE_FILE}'))
     assert (note['version'], note['about']['recipe']) == (int(pushed.folder.name), 'pets')
+
+
+def test_versions_of_another_recipe_are_not_replaced(pets):
+    pets.push('first')
+    pets.destination = dataclasses.replace(pets.destination, model='birds')
+    before = pets.objects
+
+    with pytest.raises(PushError, match='are of the recipe pets, not of birds; set another push'):
+        pets.push('second')
+
+    assert pets.objects == before
 
 
 def test_model_server_reads_the_config(s3_pets):

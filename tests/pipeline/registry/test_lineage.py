@@ -70,7 +70,7 @@ def test_unknown_version_and_model(pets, three):
     with pytest.raises(ModelError, match=f'version in .*: {", ".join(e.name for e in three)}$'):
         lineage.trace(pets.provenance, pets.serving, '7')
     (three[2] / 'saved_model.pb').write_text('copied')
-    with pytest.raises(ModelError, match=r'do not have the model of .*; it was copied there'):
+    with pytest.raises(ModelError, match=r'do not have the model of .*: it was copied there'):
         lineage.trace(pets.provenance, pets.serving, None)
 
 

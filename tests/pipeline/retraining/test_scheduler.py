@@ -250,3 +250,14 @@ def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
             run_schedule(recipe, SOON, ['false'])
         done = click.testing.CliRunner().invoke(main, [*words, '--workdir', str(tmp_path)])
     assert (done.exit_code, done.stdout) == (2, '')
+
+
+def test_tick_that_cannot_start_does_not_end_the_schedule(recipe, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(12, 'Cannot allocate memory')
+
+    monkeypatch.setattr(scheduler.subprocess, 'Popen', refuse)
+    output = io.StringIO()
+    with console.output_to(output):
+        scheduler._run_tick(recipe, ['true'], [])
+    assert 'the tick cannot be started: Cannot allocate memory' in output.getvalue()
