@@ -100,5 +100,5 @@ def test_finds_live_model_version_or_folder(tmp_path):
     assert find_model(serving, None) == serving / '10'
     assert find_model(serving, '2') == serving / '2'
     assert find_model(serving, str(tmp_path)) == tmp_path
-    with pytest.raises(ModelError, match=r'7 is neither a folder nor a version in .*: 2, 9, 10'):
+    with pytest.raises(ModelError, match=r"'7' is neither a folder nor a version in .*: 2, 9, 10"):
         find_model(serving, '7')

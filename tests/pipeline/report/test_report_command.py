@@ -83,7 +83,7 @@ def test_reports_missing_run_and_removed_page(call, request):
     removed = call()
 
     assert (missing.exit_code, removed.exit_code) == (2, 2)
-    assert missing.stderr.startswith('error: there are no reports in ')
+    assert missing.stderr.startswith('error: there are no runs in ')
     assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
 
 
