@@ -72,7 +72,8 @@ def parse_request(body: bytes, content_type: str) -> PredictRequest:
 
 def _parse_form(body: bytes, kind: str, options: dict[str, str]) -> PredictRequest:
     try:
-        parser = FormDataParser(silent=False)
+        # In memory, as the body is; the default are temporary files that nobody closes.
+        parser = FormDataParser(stream_factory=lambda *_, **__: io.BytesIO(), silent=False)
         _, fields, files = parser.parse(io.BytesIO(body), kind, len(body), options)
     except ValueError as error:
         raise _invalid(f'the form cannot be read: {error}') from error
