@@ -23,8 +23,8 @@ COMMANDS = {
     'predict': ('predict:predict', 'Predict the classes of images.'),
     'serve': ('serve:serve', 'Serve the live model over HTTP.'),
     'compile': ('cluster:compile_', 'Compile a recipe for Kubeflow Pipelines 2.'),
-    'submit': ('cluster:submit', 'Run a recipe on Kubeflow Pipelines now.'),
-    'schedule': ('cluster:schedule', 'Schedule retraining with a cron expression.'),
+    'submit': ('cluster:submit', 'Run a recipe on Kubeflow Pipelines, now or on a schedule.'),
+    'schedule': ('cluster:schedule', 'Retrain on a schedule on this machine.'),
     'clean': ('models:clean', 'Remove the artifacts of old runs.'),
     'config': ('runs:config', 'Print a recipe with the value of every key.'),
 }

@@ -10,13 +10,12 @@ from timed_commands import Run
 def component_table(runs: list[tuple[Run, dict[str, Any]]]) -> Table:
     """Median seconds of each component and of the parts of the Trainer."""
     table = Table('component', 'seconds', title='The pipeline', title_justify='left')
-    components = runs[0][1]['components']
-    for name in components:
-        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in runs))
+    for name in runs[0][1]['nodes']:
+        table.add_row(name, _median(s['nodes'][name] for _, s in runs))
         if name == 'Trainer':
             for part in runs[0][1]['trainer']:
                 table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in runs))
-    inside = [sum(component_seconds(s).values()) for _, s in runs]
+    inside = [sum(s['nodes'].values()) for _, s in runs]
     rest = [run.seconds - seconds for (run, _), seconds in zip(runs, inside, strict=True)]
     table.add_row('imports, data preparation, the rest', _median(rest))
     table.add_row('everything', _median(run.seconds for run, _ in runs))
@@ -58,16 +57,11 @@ def over_bare_cost(runs: list[tuple[Run, dict[str, Any]]], rates: dict[str, floa
     parts = runs[0][1]['trainer']
     images = sum(part['images'] for name, part in parts.items() if name.startswith('embedding'))
     bare = images * sum(1 / rate for rate in rates.values())
-    trainer = statistics.median(s['components']['Trainer']['seconds'] for _, s in runs)
+    trainer = statistics.median(s['nodes']['Trainer'] for _, s in runs)
     return (
         f'Trainer {trainer:.1f} s, bare decoding and forward pass of its {images:.0f} images '
         f'{bare:.1f} s: ratio {trainer / bare:.2f}'
     )
-
-
-def component_seconds(summary: dict[str, Any]) -> dict[str, float]:
-    """Seconds by component."""
-    return {name: each['seconds'] for name, each in summary['components'].items()}
 
 
 def _rate(part: dict[str, float]) -> float:

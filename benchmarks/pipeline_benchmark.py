@@ -16,7 +16,6 @@ from typing import Any
 
 from comparison_tables import (
     comparison_table,
-    component_seconds,
     component_table,
     over_bare_cost,
     rate_table,
@@ -59,9 +58,7 @@ def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dic
     summary = json.loads(summary_file.read_text())
     test_images = json.loads(held_out.read_text())['kept']
     timings = json.loads(timings_file.read_text())
-    components = {name: {'seconds': seconds} for name, seconds in summary['nodes'].items()}
-    more = {'components': components, 'trainer': timings, 'test_images': test_images}
-    return run, {**summary, **more}
+    return run, {**summary, 'trainer': timings, 'test_images': test_images}
 
 
 def run_plain(recipe: Recipe, seed: int, images: Path, config: Path) -> tuple[Run, dict[str, Any]]:
@@ -80,7 +77,7 @@ def pipeline_entry(seed: int, run: Run, summary: dict[str, Any]) -> PipelineRun:
         seed=seed,
         correct=round(summary['accuracy'] * images),
         images=images,
-        parts=component_seconds(summary),
+        parts=summary['nodes'],
         trainer={name: each['seconds'] for name, each in summary['trainer'].items()},
         **run.cost,
     )

@@ -2,6 +2,13 @@
 
 from pathlib import Path
 
+# Packages that a module imports, by extra; those of mlflow and onnx are needed by keys of a recipe.
+PACKAGES = {
+    'kubeflow': ('kfp', 'kfp_server_api'),
+    'mlflow': ('mlflow',),
+    'onnx': ('tf2onnx', 'onnx', 'onnxruntime'),
+    'serve': ('prometheus_client', 'starlette', 'uvicorn', 'werkzeug'),
+}
 _IS_CHECKOUT = (Path(__file__).parents[1] / 'Makefile').exists()
 
 

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import datetime
 import io
-import json
 import os
 import re
 import shutil
@@ -39,10 +38,12 @@ from common.errors import NOT_BLESSED
 from components.drawings import draw
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.exact_test import acceptance
+from pipeline.run.record import Run, read_runs
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ('.venv/bin/python', 'pipeline_runner.py')
 RUNS = 'runs'
+WORKDIR = f'--workdir={RUNS}'  # otherwise those of this checkout
 MARGIN = EvaluationConfig().max_drop
 DISCORDANT = 0.03  # share of the images that exactly one of two good models classifies correctly
 SIZES = (50, 100, 150, 200, 300, 400, 558, 800, 1200, 1700, 2300)
@@ -54,7 +55,6 @@ RULES = {  # rules of benchmarks/gate.py
 }
 HISTORIES, IMAGES, DRIFT = 1000, 400, -0.002
 COLUMNS = 110  # of the recording
-FIRST_LINES, LAST_LINES = 16, 30
 LARGEST = 200_000  # bytes of a PNG
 
 
@@ -84,12 +84,11 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
                 link.symlink_to(ROOT / link.name)
         recording = pipeline('run', workdir)
         (home / 'recording.txt').write_text(recording, encoding='utf-8')
-        for suffix in ('json', 'html'):
-            shutil.copy(home / f'last_run.{suffix}', home / f'first_run.{suffix}')
+        shutil.copy(home / 'last_run.html', home / 'first_run.html')
         pipeline('run', workdir, '--set', 'trainer.fine_tune.epochs=2')
     recording = (home / 'recording.txt').read_text(encoding='utf-8')
     (output / 'run.svg').write_text(recorded(recording, workdir), encoding='utf-8')
-    run = json.loads((home / 'first_run.json').read_bytes())
+    run = read_runs(home)[0]
     (output / 'seconds.svg').write_text(seconds_of(run), encoding='utf-8')
     (output / 'numbers.md').write_text(numbers(run), encoding='utf-8')
     (output / 'gate.svg').write_text(gate(), encoding='utf-8')
@@ -106,7 +105,7 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
 def pipeline(command: str, workdir: Path, *options: str) -> str:
     """Runs a command of the demo, and returns what it prints."""
     done = subprocess.run(
-        [*PROGRAM, command, *options],
+        [*PROGRAM, command, WORKDIR, *options],
         cwd=workdir,
         env={**os.environ, 'COLUMNS': str(COLUMNS)},
         capture_output=True,
@@ -118,23 +117,21 @@ def pipeline(command: str, workdir: Path, *options: str) -> str:
 
 
 def recorded(output: str, workdir: Path) -> str:
-    """An SVG of the first and the last lines of a run."""
-    lines_ = output.replace(str(workdir), '/home/ann/catdog-pipeline').splitlines()
-    omitted = len(lines_) - FIRST_LINES - LAST_LINES
-    kept = [*lines_[:FIRST_LINES], f'... {omitted} lines ...', *lines_[-LAST_LINES:]]
+    """An SVG of the lines of a run."""
+    text = output.replace(str(workdir), '/home/ann/catdog-pipeline').replace(f' {WORKDIR}', '')
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    for line in ['$ make run', *kept]:
+    for line in ['$ make run', *text.splitlines()]:
         console.print(Text(line), overflow='fold')
     own_fonts = re.sub(r'@font-face \{\{.*?\}\}', '', CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title='make run', theme=SVG_EXPORT_THEME, code_format=own_fonts)
 
 
-def seconds_of(run: dict[str, Any]) -> str:
-    least = 0.005 * run['seconds']  # shorter ones are in the rest
-    times = {name: each['seconds'] for name, each in run['components'].items()}
-    seconds = {name: value for name, value in times.items() if value >= least}
-    seconds['imports, report, rest'] = run['seconds'] - sum(seconds.values())
-    return bars(seconds, f'Demo, {run["seconds"]:.0f} s from images to pushed model')
+def seconds_of(run: Run) -> str:
+    total = run.seconds or 0.0
+    least = 0.005 * total  # shorter ones are in the rest
+    seconds = {name: value for name, value in run.nodes.items() if value >= least}
+    seconds['imports, report, rest'] = total - sum(seconds.values())
+    return bars(seconds, f'Demo, {total:.0f} s from images to pushed model')
 
 
 def gate() -> str:
@@ -162,17 +159,17 @@ def histories() -> str:
     return lines(curves, caption, across, marks=(1, 5, 10, 20, 30, 40, 50, TICKS))
 
 
-def numbers(run: dict[str, Any]) -> str:
+def numbers(run: Run) -> str:
     """A table of the run, with version and machine."""
     cpu = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())
     machine = f'{len(os.sched_getaffinity(0))} cores, {cpu[1].strip() if cpu else "unknown"}'
-    accuracy = run['metrics']['accuracy']
+    accuracy = dict(run.metrics['accuracy'])
     rows = {
-        'images': f'{run["images"]["tally"]["seen"]:,}',
-        'wall time, with imports': f'{run["seconds"]:.0f} s',
-        'of it training': f'{run["components"]["Trainer"]["seconds"]:.0f} s',
+        'images': f'{run.images:,}',
+        'wall time, with imports': f'{run.seconds:.0f} s',
+        'of it training': f'{run.nodes["Trainer"]:.0f} s',
         'test accuracy, 95 % interval': '{value:.3f} ({low:.3f} to {high:.3f})'.format(**accuracy),
-        'gate': 'blessed' if run['blessed'] else 'not blessed',
+        'gate': run.result,
         'stack': stack.describe(),
         'machine': machine,
         'load average, with this run': f'{os.getloadavg()[1]:.1f}',
@@ -213,7 +210,7 @@ def trimmed(image: PIL.Image.Image) -> PIL.Image.Image:
 def served(workdir: Path) -> Iterator[str]:
     """Serves the live model on a free port."""
     with subprocess.Popen(
-        [*PROGRAM, 'serve', '--port', '0'],
+        [*PROGRAM, 'serve', WORKDIR, '--port', '0'],
         cwd=workdir,
         env={**os.environ, 'PYTHONUNBUFFERED': '1'},
         stdout=subprocess.PIPE,

@@ -12,18 +12,11 @@ import click
 
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, ConfigError, PipelineError
-from common.extras import how_to_install
+from common.extras import PACKAGES, how_to_install
 from common.redaction import without_secrets
 
 # Extras by the packages that they install.
-_EXTRAS = {
-    'kfp': 'kubeflow',
-    'kfp_server_api': 'kubeflow',
-    'prometheus_client': 'serve',
-    'starlette': 'serve',
-    'uvicorn': 'serve',
-    'werkzeug': 'serve',
-}
+_EXTRAS = {package: extra for extra, packages in PACKAGES.items() for package in packages}
 
 
 class CommandLine(click.Group):

@@ -32,7 +32,7 @@ from pipeline.formatting import describe_left_out, describe_remedies
 from pipeline.registry.provenance import GATE
 from pipeline.run.record import Run
 
-SHORT_SECONDS = 0.1  # components that take less are listed without a duration
+_SHORT_SECONDS = 0.1  # components that take less are not named
 _MOST_FINDINGS = 5
 _LONGEST_NODES = 3  # components with their own times
 _PRINTED_METRICS = {
@@ -134,7 +134,7 @@ def _describe_time(run: Run) -> str:
     """`47.1 s: Trainer 20.1, Evaluator 8.0, Transform 4.0; 5 of 16 components cached`."""
     computed = {name: each for name, each in run.nodes.items() if name not in run.cached}
     longest = sorted(computed, key=lambda name: -computed[name])[:_LONGEST_NODES]
-    parts = [f'{name} {computed[name]:.1f}' for name in longest if computed[name] >= SHORT_SECONDS]
+    parts = [f'{name} {computed[name]:.1f}' for name in longest if computed[name] >= _SHORT_SECONDS]
     time = f'{run.seconds or 0:.1f} s' + (f': {", ".join(parts)}' if parts else '')
     return f'{time}; {len(run.cached)} of {len(run.nodes)} components cached'
 

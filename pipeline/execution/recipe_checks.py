@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError
-from common.extras import how_to_install
+from common.extras import PACKAGES, how_to_install
 from components.evaluation.config import check_floors
 from components.image_example_gen.ingestion.ingested import is_ingested
 from components.image_example_gen.inspection.examine import start
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Of the extras with the names of these keys.
-_PACKAGES = {'mlflow': ('mlflow',), 'onnx': ('tf2onnx', 'onnx', 'onnxruntime')}
 _WILDCARDS = '*?[\\'  # in the paths that TensorFlow and Beam read
 
 
@@ -89,8 +87,8 @@ def check_data(recipe: Recipe) -> 'tuple[Span, ...]':
 
 def _check_packages(recipe: Recipe) -> None:
     """Raises ConfigError if a package of an extra is missing; imports none of them."""
-    for key, packages in _PACKAGES.items():
-        for package in packages if getattr(recipe, key) else ():
+    for key in ('mlflow', 'onnx'):  # also the names of their extras
+        for package in PACKAGES[key] if getattr(recipe, key) else ():
             if importlib.util.find_spec(package) is None:
                 raise ConfigError(
                     f'{key}: {package} is not installed; {how_to_install(key)}, or remove the key'

@@ -38,10 +38,9 @@ class TrainedModel:
     weights: str
     hyperparameters: Mapping[str, Any]  # the `trainer:` part of the recipe that trained it
     tuned: str | None  # URI of the Tuner's best hyperparameters, which replaced some of these
-    # Reports of earlier versions do not have the following.
-    data: str | None = None  # source and place of the images
-    classes: tuple[str, ...] = ()  # in label order
-    commit: str | None = None  # of this project, if it ran from a checkout with git
+    data: str | None  # source and place of the images
+    classes: tuple[str, ...]  # in label order
+    commit: str | None  # of this project, if it ran from a checkout with git
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
@@ -69,9 +70,7 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
 
     pushed = _push(recipe, wanted, about, check)
     complete_rollback(recipe, provenance)
-    record_override(
-        recipe.home, 'rollback', recipe.name, user_name(), reason, about.model, pushed.folder.name
-    )
+    _record(recipe, 'rollback', about, pushed.folder)
     return pushed
 
 
@@ -122,17 +121,15 @@ def bless(
         person=user_name(),
         reason=reason,
     )
-    _override(recipe, folder_of(found.uri) / SERVED, found, True, about)
-    # A version has the model's TensorFlow Lite models, too.
     saved_model = folder_of(found.uri) / SERVED
+    _override(recipe, saved_model, found, True, about)
+    # A version has the model's TensorFlow Lite models, too.
     source = next((each for each in reversed(versions) if holds(each, saved_model)), saved_model)
     try:
         pushed = _push(recipe, source, about)
     except PushError as error:
         raise PushError(f'{error}; the model is blessed, and the next run pushes it') from error
-    record_override(
-        recipe.home, 'bless', recipe.name, user_name(), reason, found.uri, pushed.folder.name
-    )
+    _record(recipe, 'bless', about, pushed.folder)
     return pushed
 
 
@@ -151,11 +148,11 @@ def unbless(
     """
     versions = _versions(recipe)
     wanted = versions[-1] if version is None else _find_version(versions, version)
-    about = About(person=user_name(), reason=reason)
     model = provenance.model_of(wanted)
-    _override(recipe, wanted, model, False, about)
     uri = model.uri if model else None
-    record_override(recipe.home, 'unbless', recipe.name, user_name(), reason, uri, wanted.name)
+    about = About(model=uri, person=user_name(), reason=reason)
+    _override(recipe, wanted, model, False, about)
+    _record(recipe, 'unbless', about, wanted)
     return wanted, holds(wanted, versions[-1])
 
 
@@ -205,6 +202,21 @@ def _override(
     for folder in folders:
         folder.mkdir(exist_ok=True)
         write_override(folder, override)
+
+
+def _record(
+    recipe: Recipe, kind: Literal['bless', 'unbless', 'rollback'], about: About, version: Path
+) -> None:
+    """Records an override, with the person and the reason in `about`."""
+    record_override(
+        recipe.home,
+        kind,
+        recipe.name,
+        about.person or '',
+        about.reason or '',
+        about.model,
+        version.name,
+    )
 
 
 def _versions(recipe: Recipe) -> list[Path]:

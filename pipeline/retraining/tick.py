@@ -86,7 +86,7 @@ def _decide_and_train(
         if shortage and is_new and versions_in(recipe.serving_directory):  # more images may come
             reason = describe_waiting(tick.new[-1], shortage)
             record.add(result='nothing new', reasons=(reason,), exit_code=0)
-        elif isinstance(error, KeyboardInterrupt) and not record.run.live:  # perhaps in a pause
+        elif isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
             record.add(result='interrupted', reasons=('interrupted',), exit_code=INTERRUPTED)
     return record
 

@@ -15,10 +15,7 @@ def test_pipeline_entry_has_parts_and_counts():
     summary = {
         'accuracy': 391 / 402,
         'test_images': 402,
-        'components': {
-            'Trainer': {'seconds': 40.0, 'cached': False},
-            'ServingCheck': {'seconds': 8.0, 'cached': False},
-        },
+        'nodes': {'Trainer': 40.0, 'ServingCheck': 8.0},
         'trainer': {'export': {'seconds': 3.0, 'images': 0}},
     }
     entry = pipeline_entry(1, RUN, summary)

@@ -222,6 +222,15 @@ def test_interrupt_after_the_push_does_not_hide_it(tick, recipe, monkeypatch):
     assert (found.result, found.version) == ('blessed', '7')
 
 
+def test_interrupt_in_the_pause_after_a_failed_run(tick, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('tenacity.nap.time.sleep', interrupt)
+    found = tick(RunError('Trainer failed'), max_attempts=2)
+    assert (found.result, found.exit_code) == ('interrupted', 130)
+
+
 def test_tick_is_skipped_during_another_run(tick, recipe):
     home = recipe().home
     home.mkdir(parents=True)
