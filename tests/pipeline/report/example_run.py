@@ -262,6 +262,9 @@ def _trained(version: str, run: str) -> dict:
         'weights': 'imagenet',
         'hyperparameters': {},
         'tuned': None,
+        'data': 'folder /photographs',
+        'classes': ('cats', 'dogs'),
+        'commit': None,
     }
 
 
