@@ -1,6 +1,5 @@
 """The embedded weights of the repository."""
 
-import keras
 import numpy as np
 import pytest
 
