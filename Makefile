@@ -8,8 +8,7 @@ TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restar
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
   tests/components/serving_check/test_serving_check.py \
   tests/components/conversion/lite/test_bias_correction.py \
-  tests/components/inference/test_classifier.py tests/components/evaluation/robustness \
-  tests/pretraining/test_pretraining.py
+  tests/components/inference/test_classifier.py tests/components/evaluation/robustness
 # Left out there: TensorFlow Lite does not use oneDNN; `onednn` sets it in its own processes; the
 # next three compare no computed numbers; `mirrored` computes nothing that the others do not.
 NUMERIC += -k 'not (tensorflow_lite or onednn or test_backbone or test_embedded_weights \
@@ -23,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help init run serve test coverage test-slow test-all test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
-  image-test check docs pictures release format benchmark benchmark-check pretrain lock clean venv venv-dev venv-docs venv-release
+  image-test check docs pictures release format benchmark benchmark-check lock clean venv venv-dev venv-docs venv-release
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -104,9 +103,6 @@ benchmark: venv  ## Compare the pipeline with plain Keras; ARGS="..." adds optio
 
 benchmark-check: venv  ## Fail if the quick pair's ratio is above its limit (two minutes)
 	@$(PYTHON) benchmarks/pipeline_benchmark.py --quick --check $(ARGS)
-
-pretrain: venv  ## Train the embedded weights again (an hour); ARGS="..." adds options
-	@$(PYTHON) -m pretraining $(ARGS)
 
 lock: venv  ## Resolve requirements*.in to the newest allowed releases, for both stacks
 	@scripts/lock.sh

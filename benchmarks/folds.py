@@ -1,59 +1,48 @@
-"""Cross-validation of a recipe: its Trainer once per fold, and each image tested once.
+"""Cross-validation of a recipe: a run of the pipeline for each fold, and each image tested once.
 
-Usage: folds.py DATA [--recipe NAME] [--folds 5] [--folds-run N] [--weights FILE] [--set KEY=VALUE]
-[--plain] [--json FILE]. DATA is a folder or an archive. Each fold is ingested by ImageExampleGen,
-trained by the Trainer's `run_fn`, and tested with the exported SavedModel. The other images are
-divided into train and eval by the shares of the recipe. With `--plain`, plain_small.py is trained
-and tested on the same images of the same size; it needs `--weights`.
+Usage: folds.py DATA [--recipe NAME] [--folds 5] [--folds-run N] [--weights FILE] [--set KEY=VALUE].
+DATA is a folder or an archive. The images of a fold are the test images of its run; the others
+are divided into train and eval by the shares of the recipe.
 """
 
 import argparse
 import hashlib
-import json
-import os
 import sys
 import tempfile
-import time
-import types
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from typing import NamedTuple
 
 import numpy as np
-from image_folders import write_images
 from rich.console import Console
 from rich.table import Table
-from timed_commands import ROOT, machine, timed
+from timed_commands import Run, ingested_images, machine, run_pipeline
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-sys.path.insert(0, str(ROOT))
-
-import apache_beam as beam
-import tensorflow as tf
-import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import metadata_io
-
-from common import console, features
-from components.evaluation.results import wilson
-from components.image_example_gen.ingestion import transforms
-from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.ingestion.transforms import (
-    examine_images,
-    example_in,
-    read_frames,
-)
-from components.image_example_gen.inspection.check_config import CheckConfig
+from common import features
+from common.errors import PipelineError
+from components.evaluation.results import Estimate, wilson
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source import BadImage
+from components.image_example_gen.sources.base.source import LabelledImage, Source, every_image
 from components.image_example_gen.sources.spans import make_source
-from pipeline.config.recipe import Recipe, load_recipe, parse_override
-from pipeline.schema import schema_for
-from trainer.preprocessing import preprocessing_fn
-from trainer.run import run_fn
+from pipeline.config.recipe import load_recipe, parse_override
 
-_BATCH = 64
+
+class Fold(NamedTuple):
+    """The result of one fold."""
+
+    images: tuple[int, ...]  # by split
+    right: int  # test images
+    log_loss: float
+    trainer_seconds: float
+    cpu_seconds: float  # of the whole run
+
+
+class Pooled(NamedTuple):
+    """The results of all folds together."""
+
+    images: int
+    accuracy: Estimate
+    log_loss: float
 
 
 def split_in_fold(sha256: str, splits: SplitConfig, fold: int, folds: int) -> str:
@@ -67,153 +56,58 @@ def split_in_fold(sha256: str, splits: SplitConfig, fold: int, folds: int) -> st
     return 'train' if rest % (splits.train + splits.eval) < splits.train else 'eval'
 
 
-def ingest_fold(recipe: Recipe, fold: int, folds: int, folder: Path) -> tuple[str, ...]:
-    """Writes the records of a fold to `folder/span-1`; returns the classes."""
-
-    def examine(images: Iterable[Any], checks: CheckConfig) -> Iterator[Any]:
-        for found in examine_images(images, checks):
-            if isinstance(found, BadImage):
-                yield found
-            else:
-                image, good = found
-                sha256 = hashlib.sha256(image.contents).hexdigest()
-                split: Any = split_in_fold(sha256, recipe.data.splits, fold, folds)
-                yield image._replace(part=split), good
-
-    source = make_source(recipe.data)
-    with mock.patch.object(transforms, 'examine_images', examine):
-        targets = folder / 'span-1', folder / 'quarantine'
-        ingest_span(source, recipe.data, targets, beam.Pipeline)
-    return tuple(source.classes)
+def write_fold(source: Source, splits: SplitConfig, fold: int, folds: int, folder: Path) -> None:
+    """Writes the images of a source as files: a folder per split, and in it one per class."""
+    for number, image in enumerate(every_image(source)):
+        if isinstance(image, LabelledImage):
+            split = split_in_fold(hashlib.sha256(image.contents).hexdigest(), splits, fold, folds)
+            name = f'{number:06d}{Path(image.filename).suffix}'
+            file = folder / split / source.classes[image.label] / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(image.contents)
 
 
-def write_transform_graph(classes: tuple[str, ...], size: int, folder: Path) -> None:
-    """Writes the preprocessing as the Transform component does; it needs no images."""
-    metadata = tft.DatasetMetadata(schema_for(classes))
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
-        transform_fn = (pipeline | beam.Create([]), metadata) | tft_beam.AnalyzeDataset(
-            lambda inputs: preprocessing_fn(inputs, {'image_size': size})
-        )
-        transform_fn | tft_beam.WriteTransformFn(str(folder))
-    metadata_io.write_metadata(metadata, str(folder / 'metadata'))
-
-
-def train(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> Path:
-    """Runs the Trainer on the records of a fold; returns the SavedModel."""
-    model = folder / 'model' / 'Format-Serving'
-    run_fn(
-        types.SimpleNamespace(
-            custom_config={
-                'train': recipe.trainer.model_dump(mode='json'),
-                'classes': list(classes),
-                'splitting': {},
-                'max_megapixels': recipe.data.checks.max_megapixels,
-            },
-            hyperparameters=None,
-            transform_graph_path=str(folder / 'transform_graph'),
-            train_files=[f'{folder}/span-1/Split-train/*'],
-            eval_files=[f'{folder}/span-1/Split-eval/*'],
-            base_model=None,
-            model_run_dir=str(folder / 'run'),
-            serving_model_dir=str(model),
-        )
+def result_of(run: Run, workdir: Path) -> Fold:
+    """Reads the result of a run of the pipeline."""
+    counts = Counter(split for split, _, _ in ingested_images(workdir))
+    return Fold(
+        images=tuple(counts[split] for split in features.SPLITS),
+        right=round(run.result['accuracy'] * counts['test']),
+        log_loss=run.result['metrics']['log_loss']['value'],
+        trainer_seconds=run.result['nodes']['Trainer'],
+        cpu_seconds=run.cpu_seconds,
     )
-    return model
 
 
-def predict(model: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Runs a SavedModel on the split test; returns probabilities, [n, classes], and labels, [n]."""
-    serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_EXAMPLES]
-    files = sorted(folder.glob('span-1/Split-test/*'))
-    records = [example_in(frame) for file in files for frame in read_frames(file)]
-    spec = {features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
-    labels = tf.io.parse_example(records, spec)[features.LABEL].numpy()
-    probabilities = np.concatenate(
-        [
-            serve(**{features.EXAMPLES_INPUT: tf.constant(records[start : start + _BATCH])})[
-                features.PROBABILITY
-            ]
-            for start in range(0, len(records), _BATCH)
-        ]
+def pool(results: list[Fold]) -> Pooled:
+    """Accuracy and log loss over the test images of all folds."""
+    tested = [each.images[-1] for each in results]
+    log_loss = np.average([each.log_loss for each in results], weights=tested)
+    accuracy = wilson(sum(each.right for each in results), sum(tested))
+    return Pooled(sum(tested), accuracy, float(log_loss))
+
+
+def report(results: list[Fold], output: Console) -> None:
+    """Prints a table of the folds, and the pooled results."""
+    table = Table(
+        'fold', 'train, eval, test', 'wrong', 'accuracy', 'log loss', 'Trainer, s', 'run, CPU s'
     )
-    if probabilities.shape[1] == 1:
-        probabilities = np.hstack([1 - probabilities, probabilities])
-    return probabilities, labels
-
-
-def run_fold(recipe: Recipe, fold: int, folds: int, *, plain: bool = False) -> dict[str, Any]:
-    """Ingests, trains and tests one fold; returns its counts, log loss, seconds and CPU seconds."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        classes = ingest_fold(recipe, fold, folds, folder)
-        run = run_plain if plain else run_trainer
-        result = run(recipe, classes, folder)
-        index = np.load(folder / 'span-1' / features.INDEX)
-        images = np.bincount(index['split'], minlength=3).tolist()
-    return {'fold': fold, 'images': dict(zip(features.SPLITS, images, strict=True)), **result}
-
-
-def run_trainer(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    """Trains the records of a fold with the Trainer, and tests the SavedModel."""
-    write_transform_graph(classes, recipe.trainer.image_size, folder / 'transform_graph')
-    start, cpu = time.perf_counter(), time.process_time()
-    model = train(recipe, classes, folder)
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    probabilities, labels = predict(model, folder)
-    of_label = probabilities[np.arange(len(labels)), labels]
-    predicted = probabilities.argmax(axis=1)
-    if len(classes) == 2:
-        predicted = (probabilities[:, 1] >= recipe.trainer.threshold).astype(int)
-    return {
-        'right': int((predicted == labels).sum()),
-        'log_loss': float(-np.log(of_label).mean()),
-        'seconds': seconds,
-        'cpu_seconds': cpu,
-    }
-
-
-def run_plain(recipe: Recipe, _: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    """Trains and tests plain_small.py on the images of a fold."""
-    images = folder / 'images'
-    write_images(folder / 'span-1', images)
-    trainer = recipe.trainer
-    command = 'benchmarks/plain_small.py', images, trainer.weights, trainer.image_size
-    result: dict[str, Any] = json.loads(timed(*command).last_line)
-    return result
-
-
-def report(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Prints the folds, and returns the pooled results of all."""
-    table = Table('fold', 'train, eval, test', 'accuracy', 'log loss', 'seconds', 'CPU seconds')
-    for each in results:
-        images = each['images']
+    for number, each in enumerate(results, start=1):
         table.add_row(
-            f'{each["fold"] + 1}',
-            ', '.join(f'{count:,}' for count in images.values()),
-            f'{each["right"] / images["test"]:.4f}',
-            f'{each["log_loss"]:.4f}',
-            f'{each["seconds"]:.0f}',
-            f'{each["cpu_seconds"]:.0f}',
+            str(number),
+            ', '.join(f'{count:,}' for count in each.images),
+            str(each.images[-1] - each.right),
+            f'{each.right / each.images[-1]:.4f}',
+            f'{each.log_loss:.4f}',
+            f'{each.trainer_seconds:.0f}',
+            f'{each.cpu_seconds:.0f}',
         )
-    tested = [each['images']['test'] for each in results]
-    accuracy = wilson(sum(each['right'] for each in results), sum(tested))
-    pooled = {
-        'images': sum(tested),
-        'accuracy': accuracy.model_dump(),
-        'log_loss': float(np.average([each['log_loss'] for each in results], weights=tested)),
-        'seconds': float(np.mean([each['seconds'] for each in results])),
-        'cpu_seconds': float(np.mean([each['cpu_seconds'] for each in results])),
-    }
-    output = Console(highlight=False, width=100)
-    output.print(machine())
     output.print(table)
+    images, accuracy, log_loss = pool(results)
     output.print(
-        f'{pooled["images"]:,} images, each tested once: accuracy {accuracy.value:.4f} '
-        f'(95 % interval {accuracy.low:.4f} to {accuracy.high:.4f}), log loss '
-        f'{pooled["log_loss"]:.4f}; {pooled["seconds"]:.0f} s, {pooled["cpu_seconds"]:.0f} CPU '
-        'seconds per training'
+        f'{images:,} images, each tested once: accuracy {accuracy.value:.4f} '
+        f'(95 % interval {accuracy.low:.4f} to {accuracy.high:.4f}), log loss {log_loss:.4f}'
     )
-    return pooled
 
 
 def main() -> None:
@@ -224,25 +118,27 @@ def main() -> None:
     parser.add_argument('--folds-run', type=int, help='run only the first ones')
     parser.add_argument('--weights', help='weights file of the backbone')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
-    parser.add_argument('--plain', action='store_true', help='train plain_small.py')
-    parser.add_argument('--json', type=Path, help='file for the results')
     options = parser.parse_args()
-    changes = [parse_override(each) for each in options.set]
+    changes = ['evaluation.robustness.images=0', *options.set]
+    recipe = load_recipe(options.recipe, [parse_override(each) for each in changes], options.data)
+    source = make_source(recipe.data)
+    words = ['--config', options.recipe, *(word for each in changes for word in ('--set', each))]
     if options.weights:
-        changes.append(('trainer.weights', options.weights))
-    if options.plain and not options.weights:
-        parser.error('--plain needs --weights')
-    recipe = load_recipe(options.recipe, changes, options.data)
-    results = []
-    with Path(os.devnull).open('w') as nowhere, console.output_to(nowhere):
-        for fold in range(options.folds_run or options.folds):
-            results.append(run_fold(recipe, fold, options.folds, plain=options.plain))
-            print(json.dumps(results[-1]), file=sys.stderr, flush=True)
-    pooled = report(results)
-    if options.json:
-        written = {'recipe': recipe.model_dump(mode='json'), 'folds': results, 'pooled': pooled}
-        options.json.write_text(json.dumps(written, indent=1) + '\n')
+        words += ['--weights', options.weights]
+    output, results = Console(highlight=False, width=100), []
+    output.print(machine())
+    for fold in range(options.folds_run or options.folds):
+        with tempfile.TemporaryDirectory() as name:
+            images, workdir = Path(name, 'images'), Path(name, 'runs')
+            write_fold(source, recipe.data.splits, fold, options.folds, images)
+            run = run_pipeline(workdir, *words, '--data', images)
+            results.append(result_of(run, workdir))
+            print(f'fold {fold + 1}: {results[-1]}', file=sys.stderr, flush=True)
+    report(results, output)
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(f'error: {error}')

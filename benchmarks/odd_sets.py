@@ -3,16 +3,16 @@
 Usage: odd_sets.py [--weights WEIGHTS] [--work FOLDER] [--only NAME]... [PLACE]...
 
 PLACE is anything that `init` takes, such as a folder or a zip; without one, the sets of SETS are
-made. Prints a table of exit codes, gate decisions and seconds; exits with 1 if a command ended with
+made. Prints a table of exit codes, seconds and gate decisions; exits with 1 if a command ended with
 another code than 0, or 3 of the gate.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from made_sets import SETS
@@ -20,30 +20,36 @@ from made_sets import SETS
 RUNNER = Path(__file__).parents[1] / 'pipeline_runner.py'
 
 
-def call(*words: object) -> tuple[int, float, str]:
-    """Exit code, seconds and output of a command."""
+def call(log: Path, *words: object) -> tuple[int, str, str]:
+    """Exit code, seconds and output of a command; its errors and log lines are in a file."""
     start = time.monotonic()
     command = [sys.executable, str(RUNNER), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, time.monotonic() - start, done.stdout + done.stderr
+    with log.open('w') as errors:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+        )
+    return done.returncode, f'{time.monotonic() - start:.0f}', done.stdout
 
 
-def measure(name: str, place: Path, work: Path, weights: str) -> Iterator[object]:
-    """The fields of a row of the table."""
-    folder = work / re.sub(r'\W+', '_', name)
+def last_line(log: Path) -> str:
+    return log.read_text(encoding='utf-8').strip().rpartition('\n')[2]
+
+
+def measure(place: Path, folder: Path, weights: str) -> tuple[bool, tuple[object, ...]]:
+    """Whether both commands ended as expected, and the fields of a row of the table."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = folder / 'recipe.yaml'
-    code, seconds, output = call('init', place, '-o', recipe, '--weights', weights, '--force')
-    yield from (name, code, f'{seconds:.0f}')
-    (folder / 'init.txt').write_text(output, encoding='utf-8')
+    recipe, log = folder / 'recipe.yaml', folder / 'log.txt'
+    code, seconds, _ = call(log, 'init', place, '-o', recipe, '--weights', weights, '--force')
     if code:
-        yield from ('', '', output.strip().splitlines()[-1])
-        return
-    code, seconds, output = call('run', '--config', recipe)
-    (folder / 'run.txt').write_text(output, encoding='utf-8')
-    yield from (code, f'{seconds:.0f}')
-    found = re.findall(r'(?m)^(test accuracy .*|BLESSED|NOT BLESSED.*|error: .*)', output)
-    yield '; '.join(each[:150] for each in found)
+        return False, (code, seconds, '', '', last_line(log))
+    ran, more_seconds, output = call(log, 'run', '--config', recipe, '--json')
+    if ran in (0, 3):
+        record = json.loads(output)
+        words = f'accuracy {record["accuracy"]:.4f}, {record["result"]}'
+        text = '; '.join([words, *record['reasons']])
+    else:
+        text = last_line(log)
+    return ran in (0, 3), (code, seconds, ran, more_seconds, text)
 
 
 def main() -> int:
@@ -59,12 +65,12 @@ def main() -> int:
         if not places[name].exists():
             SETS[name](places[name])
     print('| set | init | s | run | s | result |\n| --- | --- | --- | --- | --- | --- |')
-    failed = False
+    expected = []
     for name, place in places.items():
-        row = list(measure(name, place, options.work, options.weights))
-        print('|', ' | '.join(map(str, row)), '|', flush=True)
-        failed = failed or row[1] != 0 or row[3] not in (0, 3)
-    return int(failed)
+        ok, row = measure(place, options.work / re.sub(r'\W+', '_', name), options.weights)
+        print('|', ' | '.join(map(str, (name, *row))), '|', flush=True)
+        expected.append(ok)
+    return int(not all(expected))
 
 
 if __name__ == '__main__':

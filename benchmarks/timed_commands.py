@@ -1,42 +1,35 @@
-"""Runs commands and measures them; names the machine and the version of the code."""
+"""Runs commands and measures them; reads the results of pipeline runs; names the machine."""
 
-import dataclasses
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-from common import stack  # noqa: E402
-
-DEMO = 'pipeline_runner.py', 'run', '--config', 'demo'
+from common import features, stack  # noqa: E402
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Wall and CPU seconds of a command, peak memory of its largest process, last line printed."""
+class Run(NamedTuple):
+    """A measured command, and the result that it wrote."""
 
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    last_line: str
-
-    @property
-    def cost(self) -> dict[str, float]:
-        """Fields of a `history.MeasuredRun`."""
-        return {
-            'seconds': self.seconds,
-            'cpu_seconds': self.cpu_seconds,
-            'peak_mb': self.peak_mb,
-        }
+    seconds: float  # wall time, with imports
+    cpu_seconds: float  # of the command and its subprocesses
+    peak_mb: float  # of its largest process
+    result: dict[str, Any]
 
 
 def timed(*command: object) -> Run:
     """Runs a Python command and measures it; its standard error is passed through.
+
+    The result is the last line that it prints, if that is a JSON object, else empty.
 
     Raises:
         SystemExit: the command failed.
@@ -52,31 +45,34 @@ def timed(*command: object) -> Run:
         lines = output.read().splitlines() or ['']
     if process.returncode not in (0, 3):  # 3: finished and not blessed
         sys.exit(f'{" ".join(words)} ended with {process.returncode}: ' + '\n'.join(lines[-5:]))
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines[-1])
+    result = json.loads(lines[-1]) if lines[-1].startswith('{') else {}
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, result)
 
 
-def overrides(changes: dict[str, object]) -> list[str]:
-    """Options `--set key=value` of the command line."""
-    return [word for key, value in changes.items() for word in ('--set', f'{key}={value}')]
+def run_pipeline(workdir: Path, *options: object) -> Run:
+    """Runs the pipeline in a new workdir; the result is its record, with the Trainer's timings."""
+    run = timed('pipeline_runner.py', 'run', *options, '--workdir', workdir)
+    (record,) = workdir.glob('*/runs/*.json')
+    (timings,) = workdir.glob('*/artifacts/Trainer/model_run/*/timings.json')
+    result = json.loads(record.read_text()) | {'trainer': json.loads(timings.read_text())}
+    return run._replace(result=result)
 
 
-def version() -> str:
-    """The commit of the code, with `-dirty` if it was changed; `unknown` without git."""
-    command = ['git', 'describe', '--always', '--dirty']
-    try:
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # a copy without git
-        return 'unknown'
-    return run.stdout.strip()
+def ingested_images(workdir: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Yields split, class and encoded image of each record of a pipeline run."""
+    import tensorflow as tf
 
-
-def processor() -> str:
-    """Number of cores and name of the processor."""
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-    name = next(line.split(':')[1].strip() for line in lines if line.startswith('model name'))
-    return f'{os.cpu_count()} cores of {name}'
+    for split in features.SPLITS:
+        files = workdir.glob(f'*/artifacts/ImageExampleGen/examples/*/span-*/Split-{split}/*')
+        for record in tf.data.TFRecordDataset(sorted(map(str, files))).as_numpy_iterator():
+            found = tf.train.Example.FromString(record).features.feature
+            (class_name,) = found[features.CLASS_NAME].bytes_list.value
+            (contents,) = found[features.IMAGE_BYTES].bytes_list.value
+            yield split, class_name.decode(), contents
 
 
 def machine() -> str:
     """Processor, number of cores, and versions of Python and TensorFlow."""
-    return f'{processor()}, {stack.describe()}'
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    name = next(line.split(':')[1].strip() for line in lines if line.startswith('model name'))
+    return f'{os.cpu_count()} cores of {name}, {stack.describe()}'

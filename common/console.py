@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no 
     from rich.segment import Segment
     from rich.text import Text
 
-PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
+PACKAGES = ('common', 'components', 'trainer', 'pipeline')
 _PLAIN_WIDTH = 100_000  # without a terminal, where a row of a table is one line
 _LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
 _TITLE_DELAY = 1.0  # seconds

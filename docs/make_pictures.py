@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import PIL.ImageChops
 from chromium import CHROMIUM, open_page
@@ -32,7 +31,6 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-from benchmarks.gate import TICKS, simulate
 from common import stack
 from common.errors import NOT_BLESSED
 from components.drawings import draw
@@ -48,12 +46,6 @@ MARGIN = EvaluationConfig().max_drop
 DISCORDANT = 0.03  # share of the images that exactly one of two good models classifies correctly
 SIZES = (50, 100, 150, 200, 300, 400, 558, 800, 1200, 1700, 2300)
 CANDIDATES = {'equal': 0.0, 'worse by 0.01': -0.01, f'worse by {MARGIN}': -MARGIN}
-RULES = {  # rules of benchmarks/gate.py
-    'shipped': 'this gate',
-    'without anchor': 'live model only',
-    'max_drop 0.01': 'no test, 0.01 lower',
-}
-HISTORIES, IMAGES, DRIFT = 1000, 400, -0.002
 COLUMNS = 110  # of the recording
 LARGEST = 200_000  # bytes of a PNG
 
@@ -92,7 +84,6 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
     (output / 'seconds.svg').write_text(seconds_of(run), encoding='utf-8')
     (output / 'numbers.md').write_text(numbers(run), encoding='utf-8')
     (output / 'gate.svg').write_text(gate(), encoding='utf-8')
-    (output / 'histories.svg').write_text(histories(), encoding='utf-8')
     profile = temporary / 'browser'
     screenshot(home / 'first_run.html', output / 'report.png', profile)
     screenshot(home / 'first_run.html', output / 'report_phone.png', profile, width=390)
@@ -144,19 +135,6 @@ def gate() -> str:
     }
     caption = f'Accepted candidates at a margin of {MARGIN}, {DISCORDANT:.0%} discordant images'
     return lines(curves, caption, 'test images', marks=(50, 200, 400, 800, 1200, 2300))
-
-
-def histories() -> str:
-    curves = {}
-    for rule, name in RULES.items():
-        shares = simulate(rule, IMAGES, DRIFT, HISTORIES, np.random.default_rng(0)).by_tick
-        curves[name] = [(0, 1.0), *enumerate(shares, start=1)]
-    caption = (
-        f'Share of {HISTORIES:,} simulated histories whose live model is at most {MARGIN} below '
-        'its best one'
-    )
-    across = f'candidates, on average {-DRIFT} worse than the live model, {IMAGES} test images'
-    return lines(curves, caption, across, marks=(1, 5, 10, 20, 30, 40, 50, TICKS))
 
 
 def numbers(run: Run) -> str:

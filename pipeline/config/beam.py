@@ -7,8 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from common.strict_model import StrictModel
 
-# Break-even on two cores, from `benchmarks/beam_modes.py`: several processes take 5 s longer than
-# one at 60,000 images, and 11 s less at 120,000; see benchmarks/README.md.
+# Break-even on two cores: several processes take 5 s longer than one at 60,000 images, and
+# 11 s less at 120,000; see benchmarks/README.md.
 MULTI_PROCESSING_FROM = 80_000
 
 _Key = Annotated[str, Field(pattern='^[a-zA-Z0-9_]+$')]

@@ -1,32 +1,20 @@
 """The division of images into the folds of a cross-validation, and the pooled results."""
 
 import hashlib
-import importlib.util
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from folds import Fold, pool, split_in_fold, write_fold
 
-from components.image_example_gen.sources.base.data_config import SplitConfig
-
-BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
-
-
-@pytest.fixture(scope='module')
-def folds():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        spec = importlib.util.spec_from_file_location('folds', BENCHMARKS / 'folds.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
+from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
+from components.image_example_gen.sources.spans import make_source
 
 
-def test_each_image_is_tested_once_and_the_others_have_the_shares_of_the_recipe(folds):
+def test_each_image_is_tested_once_and_the_others_have_the_shares_of_the_recipe():
     digests = [hashlib.sha256(f'{number}'.encode()).hexdigest() for number in range(2000)]
     splits = SplitConfig(train=7, eval=1, test=2)
     of_images = [
-        [folds.split_in_fold(digest, splits, fold, 5) for fold in range(5)] for digest in digests
+        [split_in_fold(digest, splits, fold, 5) for fold in range(5)] for digest in digests
     ]
     assert {each.count('test') for each in of_images} == {1}
     for fold in zip(*of_images, strict=True):
@@ -35,21 +23,27 @@ def test_each_image_is_tested_once_and_the_others_have_the_shares_of_the_recipe(
         assert counts['eval'] == pytest.approx(200, abs=50)
 
 
-def test_accuracy_is_pooled_over_all_tested_images(folds, capsys):
-    fold = {'log_loss': 0.1, 'seconds': 2.0, 'cpu_seconds': 3.0}
-    results = [
-        {'fold': 0, 'images': {'train': 70, 'eval': 10, 'test': 30}, 'right': 30, **fold},
-        {'fold': 1, 'images': {'train': 70, 'eval': 20, 'test': 10}, 'right': 5, **fold},
+def test_images_of_a_fold_are_written_once_with_their_class(make_image_folder, tmp_path):
+    data = DataConfig(source='folder', path=make_image_folder(tmp_path / 'images', 30))
+    source = make_source(data)
+    for fold in range(2):
+        write_fold(source, data.splits, fold, 2, tmp_path / f'{fold}')
+    originals = {file.read_bytes(): file.parent.name for file in data.path.glob('*/*')}
+    tested = []
+    for fold in range(2):
+        written = [*(tmp_path / f'{fold}').glob('*/*/*')]
+        assert {file.read_bytes(): file.parent.name for file in written} == originals
+        assert len(written) == len(originals)
+        tested += [file.read_bytes() for file in (tmp_path / f'{fold}' / 'test').glob('*/*')]
+    assert sorted(tested) == sorted(originals)
+
+
+def test_results_are_pooled_over_all_tested_images():
+    folds = [
+        Fold((70, 10, 30), right=30, log_loss=0.1, trainer_seconds=2.0, cpu_seconds=3.0),
+        Fold((70, 20, 10), right=5, log_loss=0.5, trainer_seconds=2.0, cpu_seconds=3.0),
     ]
-    pooled = folds.report(results)
-    assert pooled['images'] == 40
-    assert pooled['accuracy']['value'] == pytest.approx(35 / 40)
-    assert pooled['accuracy']['low'] < 35 / 40 < pooled['accuracy']['high']
-    assert 'accuracy 0.8750 (95 % interval' in capsys.readouterr().out
-
-
-def test_plain_script_needs_a_weights_file(folds, capsys, monkeypatch):
-    monkeypatch.setattr('sys.argv', ['folds.py', 'pictures', '--recipe', 'small', '--plain'])
-    with pytest.raises(SystemExit):
-        folds.main()
-    assert '--plain needs --weights' in capsys.readouterr().err
+    images, accuracy, log_loss = pool(folds)
+    assert images == 40
+    assert accuracy.low < accuracy.value == 35 / 40 < accuracy.high
+    assert log_loss == pytest.approx(0.2)

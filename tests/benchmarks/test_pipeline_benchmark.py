@@ -1,53 +1,48 @@
 import sys
-import zipfile
 
 import pytest
-from image_folders import join_images
-from pipeline_benchmark import main, pipeline_entry, plain_entry
+from pipeline_benchmark import check, comparison_table, component_table, main, ratios
 from timed_commands import Run
 
-from components.evaluation.results import wilson
 
-RUN = Run(seconds=100.0, cpu_seconds=150.0, peak_mb=1800.0, last_line='')
-
-
-def test_pipeline_entry_has_parts_and_counts():
-    summary = {
-        'accuracy': 391 / 402,
-        'test_images': 402,
-        'nodes': {'Trainer': 40.0, 'ServingCheck': 8.0},
-        'trainer': {'export': {'seconds': 3.0, 'images': 0}},
-    }
-    entry = pipeline_entry(1, RUN, summary)
-    assert (entry.seed, entry.seconds, entry.cpu_seconds, entry.peak_mb) == (1, 100, 150, 1800)
-    assert entry.parts == {'Trainer': 40.0, 'ServingCheck': 8.0}
-    assert entry.trainer == {'export': 3.0}
-    assert entry.accuracy == wilson(391, 402)
-
-
-def test_plain_entry_has_epochs_and_counts():
+def run_of(seconds, accuracy=0.9):
     result = {
-        'accuracy': 390 / 402,
-        'images': 402,
-        'seconds': {'start': 5.0, 'head': 3.0, 'fine-tuning': 0.0, 'test': 1.0},
-        'epochs': {'head': [2.0, 1.0], 'fine-tuning': []},
+        'accuracy': accuracy,
+        'images': 1000,
+        'nodes': {'ImageExampleGen': 4.0, 'Trainer': 40.0},
+        'trainer': {'embedding': {'seconds': 5.0, 'images': 3000}},
     }
-    entry = plain_entry(0, RUN, result)
-    assert entry.correct == 390
-    assert entry.epochs == {'head': (2.0, 1.0), 'fine-tuning': ()}
+    return Run(seconds, cpu_seconds=2 * seconds, peak_mb=1800.0, result=result)
 
 
-def test_joins_folders_and_archives(make_image_folder, tmp_path):
-    first = make_image_folder(tmp_path / 'first', 2)
-    second = make_image_folder(tmp_path / 'second', 3, seed=1)
-    with zipfile.ZipFile(tmp_path / 'second.zip', 'w') as archive:
-        for file in second.glob('*/*'):
-            archive.write(file, file.relative_to(second))
-    joined = join_images([str(first), str(tmp_path / 'second.zip')], tmp_path / 'joined')
-    contents = {name: [*(joined / name).iterdir()] for name in ('cats', 'dogs')}
-    assert {name: len(files) for name, files in contents.items()} == {'cats': 5, 'dogs': 5}
-    originals = {file.read_bytes() for each in (first, second) for file in each.glob('dogs/*')}
-    assert {file.read_bytes() for file in contents['dogs']} == originals
+RUNS = [run_of(50), run_of(90, 0.8), run_of(60)]
+PLAIN = [run_of(200), run_of(200), run_of(200)]
+
+
+def cells(table):
+    """The cells of each row, by its first one."""
+    columns = [[*column.cells] for column in table.columns]
+    return {name: rest for name, *rest in zip(*columns, strict=True)}
+
+
+def test_ratio_is_the_median_of_pairs():
+    assert ratios(RUNS, PLAIN) == [0.25, 0.45, 0.3]
+    rows = cells(comparison_table(RUNS, PLAIN))
+    assert rows['ratio of wall times, median'] == ['0.30 (0.25 to 0.45)', '1']
+    assert rows['  lowest'] == ['0.8000', '0.9000']
+
+
+def test_component_table_has_rates_and_the_rest():
+    rows = cells(component_table(RUNS))
+    assert rows['ImageExampleGen'] == ['4.0', '250']
+    assert rows['  embedding'] == ['5.0', '600']
+    assert rows['imports, data preparation, the rest'] == ['16.0', '']
+
+
+def test_limit_is_exceeded_only_above_it():
+    check([0.25, 0.45, 0.3], 0.3)
+    with pytest.raises(SystemExit, match=r'0\.30 times'):
+        check([0.25, 0.45, 0.3], 0.29)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +57,10 @@ def test_rejects_options(monkeypatch, capsys, options, message):
     with pytest.raises(SystemExit):
         main()
     assert message in capsys.readouterr().err
+
+
+def test_photographs_need_a_folder(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['pipeline_benchmark.py', '--recipe', 'cats_vs_dogs'])
+    monkeypatch.delenv('CATDOG_DATA', raising=False)
+    with pytest.raises(SystemExit, match='set CATDOG_DATA'):
+        main()

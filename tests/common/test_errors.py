@@ -10,7 +10,7 @@ from common import errors
 from common.errors import AnomaliesFound, DownloadError, NodeFailed, PipelineError, Rejected
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ('common', 'trainer', 'components', 'pipeline', 'pretraining')
+PACKAGES = ('common', 'trainer', 'components', 'pipeline')
 CLASSES = [
     each
     for _, each in inspect.getmembers(errors, inspect.isclass)

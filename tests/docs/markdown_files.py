@@ -13,9 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (
-    'benchmarks', 'common', 'components', 'deploy', 'docs', 'pipeline', 'pretraining', 'trainer',
-)  # fmt: skip
+FOLDERS = ('benchmarks', 'common', 'components', 'deploy', 'docs', 'pipeline', 'trainer')
 FILES = sorted(
     [*ROOT.glob('*.md'), *(file for name in FOLDERS for file in (ROOT / name).rglob('*.md'))]
 )
