@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import filecmp
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, TypeVar
 
@@ -24,10 +24,10 @@ from pydantic import (
 
 from common import object_storage
 from common.artifacts import SERVED, LocalUri, folder_of
-from common.errors import ModelError
-from common.files import read_regular
-from common.manual_override import ManualOverride, read_override
+from common.errors import ModelError, PushError
+from common.manual_override import OVERRIDE_FILE, ManualOverride, read_override
 from common.redaction import redacted
+from common.storage import Folder, Storage
 from common.strict_model import StrictModel
 from components.inference.model_folder import read_classes
 
@@ -36,6 +36,7 @@ ADOPTED = 'Adopted'  # component of models that were in the serving folder only
 VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
+UNFINISHED = '.coming-'  # start of the name of a version that is being written
 
 
 class _HasUri(Protocol):
@@ -110,7 +111,7 @@ def read_note(version: Path) -> Note | None:
     """
     file = version / NOTE_FILE
     try:
-        note = Note.model_validate_json(read_regular(file))
+        note = Note.model_validate_json(Folder(version).read(NOTE_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
@@ -134,6 +135,29 @@ def versions_in(serving: Path) -> list[Path]:
     """Version folders, sorted by number; the last one is live."""
     numbered = [path for path in serving.glob('*') if VERSION.fullmatch(path.name)]
     return sorted((path for path in numbered if path.is_dir()), key=lambda path: int(path.name))
+
+
+def files_of(model: Path) -> dict[str, Path]:
+    """Files of a model by relative path, without the note and the override of a version."""
+    names = Folder(model).names()
+    own = (NOTE_FILE, f'{EXTRA}/{OVERRIDE_FILE}')
+    return {name: model / name for name in names if name not in own}
+
+
+def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:
+    """Writes the files of a model and the note, the last file, and reads them back.
+
+    Raises:
+        FileExistsError: another push writes to the folder.
+        PushError: a file differs.
+    """
+    for name in sorted(files, key=lambda name: (name != GRAPH, name)):
+        contents = files[name].read_bytes()
+        write = storage.create if name == GRAPH else storage.write  # the first one
+        write(f'{folder}/{name}', contents)
+        if storage.read(f'{folder}/{name}') != contents:
+            raise PushError(f'the copy of {name} differs from the model; push again')
+    storage.write(f'{folder}/{NOTE_FILE}', note)
 
 
 def override_of(version: Path) -> ManualOverride | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import json
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -62,12 +63,14 @@ def show_(version: str | None, as_json: bool, **options: Any) -> None:
     VERSION is a version or its folder. Default: the live version.
     """
     recipe, store = _load_with_metadata(options)
+    import yaml
+
     from pipeline.formatting import to_json
-    from pipeline.registry.lineage import as_tree, trace
+    from pipeline.registry.lineage import trace
     from pipeline.registry.provenance import Provenance
 
-    found = trace(Provenance(store, recipe.name), recipe.serving_directory, version)
-    show(to_json(found) if as_json else as_tree(found))
+    found = to_json(trace(Provenance(store, recipe.name), recipe.serving_directory, version))
+    show(found if as_json else yaml.safe_dump(json.loads(found), sort_keys=False).rstrip('\n'))
 
 
 @models.command(epilog=OPERATION_CODES)
@@ -94,9 +97,9 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
     """Bless a MODEL, and make it live.
 
-    MODEL is a version, the id of a run, or the folder of a version or of a Trainer's model.
+    MODEL is a version, or the id of a run.
     """
-    given = {'MODEL (a version, the id of a run, or a folder)': model, '--reason TEXT': reason}
+    given = {'MODEL (a version or the id of a run)': model, '--reason TEXT': reason}
     with _override(options, **given) as (recipe, provenance, why):
         from pipeline.registry import overrides
 
@@ -148,11 +151,10 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
         else:
             remove_unused(unused, store)
     count = len(unused.folders)
-    incomplete = f', and {unused.incomplete_runs} incomplete' if unused.incomplete_runs else ''
     show(
         f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
         f'{"would be removed" if dry_run else "removed"}; '
-        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept{incomplete}'
+        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
     )
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
-from rich.markup import escape
-from rich.tree import Tree
 
 from common.artifacts import LocalUri
 from common.errors import ModelError
 from common.metadata_queries import Node, custom_property
-from components.pusher.serving_folder import find_model, read_note, versions_in
+from components.pusher.serving_folder import find_model, versions_in
 from pipeline.code_version import COMMIT
 from pipeline.formatting import dotted
 from pipeline.registry.provenance import Provenance, training_config
@@ -22,30 +20,23 @@ from trainer.config.train import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A model of the Trainer, with its training and its push."""
+    """A model of the Trainer, with its training."""
 
     artifact: LocalUri
     # The requested version, else the last one with this model; None if the folder has none
     version: str | None
-    destination: str | None
-    pushed: datetime.datetime | None
     run: str  # the pipeline run that trained it
     trained: datetime.datetime
+    data: str | None  # source and place of the images
     spans: Mapping[int, str]  # fingerprints of the spans that it was trained on, by span number
+    classes: tuple[str, ...]  # in label order
     code: str
+    commit: str | None  # of this project, if it ran from a checkout with git
     # Initial weights of the backbone without a warm start; for a file, embedded or given, followed
     # by the digest of its contents
     weights: str
-    hyperparameters: Mapping[str, Any]  # the `trainer:` part of the recipe that trained it
+    changed: Mapping[str, Any]  # hyperparameters that are not the defaults, by dotted key
     tuned: str | None  # URI of the Tuner's best hyperparameters, which replaced some of these
-    data: str | None  # source and place of the images
-    classes: tuple[str, ...]  # in label order
-    commit: str | None  # of this project, if it ran from a checkout with git
-
-    @property
-    def name(self) -> str:
-        """`version 7`, or the URI of a model that was not pushed."""
-        return f'version {self.version}' if self.version else f'the model in {self.artifact}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,68 +61,28 @@ def trace(provenance: Provenance, serving: Path, version: str | None) -> Lineage
             f'the metadata do not have the model of {folder}: it was copied there, or the workdir '
             'was moved and no run has followed yet'
         )
-    return lineage_of(provenance, model, serving, folder)
+    found = lineage_of(provenance, model, serving)
+    return dataclasses.replace(found, model=dataclasses.replace(found.model, version=folder.name))
 
 
-def lineage_of(
-    provenance: Provenance, model: Artifact, serving: Path, version: Path | None = None
-) -> Lineage:
+def lineage_of(provenance: Provenance, model: Artifact, serving: Path) -> Lineage:
     """The lineage of a model of the Trainer, pushed or not."""
     versions = {
-        each.uri: folder for folder in versions_in(serving) if (each := provenance.model_of(folder))
+        each.uri: folder.name
+        for folder in versions_in(serving)
+        if (each := provenance.model_of(folder))
     }
-    if version:
-        versions[model.uri] = version
-
-    def describe(described: Artifact) -> TrainedModel:
-        return _describe(provenance, described, versions.get(described.uri))
-
-    parents = []
-    parent = _parent(provenance, model)
-    while parent is not None:
-        parents.append(describe(parent))
-        parent = _parent(provenance, parent)
+    models = [model]
+    while (parent := _parent(provenance, models[-1])) is not None:
+        models.append(parent)
     decision = provenance.decision(model)
     baseline = decision.input('baseline_model') if decision else None
+    described, *parents = (_describe(provenance, each, versions.get(each.uri)) for each in models)
     return Lineage(
-        describe(model), tuple(parents), None if baseline is None else describe(baseline)
+        described,
+        tuple(parents),
+        _describe(provenance, baseline, versions.get(baseline.uri)) if baseline else None,
     )
-
-
-def as_tree(lineage: Lineage) -> Tree:
-    """The lineage, formatted for the console."""
-    model, baseline = lineage.model, lineage.baseline
-    tree = Tree(f'[bold]{model.name}[/bold], {escape(str(model.destination))}')
-    if model.pushed:
-        tree.add(f'pushed {model.pushed:%Y-%m-%d %H:%M:%S %Z}')
-    _add_training(tree, model)
-    tree.add(escape(f'compared with {baseline.name if baseline else "no earlier model"}'))
-    if not lineage.parents:
-        tree.add(f'started from weights: {escape(model.weights)}')
-        return tree
-    branch = tree.add('warm start from')
-    for parent in lineage.parents:
-        _add_training(branch.add(f'[bold]{escape(parent.name)}[/bold]'), parent)
-    branch.add(f'weights: {escape(lineage.parents[-1].weights)}')
-    return tree
-
-
-def _add_training(tree: Tree, model: TrainedModel) -> None:
-    tree.add(f'trained by run {model.run}, ended {model.trained:%Y-%m-%d %H:%M:%S %Z}')
-    spans = tree.add(escape(f'images of {model.data}' if model.data else 'images'))
-    for number, fingerprint in model.spans.items():
-        spans.add(f'span {number}, fingerprint {fingerprint[:12]}')
-    if model.classes:
-        tree.add(escape(f'classes: {", ".join(model.classes)}'))
-    tree.add(f'code {model.code}{f", git commit {model.commit}" if model.commit else ""}')
-    defaults = dotted(TrainConfig().model_dump(mode='json'))
-    values = dotted(model.hyperparameters).items()
-    changed = [f'{key}: {value}' for key, value in values if value != defaults.get(key)]
-    branch = tree.add('changed hyperparameters' if changed else 'hyperparameters: the defaults')
-    for each in changed:
-        branch.add(escape(each))
-    if model.tuned:
-        tree.add(f'tuned hyperparameters: {escape(model.tuned)}')
 
 
 def _parent(provenance: Provenance, model: Artifact) -> Artifact | None:
@@ -151,26 +102,24 @@ def _architecture(trainer: Node | None) -> tuple[Any, ...]:
     return config.get('classes'), train.get('alpha'), train.get('head.hidden')
 
 
-def _describe(provenance: Provenance, model: Artifact, version: Path | None) -> TrainedModel:
+def _describe(provenance: Provenance, model: Artifact, version: str | None) -> TrainedModel:
     trainer = provenance.producer(model)
     config = training_config(trainer)
     train, weights = config.get('train', {}), config.get('weights', '')
     chosen = train.get('weights', weights)  # `weights` is the digest if this is a file
+    defaults = dotted(TrainConfig().model_dump(mode='json'))
     tuned = trainer.input('hyperparameters') if trainer else None
-    note = read_note(version) if version else None
     return TrainedModel(
         artifact=model.uri,
-        version=version.name if version else None,
-        destination=str(version) if version else None,
-        pushed=note.pushed if note else None,
+        version=version,
         run=provenance.run_id(trainer),
         trained=trainer.ended if trainer else datetime.datetime.min,
-        spans=provenance.training_spans(model),
-        code=config.get('code', ''),
-        weights=weights if chosen == weights else f'{chosen} ({weights})',
-        hyperparameters=train,
-        tuned=tuned.uri if tuned else None,
         data=provenance.data_of(model),
+        spans=provenance.training_spans(model),
         classes=tuple(config.get('classes', ())),
+        code=config.get('code', ''),
         commit=custom_property(trainer.execution, COMMIT) if trainer else None,
+        weights=weights if chosen == weights else f'{chosen} ({weights})',
+        changed={key: each for key, each in dotted(train).items() if each != defaults.get(key)},
+        tuned=tuned.uri if tuned else None,
     )

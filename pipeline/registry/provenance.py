@@ -13,23 +13,17 @@ from pydantic import ValidationError
 from common.artifacts import folder_of
 from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
-from common.metadata_queries import (
-    Node,
-    component_class,
-    custom_property,
-    nodes_of,
-    read_nodes,
-)
+from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.pusher.serving_folder import ADOPTED, find_model_of
 from pipeline.metadata_store import damaged_contents
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
-_KINDS = (TRAINER, GATE, PUSHER, ADOPTED)
+_KINDS = ('ImageExampleGen', TRAINER, GATE, PUSHER, ADOPTED)
 
 
 class Provenance:
-    """Executions that trained, evaluated or pushed models of one pipeline: how they were made.
+    """Executions that made, evaluated or pushed models of one pipeline, from their images on.
 
     What is live is not here but in the serving folder. There is no store before the first run;
     other pipelines may share it. The attribute `nodes` has all successful executions, oldest first.
@@ -60,6 +54,11 @@ class Provenance:
     def model_of(self, version: Path) -> Artifact | None:
         """The model that a version in the serving folder holds; None if it was not trained here."""
         return find_model_of(version, self.models().values())
+
+    def model_of_run(self, run: str) -> Artifact | None:
+        """The model that a run evaluated; None if there is none."""
+        nodes = (node for node in self.of_kind(GATE) if self.run_id(node) == run)
+        return next((node.input('model') for node in nodes), None)
 
     def pushed(self) -> set[int]:
         """The ids of the models that runs have pushed."""
@@ -115,13 +114,8 @@ class Provenance:
     def data_of(self, model: Artifact | None) -> str | None:
         """The source of the images that a model was trained on, as in `folder /home/ann/pets`."""
         trainer = self.producer(model)
-        examples = {each.id for each in trainer.inputs.get('examples', ())} if trainer else set()
-        if self._store is None or not examples:
-            return None
-        for node in nodes_of(self._store, examples):
-            if node.kind == 'ImageExampleGen' and node.output('examples') is not None:
-                return _describe_data(node)
-        return None
+        ingestion = self.producer(trainer.input('examples')) if trainer else None
+        return _describe_data(ingestion) if ingestion else None
 
 
 def _describe_data(ingestion: Node) -> str | None:
