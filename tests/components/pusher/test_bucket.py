@@ -39,7 +39,7 @@ class Pets:
         return {name.removeprefix(f'{PREFIX}/') for name in self.bucket.objects}
 
     def assert_serves(self, name):
-        """The bucket has the versions of the folder, with the files of a live model, and no more."""
+        """The bucket has the versions of the folder, with the files of the live one."""
         number = self.destination.served_version()
         assert number == self.live
         for each in FILES:
