@@ -1,48 +1,35 @@
 """Reads and writes files that several hosts may use at once, in a folder or in a bucket."""
 
 from pathlib import Path
-from typing import Protocol
 
 from common.files import flush, read_regular, replacing
 from common.object_storage import open_bucket
 
 
-class Storage(Protocol):
-    """Files below a root, by name, such as `runs/7.json`.
-
-    The methods raise OSError, or StorageError for a bucket.
-    """
-
-    def names(self, below: str = '') -> list[str]:
-        """The names of all files below a folder, sorted; none if it does not exist."""
-
-    def read(self, name: str) -> bytes:
-        """Reads a file."""
-
-    def write(self, name: str, contents: bytes) -> None:
-        """Writes or replaces a file, atomically."""
-
-    def create(self, name: str, contents: bytes) -> None:
-        """Writes a new file, atomically; raises FileExistsError if there is one of this name."""
-
-
 class Folder:
-    """A folder on a disk or a volume; it need not exist before the first file."""
+    """Files below a folder on a disk or a volume, by name, such as `runs/7.json`.
+
+    The folder need not exist before the first file. The methods raise OSError.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def names(self, below: str = '') -> list[str]:
+        """The names of all files below a folder, sorted; none if it does not exist."""
         files = (path for path in (self._root / below).rglob('*') if path.is_file())
         return sorted(path.relative_to(self._root).as_posix() for path in files)
 
     def read(self, name: str) -> bytes:
+        """Reads a file."""
         return read_regular(self._root / name)
 
     def write(self, name: str, contents: bytes) -> None:
+        """Writes or replaces a file, atomically."""
         self._write(name, contents)
 
     def create(self, name: str, contents: bytes) -> None:
+        """Writes a new file, atomically; raises FileExistsError if there is one of this name."""
         self._write(name, contents, create=True)
 
     def _write(self, name: str, contents: bytes, *, create: bool = False) -> None:
@@ -54,7 +41,7 @@ class Folder:
 
 
 class Bucket:
-    """The objects below a URL such as `s3://BUCKET/PREFIX`."""
+    """The same for the objects below `s3://BUCKET/PREFIX`; the methods also raise StorageError."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -80,3 +67,6 @@ class Bucket:
         """Removes all objects below a name."""
         with open_bucket(self._url) as (storage, root):
             storage.rm(f'{root}/{below}', recursive=True)
+
+
+Storage = Folder | Bucket

@@ -8,19 +8,11 @@ import contextlib
 import datetime
 import filecmp
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common import object_storage
 from common.artifacts import SERVED, LocalUri, folder_of
@@ -39,16 +31,6 @@ NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
 UNFINISHED = '.coming-'  # start of the name of a version that is being written
 
 
-class _HasUri(Protocol):
-    """A Model artifact, of TFX or of ML Metadata."""
-
-    id: int
-    uri: str
-
-
-_Model = TypeVar('_Model', bound=_HasUri)
-
-
 class PushConfig(StrictModel):
     """`push:` of a recipe: retention of versions, and a copy of them in object storage."""
 
@@ -65,15 +47,6 @@ class PushConfig(StrictModel):
         if url is not None and not object_storage.URL.fullmatch(url):
             raise ValueError('must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX')
         return url and url.rstrip('/')
-
-
-def _is_possible(moment: datetime.datetime) -> datetime.datetime:
-    if not 1970 <= moment.year < 3000:
-        raise ValueError('a time between 1970 and 3000 is expected')
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_is_possible)]
 
 
 class About(BaseModel):
@@ -99,7 +72,7 @@ class Note(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int  # version number, the name of the folder
-    pushed: Moment  # time of the push, with a time zone
+    pushed: AwareDatetime  # time of the push, with a time zone
     about: About = About()
 
 
@@ -173,16 +146,16 @@ def holds(version: Path, model: Path) -> bool:
     return not different and not missing
 
 
-def find_model_of(version: Path, models: Iterable[_Model]) -> _Model | None:
-    """Finds the Model artifact whose files a version holds; None if there is none.
+def find_model_of(version: Path, uris: Sequence[str]) -> str | None:
+    """Finds the URI of the Model artifact whose files a version holds; None if there is none.
 
-    Looks at the one that the note names first, then at newer ones first.
+    `uris` are oldest first. Looks at the one that the note names first, then at newer ones first.
     """
     note = read_note(version)
     named = note.about.model if note else None
-    for model in sorted(models, key=lambda each: (each.uri == named, each.id), reverse=True):
-        if holds(version, folder_of(model.uri) / SERVED):
-            return model
+    for uri in (*(uri for uri in uris if uri == named), *reversed(uris)):
+        if holds(version, folder_of(uri) / SERVED):
+            return uri
     return None
 
 

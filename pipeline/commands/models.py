@@ -161,12 +161,9 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
     recipe = load(**options)
-    from pipeline.metadata_store import existing_store
-    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.mounts import mounted_store
 
-    store = existing_store(recipe.metadata, recipe.home)
-    check_mounted(recipe, store)
-    return recipe, store
+    return recipe, mounted_store(recipe)
 
 
 @contextlib.contextmanager

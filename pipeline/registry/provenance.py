@@ -53,7 +53,9 @@ class Provenance:
 
     def model_of(self, version: Path) -> Artifact | None:
         """The model that a version in the serving folder holds; None if it was not trained here."""
-        return find_model_of(version, self.models().values())
+        models = self.models()
+        uri = find_model_of(version, [*models])
+        return models[uri] if uri else None
 
     def model_of_run(self, run: str) -> Artifact | None:
         """The model that a run evaluated; None if there is none."""

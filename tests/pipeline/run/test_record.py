@@ -69,12 +69,16 @@ def test_record_is_written_at_the_start_and_replaced_at_the_end(recipe):
 )
 @pytest.mark.parametrize('state', ['not started', 'started', 'ended'])
 def test_exception_is_the_end_of_a_started_run(recipe, error, result, reason, code, state):
-    with pytest.raises(type(error)), Recording(recipe.home, new_run(recipe, STARTED)) as writing:
-        if state != 'not started':
-            writing.start('a')
-        if state == 'ended':
-            writing.end(**PUSHED)
-        raise error
+    def fail():
+        with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
+            if state != 'not started':
+                writing.start('a')
+            if state == 'ended':
+                writing.end(**PUSHED)
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
     found = [(run.result, run.reasons, run.exit_code) for run in read_runs(recipe.home)]
     expected = {'not started': [], 'started': [(result, (reason,), code)]}
     assert found == expected.get(state, [('blessed', (), 0)])
