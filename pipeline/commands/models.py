@@ -152,7 +152,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
             remove_unused(unused, store)
     count = len(unused.folders)
     show(
-        f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
+        f'{count} folder{"s" * (count != 1)} of artifacts, up to {unused.megabytes:,.1f} MB, '
         f'{"would be removed" if dry_run else "removed"}; '
         f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
     )

@@ -2,11 +2,8 @@
 
 import dataclasses
 import datetime
-import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from ml_metadata import MetadataStore
@@ -16,9 +13,9 @@ from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
-from common.files import MEGABYTE
 from common.metadata_queries import Node, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
+from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.run.record import read_runs
@@ -31,7 +28,7 @@ class UnusedFiles:
     folders: tuple[Path, ...]  # sorted
     artifacts: tuple[Artifact, ...]  # in these folders, as far as they are in the metadata
     kept_runs: int
-    megabytes: float  # that their removal frees, 10^6 bytes
+    megabytes: float  # size of all their files, 10^6 bytes; other folders may have links to some
 
 
 def find_unused(
@@ -86,7 +83,7 @@ def find_unused(
         if each.state != Artifact.DELETED
         and not {folder_of(each.uri), *folder_of(each.uri).parents}.isdisjoint(folders)
     )
-    return UnusedFiles(folders, tuple(removed), len(runs), _size(folders) / MEGABYTE)
+    return UnusedFiles(folders, tuple(removed), len(runs), sum(map(size_of, folders)))
 
 
 def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
@@ -143,17 +140,3 @@ def _of_models(served: set[int], provenance: Provenance) -> set[int]:
 
 def _uses(node: Node, models: set[int]) -> bool:
     return not models.isdisjoint(each.id for each in node.inputs.get('model', ()))
-
-
-def _size(folders: Iterable[Path]) -> int:
-    """Bytes of files without a hard link elsewhere, because spans are linked between runs."""
-    links: Counter[tuple[int, int]] = Counter()
-    total = 0
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                status = Path(parent, name).lstat()
-                links[status.st_dev, status.st_ino] += 1
-                if links[status.st_dev, status.st_ino] == status.st_nlink:
-                    total += status.st_size
-    return total
