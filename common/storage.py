@@ -52,8 +52,7 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         with open_bucket(self._url) as (storage, root):
-            contents: bytes = storage.cat_file(f'{root}/{name}')
-            return contents
+            return storage.cat_file(f'{root}/{name}')
 
     def write(self, name: str, contents: bytes) -> None:
         with open_bucket(self._url) as (storage, root):

@@ -314,11 +314,6 @@ def test_overrides_need_a_user_and_a_reason(two, call, user, monkeypatch, person
     assert (user.live, user.override(0), user.override(1)) == (two[1], None, None)
 
 
-def test_user_without_name_is_its_id(monkeypatch):
-    monkeypatch.setattr(overrides.getpass, 'getuser', lambda: {}['name'])
-    assert overrides.user_name().isdigit()
-
-
 def test_override_without_a_run(call):
     done = call('models', 'rollback', *WHY)
     assert done.exit_code == 2

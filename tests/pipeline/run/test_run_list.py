@@ -1,9 +1,6 @@
 """The list of runs across recipes, and the present state above it."""
 
-import ast
 import json
-import subprocess
-import sys
 
 import pytest
 from example_record import STARTED, record
@@ -116,18 +113,3 @@ def test_rollback_is_a_row_and_the_live_one(add, call, home):
 
 def test_folder_without_runs(call, tmp_path):
     assert call('runs').stdout == f'no runs in {tmp_path}\n'
-
-
-def test_list_takes_no_tensorflow(add, home):
-    add('a')
-    program = (
-        'import sys, pipeline_runner\n'
-        'try: pipeline_runner.main(sys.argv[1:])\n'
-        'finally: print({name.partition(".")[0] for name in sys.modules}, file=sys.stderr)'
-    )
-    words = [sys.executable, '-c', program, 'runs', '--workdir', home.parent]
-
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-
-    assert ' live ' in done.stdout
-    assert not {'tensorflow', 'tfx', 'keras'} & set(ast.literal_eval(done.stderr))
