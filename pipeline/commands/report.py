@@ -34,7 +34,7 @@ def report(
     from pipeline.run.record import read_runs
 
     if not recipe.home.is_dir():
-        from pipeline.registry.mounts import mounted_store
+        from pipeline.models.mounts import mounted_store
 
         mounted_store(recipe)  # the volume may be that of other machines
     if text:

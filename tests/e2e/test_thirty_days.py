@@ -17,9 +17,9 @@ import pytest
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe, load_recipe
 from pipeline.metadata_store import open_store
-from pipeline.registry.lineage import trace
-from pipeline.registry.model_list import list_models
-from pipeline.registry.provenance import Provenance
+from pipeline.models.lineage import trace
+from pipeline.models.model_list import list_models
+from pipeline.models.provenance import Provenance
 from pipeline.retraining.tick import run_if_new
 from pipeline.run.record import Run, read_runs
 

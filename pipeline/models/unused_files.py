@@ -17,7 +17,7 @@ from common.metadata_queries import Node, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import GATE, Provenance
+from pipeline.models.provenance import GATE, Provenance
 from pipeline.run.record import read_runs
 
 

@@ -10,7 +10,7 @@ import pytest
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
 from pipeline.config.recipe import Recipe
-from pipeline.registry.unused_files import find_unused, remove_unused
+from pipeline.models.unused_files import find_unused, remove_unused
 from pipeline.run.record import Run, utc_now, write_run
 
 

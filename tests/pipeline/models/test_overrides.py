@@ -12,9 +12,9 @@ from common.files import locked
 from common.manual_override import OVERRIDE_FILE, read_override
 from components.pusher.serving_folder import override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.registry import overrides
-from pipeline.registry.overrides import complete_rollback
-from pipeline.registry.preparation import prepare_metadata
+from pipeline.models import overrides
+from pipeline.models.overrides import complete_rollback
+from pipeline.models.preparation import prepare_metadata
 from pipeline.run.record import Run, read_runs, utc_now, write_run
 from pipeline_runner import main
 

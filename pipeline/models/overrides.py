@@ -28,7 +28,7 @@ from components.pusher.serving_folder import (
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import require_text
-from pipeline.registry.provenance import Provenance
+from pipeline.models.provenance import Provenance
 from pipeline.run.record import record_override, utc_now
 
 USER = 'CATDOG_USER'  # environment variable

@@ -7,7 +7,7 @@ import pytest
 from common.errors import ModelError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.code_version import COMMIT
-from pipeline.registry import lineage
+from pipeline.models import lineage
 
 
 def config(alpha: float = 0.35) -> dict:

@@ -14,7 +14,7 @@ from common.metadata_queries import Node, custom_property
 from components.pusher.serving_folder import find_model, versions_in
 from pipeline.code_version import COMMIT
 from pipeline.formatting import dotted
-from pipeline.registry.provenance import Provenance, training_config
+from pipeline.models.provenance import Provenance, training_config
 from trainer.config.train import TrainConfig
 
 
