@@ -130,15 +130,6 @@ def test_rollback_is_uploaded_and_commands_show_it(pets, two, user, call, s3_buc
     assert f'serves {rolled_back.name}, which is not the live version' in call(*arguments).stdout
 
 
-def test_failed_upload_of_a_rollback_changes_nothing(two, user, s3_bucket):
-    push = {'url': f'{s3_bucket.url}-typo/models'}
-    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': push})
-    with pytest.raises(PushError, match='-typo/models does not exist'):
-        user.rollback()
-    assert user.live == two[1]
-    assert (user.override(1), user.recorded) == (None, [])
-
-
 def test_overrides_need_a_model(user):
     for override in (user.rollback, user.unbless):
         with pytest.raises(ModelError, match='there is no version'):
@@ -265,13 +256,6 @@ def test_unbless_keeps_the_model_live(two, user):
     assert user.live == two[1]
     assert user.override(1) == (False, 'ada', 'wrong labels')
     assert user.recorded == [('unbless', 'ada', 'wrong labels')] * 2
-
-
-def test_folder_of_another_recipe_is_refused(pets, two, user):
-    user.recipe = user.recipe.model_copy(update={'name': 'birds', 'push_directory': pets.serving})
-    with pytest.raises(ModelError, match='are of the recipe pets, not of birds; set another push'):
-        user.rollback()
-    assert user.live == two[1]
 
 
 def test_damaged_override_file_is_reported_and_can_be_replaced(two, call, user):
