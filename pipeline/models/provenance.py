@@ -11,7 +11,6 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import ValidationError
 
 from common.artifacts import folder_of
-from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -42,10 +41,6 @@ class Provenance:
             for artifact in artifacts
         }
 
-    def of_kind(self, kind: str) -> Iterator[Node]:
-        """Executions of one component, oldest first."""
-        return (node for node in self.nodes if node.kind == kind)
-
     def models(self) -> dict[str, Artifact]:
         """Trained models, and those that were only in the serving folder, by URI, oldest first."""
         models = (node.output('model') for node in self.nodes if node.kind in (TRAINER, ADOPTED))
@@ -59,21 +54,21 @@ class Provenance:
 
     def model_of_run(self, run: str) -> Artifact | None:
         """The model that a run evaluated; None if there is none."""
-        nodes = (node for node in self.of_kind(GATE) if self.run_id(node) == run)
-        return next((node.input('model') for node in nodes), None)
+        found = (node for node in self.gate_decisions() if self.run_id(node) == run)
+        return next((node.input('model') for node in found), None)
 
     def pushed(self) -> set[int]:
         """The ids of the models that runs have pushed."""
         return {
             model.id
-            for node in self.of_kind(PUSHER)
+            for node in self.nodes
             if custom_property(node.output('pushed_model'), 'pushed') == 1
             for model in node.inputs['model']
         }
 
     def gate_decisions(self) -> Iterator[Node]:
         """Executions that blessed or rejected a model, oldest first."""
-        return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
+        return (node for node in self.nodes if node.kind == GATE)
 
     def decision(self, model: Artifact) -> Node | None:
         """The last execution that blessed or rejected a model."""
@@ -85,7 +80,7 @@ class Provenance:
         digest = custom_property(evaluation, TEST_IMAGES)
         models = {
             each.id
-            for node in self.of_kind(GATE)
+            for node in self.gate_decisions()
             if custom_property(node.input('evaluation'), TEST_IMAGES) == digest
             for each in node.inputs['model']
         }

@@ -17,7 +17,7 @@ from common.metadata_queries import Node, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
-from pipeline.models.provenance import GATE, Provenance
+from pipeline.models.provenance import Provenance
 from pipeline.run.record import read_runs
 
 
@@ -53,7 +53,7 @@ def find_unused(
     own = {each.id for each in store.get_executions_by_context(pipeline.id)}
     artifacts = store.get_artifacts_by_context(pipeline.id)
     provenance = Provenance(store, recipe.name)
-    gates = {each.execution.id for each in provenance.of_kind(GATE)}
+    gates = {each.execution.id for each in provenance.gate_decisions()}
     running = {run.id for run in read_runs(recipe.home) if run.result == 'running'}
     runs = _last_runs(store, own, gates, keep, running)
     served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
