@@ -239,7 +239,8 @@ def test_each_blessed_model_is_pushed_as_one_version(month):
 def test_no_model_is_pushed_twice(month):
     assert len({_hash(version) for version in month.versions}) == len(BLESSED) + 1
     store = open_store(month.recipe.metadata, month.recipe.home)
-    found = [trace(store, 'squares', version.name).model for version in month.versions]
+    provenance, serving = Provenance(store, 'squares'), month.recipe.serving_directory
+    found = [trace(provenance, serving, version.name).model for version in month.versions]
     assert len({each.artifact for each in found}) == len(BLESSED) + 1
 
 
