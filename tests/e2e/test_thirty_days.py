@@ -274,9 +274,7 @@ def test_tick_after_a_killed_push_finds_the_pushed_model(month):
     assert killed.new == month.ticks[KILLED_PUSHING].new == (4,)
     assert after.spans == (2, 3, 4)
     assert after.new == ()
-    store = open_store(month.recipe.metadata, month.recipe.home)
-    versions = list_models(month.recipe, Provenance(store, month.recipe.name))
-    pushed = {each.version: each.spans for each in versions}
+    pushed = {each.version: each.note.about.spans for each in list_models(month.recipe)}
     assert pushed[int(month.versions[3].name)] == (2, 3, 4)
 
 

@@ -323,7 +323,9 @@ def test_models_lists_versions_with_overrides(pets, two, call):
     assert [str(each['version']) for each in rows] == versions
     assert [each['live'] for each in rows] == [True, False, False, False]
     assert [each['run'] for each in rows] == ['run-1', 'run-2', 'run-1', None]
-    assert [each['accuracy'] for each in rows] == [0.9, 0.9, 0.9, None]
+    notes = [each['note'] for each in rows]
+    assert [each and each['about']['accuracy'] for each in notes] == [0.9, 0.9, 0.9, None]
+    assert [each['override'] and each['override']['blessed'] for each in rows][:2] == [None, False]
 
 
 def test_models_show_prints_the_lineage(two, call):
