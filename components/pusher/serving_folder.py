@@ -10,7 +10,7 @@ import filecmp
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,6 +29,10 @@ VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
 UNFINISHED = '.coming-'  # start of the name of a version that is being written
+_FIRST, _LAST = (
+    datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc) for year in (1970, 3000)
+)
+Moment = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_LAST)]  # which every time zone has
 
 
 class PushConfig(StrictModel):
@@ -72,7 +76,7 @@ class Note(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int  # version number, the name of the folder
-    pushed: AwareDatetime  # time of the push, with a time zone
+    pushed: Moment  # time of the push, with a time zone
     about: About = About()
 
 

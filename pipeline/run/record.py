@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import AlreadyRunning
 from common.files import is_locked, locked, read_regular
 from common.storage import Folder
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import Estimate
-from components.pusher.serving_folder import About
+from components.pusher.serving_folder import About, Moment
 
 RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folder and a file
 RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it, and writes its id
@@ -41,10 +41,10 @@ class Run(BaseModel):
     recipe: str
     kind: Literal['run', 'tick', 'bless', 'unbless', 'rollback'] = 'run'
     engine: Literal['local', 'kubeflow'] = 'local'
-    started: AwareDatetime
-    seen: AwareDatetime | None = None  # on Kubeflow: start of the last task
+    started: Moment
+    seen: Moment | None = None  # on Kubeflow: start of the last task
     task: str | None = None  # on Kubeflow: name of the last task
-    ended: AwareDatetime | None = None
+    ended: Moment | None = None
     seconds: float | None = None  # with imports; on Kubeflow, the sum over the tasks
     config: dict[str, Any] = Field(default_factory=dict)  # all keys of the recipe
     decision: str = ''  # why a tick trains, or does not

@@ -2,13 +2,14 @@
 
 import dataclasses
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from common.strict_model import StrictModel
 from components.conversion.results import ConversionResult
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
+from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
 from pipeline.command_line import CommandLine
 from pipeline.models.lineage import Lineage
@@ -47,7 +48,7 @@ class ReportData(Run):
     Parts that a run or an earlier version lacks are None or empty.
     """
 
-    ended: AwareDatetime
+    ended: Moment
     seconds: float
     verdict: Verdict
     description: str
