@@ -22,23 +22,22 @@ _BLOCK = 1 << 20  # bytes read at a time
 _LOCK_PAUSE = 0.05  # seconds between two attempts to lock a file
 
 
-def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """Writes a UTF-8 text file in an existing folder; `durable` calls fsync before it is replaced.
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file in an existing folder.
 
     Raises OSError if it cannot be written; the old file is unchanged then.
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding='utf-8')
-        if durable:
-            flush(partial)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, create: bool = False) -> Iterator[Path]:
     """Gives the path of a new file, which replaces `path` at the end of the block.
 
-    If the block raises, the old file is unchanged. Raises OSError if `path` is a folder, a pipe or
-    a device: root could replace /dev/null by a file.
+    If the block raises, the old file is unchanged. With `create` an old file is not replaced, but
+    is a FileExistsError. Raises OSError if `path` is a folder, a pipe or a device: root could
+    replace /dev/null by a file.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.ENODEV, 'not a regular file', str(path))
@@ -46,7 +45,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with naming(path):
             yield partial
-            partial.replace(path)
+            if create:
+                path.hardlink_to(partial)
+            else:
+                partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -102,6 +104,8 @@ def read_regular(path: str | Path, most: int = -1) -> bytes:
 def locked(path: Path, held: PipelineError, *, patience: float = 0.0) -> Iterator[None]:
     """Holds the lock of a file, which is created and stays; a process that ends releases it.
 
+    The file is empty then; the holder may write its name.
+
     Raises `held` if another process has had the lock for `patience` seconds, and OSError if the
     file cannot be written, or its file system has no locks.
     """
@@ -112,6 +116,7 @@ def locked(path: Path, held: PipelineError, *, patience: float = 0.0) -> Iterato
             if time.monotonic() >= end:
                 raise held
             time.sleep(_LOCK_PAUSE)
+        os.ftruncate(descriptor, 0)
         yield
     finally:
         os.close(descriptor)  # also releases the lock

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from common.errors import ModelError
-from common.files import read_regular, write_atomically
+from common.storage import Folder
 from common.strict_model import StrictModel
 
 OVERRIDE_FILE = 'override.json'
@@ -37,13 +37,13 @@ def read_override(model: Path) -> ManualOverride | None:
     Raises:
         ModelError: the file is damaged.
     """
-    path = model / OVERRIDE_FILE
     try:
-        return ManualOverride.model_validate_json(read_regular(path))
+        return ManualOverride.model_validate_json(Folder(model).read(OVERRIDE_FILE))
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise ModelError(f'{path} is damaged: bless or unbless the model again') from error
+        file = model / OVERRIDE_FILE
+        raise ModelError(f'{file} is damaged: bless or unbless the model again') from error
 
 
 def write_override(model: Path, override: ManualOverride) -> None:
@@ -52,7 +52,7 @@ def write_override(model: Path, override: ManualOverride) -> None:
     Raises:
         OSError: the folder is not writable.
     """
-    write_atomically(model / OVERRIDE_FILE, override.model_dump_json(indent=1))
+    Folder(model).write(OVERRIDE_FILE, override.model_dump_json(indent=1).encode())
 
 
 def is_blessed(model: Path, by_gate: bool) -> bool:

@@ -49,6 +49,7 @@ def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
     Raises:
         StorageError: the client is not installed; in the `with` block, access is denied, the bucket
             or object does not exist, or the service fails or does not answer.
+        FileExistsError: in the `with` block, a new object exists already.
     """
     scheme = url.partition(':')[0]
     package = _PACKAGES[scheme]
@@ -78,7 +79,9 @@ def _client_errors(scheme: str) -> tuple[type[Exception], ...]:
     return OSError, *found
 
 
-def _converted(url: str, error: Exception) -> StorageError:
+def _converted(url: str, error: Exception) -> StorageError | FileExistsError:
+    if isinstance(error, FileExistsError) or getattr(error, 'code', None) == 412:
+        return FileExistsError(f'an object in {url} exists already')
     # A request's query is of no use in a message.
     detail = re.sub(r'\?[^"\s]*', '', ' '.join(str(error).split()))[:200] or type(error).__name__
     if isinstance(error, FileNotFoundError):

@@ -37,9 +37,9 @@ class CommandLine(StrictModel):
     ) -> str | None:
         """The command that blesses a rejected model; None if no key of the recipe does.
 
-        `settings` are the keys that the gate passes it with, `withdrawn` is the model (a version,
-        or a folder) if a manual override rejects it, and `warm_start` states that its training
-        started from an earlier model.
+        `settings` are the keys that the gate passes it with, `withdrawn` is the version or the
+        run if a manual override rejects it, and `warm_start` states that its training started from
+        an earlier model.
         """
         if withdrawn:
             return self.command('models bless', withdrawn, '--force', '--reason', 'TEXT')

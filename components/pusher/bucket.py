@@ -1,169 +1,120 @@
 """Uploads versions to object storage, and reads which one is served there.
 
-TensorFlow Serving takes every number below its base path for a version as soon as one object of it
-exists (`file_system_storage_path_source.cc`), and object storage cannot rename a folder. So a
-version is uploaded below another name, verified, and copied within the bucket, its graph last. Then
-one object, which is replaced atomically, makes it the served version: `serving.config`, for the
-option `--model_config_file` of TensorFlow Serving.
+As in a serving folder, the highest version with a note is live. Object storage cannot rename a
+folder, and TensorFlow Serving takes every number below its base path for a version as soon as one
+object of it exists (`file_system_storage_path_source.cc`). So it is given `serving.config`, for its
+option `--model_config_file`: one object, replaced atomically, that names the live version.
 """
 
+import contextlib
 import dataclasses
-import hashlib
-import logging
 import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common.errors import PushError, StorageError
-from common.files import sha256_of
-from common.manual_override import OVERRIDE_FILE
-from common.object_storage import open_bucket
-from components.pusher.serving_folder import GRAPH, VERSION
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
+from common.storage import Bucket
+from components.pusher.serving_folder import NOTE_FILE, VERSION, files_of, write_version
 
 POINTER = 'serving.config'
-_COMING = '.coming-'  # temporary name, ignored by model servers
 _CONFIG = """model_config_list {{
   config {{
-    name: "{model}"
+    name: "{recipe}"
     base_path: "{url}"
     model_platform: "tensorflow"
     model_version_policy {{ specific {{ versions: {number} }} }}
   }}
 }}
 """
-
-_log = logging.getLogger(__name__)
+_PARSED = re.compile(r'name: "([^"]*)".*versions: ([0-9]{1,18}) ', re.DOTALL)
+_OLD = 7 * 86_400  # seconds; no upload takes so long
 
 
 @dataclasses.dataclass(frozen=True)
 class ServingBucket:
-    """A prefix of object storage with the versions of one model.
+    """A prefix of object storage with the versions of one recipe.
 
     Its methods raise StorageError if the bucket cannot be read or written.
     """
 
     url: str  # s3://BUCKET/PREFIX or gs://BUCKET/PREFIX
-    model: str  # name of the model in `serving.config`
-    keep: int  # number of versions to keep
+    recipe: str  # name of the model in `serving.config`
 
     def served_version(self) -> int | None:
         """The version that `serving.config` names; None if nothing was uploaded yet."""
-        with open_bucket(self.url) as (storage, root):
-            return _pointed(storage, root)
+        return self._served()[1]
 
-    def versions(self) -> list[int]:
+    def numbers(self) -> list[int]:
         """The numbers of all versions, also of incomplete ones, in ascending order."""
-        with open_bucket(self.url) as (storage, root):
-            return _numbers(storage, root)
+        folders = {name.partition('/')[0] for name in self._storage.names()}
+        return sorted(int(folder) for folder in folders if VERSION.fullmatch(folder))
 
     def serves(self, version: Path) -> bool:
         """Whether this version is the served one, and the bucket has all of its files."""
-        with open_bucket(self.url) as (storage, root):
-            return _pointed(storage, root) == int(version.name) and _is_complete(
-                storage, f'{root}/{version.name}', _files(version)
-            )
+        names = {f'{version.name}/{name}' for name in (*files_of(version), NOTE_FILE)}
+        return self.served_version() == int(version.name) and names <= {*self._storage.names()}
 
-    def upload(self, version: Path, number: int) -> None:
-        """Uploads a version, given by the folder of its files, and makes it the served one.
+    def upload(self, number: int, files: Mapping[str, Path], note: bytes) -> None:
+        """Uploads a version, and makes it the served one.
 
-        After an error the served version is unchanged; the next upload removes what this one left.
+        After an error the served version is unchanged.
 
         Raises:
-            PushError: the uploaded files differ, or the bucket has versions of another recipe.
+            PushError: the uploaded files differ, the bucket has versions of another recipe, or
+                another host has taken the number.
         """
-        files = _files(version)
-        names = sorted(files, key=lambda name: name == GRAPH)  # the graph is last
-        with open_bucket(self.url) as (storage, root):
-            owner = re.search('name: "([^"]*)"', _config(storage, root))
-            if owner and owner[1] != self.model:
-                raise PushError(
-                    f'the versions in {self.url} are of the recipe {owner[1]}, not of '
-                    f'{self.model}; set another push.url'
-                )
-            _remove_unserved(storage, root)
-            coming, target = f'{root}/{_COMING}{number}', f'{root}/{number}'
-            sources = [str(files[name]) for name in names]
-            storage.put(sources, [f'{coming}/{name}' for name in names])
-            for name in names:
-                if _digest(storage, f'{coming}/{name}') != sha256_of(files[name]):
-                    raise PushError(f'{name} of version {number} differs in {self.url}; push again')
-            for part in (names[:-1], names[-1:]):
-                origins = [f'{coming}/{name}' for name in part]
-                storage.copy(origins, [f'{target}/{name}' for name in part])
-            if not _is_complete(storage, target, files):
-                raise PushError(f'version {number} is incomplete in {self.url}; push again')
-            config = _CONFIG.format(model=self.model, url=self.url, number=number)
-            storage.pipe_file(f'{root}/{POINTER}', config.encode())
-        _log.info('uploaded to %s/%s', self.url, number)
+        owner, _ = self._served()
+        if owner not in (None, self.recipe):
+            raise PushError(
+                f'the versions in {self.url} are of the recipe {owner}, not of {self.recipe}; set '
+                'another push.url'
+            )
+        try:
+            write_version(self._storage, str(number), files, note)
+            self._serve_newest()
+        except FileExistsError:
+            raise PushError(f'another push writes {self.url}/{number}; push again') from None
+        except BaseException:
+            with contextlib.suppress(StorageError):  # keep the first error
+                if self.served_version() != number:
+                    self._storage.remove(str(number))
+            raise
 
-    def remove_older(self) -> None:
-        """Removes the versions before the newest `keep`, and what interrupted uploads left.
+    def remove_older(self, keep: int) -> None:
+        """Removes the versions before the newest `keep`, and what killed uploads left last week.
 
         Raises:
             PushError: they cannot be removed.
         """
         try:
-            with open_bucket(self.url) as (storage, root):
-                _remove_unserved(storage, root)
-                for old in _numbers(storage, root)[: -self.keep]:
-                    storage.rm(f'{root}/{old}', recursive=True)
+            complete = self._complete()
+            unfinished = {*self.numbers()} - {*complete}
+            old = [each for each in unfinished if each < time.time() - _OLD]  # it is the start
+            for number in (*complete[:-keep], *old):
+                self._storage.remove(str(number))
         except StorageError as error:
             raise PushError(f'old versions cannot be removed: {error}') from error
 
+    @property
+    def _storage(self) -> Bucket:
+        return Bucket(self.url)
 
-def _files(version: Path) -> dict[str, Path]:
-    return {
-        path.relative_to(version).as_posix(): path
-        for path in sorted(version.rglob('*'))
-        if path.is_file() and path.name != OVERRIDE_FILE
-    }
+    def _complete(self) -> list[int]:
+        """The versions with a note, which is written last, in ascending order."""
+        parts = (name.partition('/') for name in self._storage.names())
+        folders = (folder for folder, _, name in parts if name == NOTE_FILE)
+        return sorted(int(folder) for folder in folders if VERSION.fullmatch(folder))
 
+    def _serve_newest(self) -> None:
+        """Writes `serving.config`, again if another host wrote an older version meanwhile."""
+        while self.served_version() != (newest := self._complete()[-1]):
+            config = _CONFIG.format(recipe=self.recipe, url=self.url, number=newest)
+            self._storage.write(POINTER, config.encode())
 
-def _digest(storage: 'AbstractFileSystem', path: str) -> str:
-    return hashlib.sha256(storage.cat_file(path)).hexdigest()
-
-
-def _is_complete(storage: 'AbstractFileSystem', folder: str, files: dict[str, Path]) -> bool:
-    """Whether a folder of the bucket has the files, by name and size."""
-    found = storage.find(folder, detail=True)
-    sizes = {name[len(folder) + 1 :]: int(info['size']) for name, info in found.items()}
-    return all(sizes.get(name) == path.stat().st_size for name, path in files.items())
-
-
-def _pointed(storage: 'AbstractFileSystem', root: str) -> int | None:
-    match = re.search(r'versions: ([0-9]{1,18})', _config(storage, root))
-    return int(match[1]) if match else None
-
-
-def _config(storage: 'AbstractFileSystem', root: str) -> str:
-    """The contents of `serving.config`; empty if nothing was uploaded yet."""
-    try:
-        return str(storage.cat_file(f'{root}/{POINTER}').decode(errors='replace'))
-    except FileNotFoundError:
-        return ''
-
-
-def _numbers(storage: 'AbstractFileSystem', root: str) -> list[int]:
-    return sorted(int(name) for name in _names(storage, root) if VERSION.fullmatch(name))
-
-
-def _names(storage: 'AbstractFileSystem', root: str) -> list[str]:
-    """The names of the folders directly below the prefix."""
-    try:
-        listed = storage.ls(root, detail=True)
-    except FileNotFoundError:  # nothing was uploaded yet, or there is no such bucket
-        return []
-    folders = (each['name'].rstrip('/') for each in listed if each['type'] == 'directory')
-    return [folder.rpartition('/')[2] for folder in folders]
-
-
-def _remove_unserved(storage: 'AbstractFileSystem', root: str) -> None:
-    """Removes what interrupted uploads left: temporary names, and versions above the served one."""
-    served = _pointed(storage, root)
-    newer = [each for each in _numbers(storage, root) if served is not None and each > served]
-    coming = [each for each in _names(storage, root) if each.startswith(_COMING)]
-    for name in (*coming, *newer):
-        storage.rm(f'{root}/{name}', recursive=True)
+    def _served(self) -> tuple[str | None, int | None]:
+        """Recipe and version in `serving.config`."""
+        if POINTER not in self._storage.names():
+            return None, None
+        found = _PARSED.search(self._storage.read(POINTER).decode(errors='replace'))
+        return (found[1], int(found[2])) if found else (None, None)

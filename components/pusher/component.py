@@ -90,7 +90,7 @@ def Pusher(
         keep=keep,
         about=about,
         extra_files=_converted(lite_model, LITE_FILE) | _converted(onnx_model, ONNX_FILE),
-        bucket=ServingBucket(bucket, recipe, keep) if bucket else None,
+        bucket=ServingBucket(bucket, recipe) if bucket else None,
         check=check,
     )
     values: dict[str, str | int] = {

@@ -8,26 +8,18 @@ import contextlib
 import datetime
 import filecmp
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common import object_storage
 from common.artifacts import SERVED, LocalUri, folder_of
-from common.errors import ModelError
-from common.files import read_regular
-from common.manual_override import ManualOverride, read_override
+from common.errors import ModelError, PushError
+from common.manual_override import OVERRIDE_FILE, ManualOverride, read_override
 from common.redaction import redacted
+from common.storage import Folder, Storage
 from common.strict_model import StrictModel
 from components.inference.model_folder import read_classes
 
@@ -36,16 +28,11 @@ ADOPTED = 'Adopted'  # component of models that were in the serving folder only
 VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
-
-
-class _HasUri(Protocol):
-    """A Model artifact, of TFX or of ML Metadata."""
-
-    id: int
-    uri: str
-
-
-_Model = TypeVar('_Model', bound=_HasUri)
+UNFINISHED = '.coming-'  # start of the name of a version that is being written
+_FIRST, _LAST = (
+    datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc) for year in (1970, 3000)
+)
+Moment = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_LAST)]  # which every time zone has
 
 
 class PushConfig(StrictModel):
@@ -64,15 +51,6 @@ class PushConfig(StrictModel):
         if url is not None and not object_storage.URL.fullmatch(url):
             raise ValueError('must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX')
         return url and url.rstrip('/')
-
-
-def _is_possible(moment: datetime.datetime) -> datetime.datetime:
-    if not 1970 <= moment.year < 3000:
-        raise ValueError('a time between 1970 and 3000 is expected')
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_is_possible)]
 
 
 class About(BaseModel):
@@ -110,7 +88,7 @@ def read_note(version: Path) -> Note | None:
     """
     file = version / NOTE_FILE
     try:
-        note = Note.model_validate_json(read_regular(file))
+        note = Note.model_validate_json(Folder(version).read(NOTE_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
@@ -136,6 +114,29 @@ def versions_in(serving: Path) -> list[Path]:
     return sorted((path for path in numbered if path.is_dir()), key=lambda path: int(path.name))
 
 
+def files_of(model: Path) -> dict[str, Path]:
+    """Files of a model by relative path, without the note and the override of a version."""
+    names = Folder(model).names()
+    own = (NOTE_FILE, f'{EXTRA}/{OVERRIDE_FILE}')
+    return {name: model / name for name in names if name not in own}
+
+
+def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:
+    """Writes the files of a model and the note, the last file, and reads them back.
+
+    Raises:
+        FileExistsError: another push writes to the folder.
+        PushError: a file differs.
+    """
+    for name in sorted(files, key=lambda name: (name != GRAPH, name)):
+        contents = files[name].read_bytes()
+        write = storage.create if name == GRAPH else storage.write  # the first one
+        write(f'{folder}/{name}', contents)
+        if storage.read(f'{folder}/{name}') != contents:
+            raise PushError(f'the copy of {name} differs from the model; push again')
+    storage.write(f'{folder}/{NOTE_FILE}', note)
+
+
 def override_of(version: Path) -> ManualOverride | None:
     """The manual override of the model of a version; raises ModelError if it is damaged."""
     return read_override(version / EXTRA)
@@ -149,16 +150,16 @@ def holds(version: Path, model: Path) -> bool:
     return not different and not missing
 
 
-def find_model_of(version: Path, models: Iterable[_Model]) -> _Model | None:
-    """Finds the Model artifact whose files a version holds; None if there is none.
+def find_model_of(version: Path, uris: Sequence[str]) -> str | None:
+    """Finds the URI of the Model artifact whose files a version holds; None if there is none.
 
-    Looks at the one that the note names first, then at newer ones first.
+    `uris` are oldest first. Looks at the one that the note names first, then at newer ones first.
     """
     note = read_note(version)
     named = note.about.model if note else None
-    for model in sorted(models, key=lambda each: (each.uri == named, each.id), reverse=True):
-        if holds(version, folder_of(model.uri) / SERVED):
-            return model
+    for uri in (*(uri for uri in uris if uri == named), *reversed(uris)):
+        if holds(version, folder_of(uri) / SERVED):
+            return uri
     return None
 
 

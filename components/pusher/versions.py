@@ -8,6 +8,7 @@ version is uploaded before it is renamed: what a bucket does not have is not liv
 import contextlib
 import dataclasses
 import datetime
+import filecmp
 import shutil
 import time
 import uuid
@@ -15,21 +16,23 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import PushError, StorageError
-from common.files import flush, locked, sha256_of, write_atomically
-from common.manual_override import OVERRIDE_FILE
+from common.files import flush, locked
+from common.storage import Folder
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import (
     EXTRA,
     GRAPH,
-    NOTE_FILE,
+    UNFINISHED,
     About,
     Note,
     check_owner,
+    files_of,
     versions_in,
+    write_version,
 )
 
 LOCK = '.push.lock'
-_COMING, _GOING = '.coming-', '.going-'  # temporary names, ignored by model servers
+_GOING = '.going-'  # temporary name, ignored by model servers
 _PATIENCE = 60.0  # seconds to wait for the lock of another push
 
 
@@ -58,7 +61,8 @@ def push(
     the same versions. `check` is called while no other push can be made, and may raise PushError.
 
     Returns:
-        The new version, or the live one if it has the same model and extra files.
+        The new version, or the live one if it has the same model and extra files, and the bucket
+        serves it.
 
     Raises:
         PushError: the serving directory or the bucket is not writable, or another push holds the
@@ -72,89 +76,52 @@ def push(
     with _locked(serving):
         check_owner(serving, about.recipe)
         check()
-        digests = _digests(files)
-        live = versions_in(serving)[-1:]
-        unchanged = any(_digests(files_of(folder)) == digests for folder in live)
-        if not unchanged:
-            folder = _place(files, digests, serving, about, bucket)
+        live = next(reversed(versions_in(serving)), None)
+        if live and _has_files(live, files) and (bucket is None or bucket.serves(live)):
+            pushed = Pushed(live, unchanged=True)
         else:
-            (folder,) = live
-            if bucket and not bucket.serves(folder):
-                bucket.upload(folder, int(folder.name))
+            pushed = Pushed(_place(files, serving, about, bucket), unchanged=False)
         _remove_older(serving, keep)
         if bucket:
-            bucket.remove_older()
-        return Pushed(folder, unchanged)
+            bucket.remove_older(keep)
+        return pushed
 
 
-def files_of(model: Path) -> dict[str, Path]:
-    """Files of a model by relative path, without the note and the override of a version."""
-    own = {model / NOTE_FILE, model / EXTRA / OVERRIDE_FILE}
-    return {
-        path.relative_to(model).as_posix(): path
-        for path in sorted(model.rglob('*'))
-        if path.is_file() and path not in own
-    }
-
-
-def _digests(files: Mapping[str, Path]) -> dict[str, str]:
-    return {name: sha256_of(path) for name, path in files.items()}
-
-
-def _copy(files: Mapping[str, Path], folder: Path) -> None:
-    """Copies files into a folder, the graph last."""
-    for name, source in sorted(files.items(), key=lambda each: (each[0] == GRAPH, each[0])):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        flush(target)
+def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
+    own = files_of(version)
+    return own.keys() == files.keys() and all(
+        filecmp.cmp(own[name], path, shallow=False) for name, path in files.items()
+    )
 
 
 def _place(
-    files: Mapping[str, Path],
-    digests: Mapping[str, str],
-    serving: Path,
-    about: About,
-    bucket: ServingBucket | None,
+    files: Mapping[str, Path], serving: Path, about: About, bucket: ServingBucket | None
 ) -> Path:
-    """Writes a version under a temporary name, verifies, uploads and renames it."""
-    coming = serving / f'{_COMING}{uuid.uuid4().hex}'
+    """Writes a version under a temporary name, uploads it, and renames it to its number."""
+    used = [int(path.name) for path in versions_in(serving)] + (bucket.numbers() if bucket else [])
+    number = max(int(time.time()), *(each + 1 for each in used), 1)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
+    coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
-        coming.mkdir()
-        _copy(files, coming)
-        if _digests(files_of(coming)) != digests:
-            raise PushError(f'the copy of the model in {serving} differs from the model')
-        number = _next_number(serving, bucket)
-        now = datetime.datetime.now(datetime.timezone.utc)
-        note = Note(version=number, pushed=now, about=about)
-        (coming / EXTRA).mkdir(exist_ok=True)
-        write_atomically(coming / NOTE_FILE, note.model_dump_json(indent=1), durable=True)
+        write_version(Folder(serving), coming.name, files, note)
         for each in (coming, *coming.rglob('*')):
             if each.is_dir():
                 flush(each)
         if bucket:
-            bucket.upload(coming, number)
+            bucket.upload(number, files, note)
         folder = coming.rename(serving / str(number))
         flush(serving)
     except BaseException:  # also Ctrl-C
-        with contextlib.suppress(OSError):  # keep the first error; the next push removes them
-            _remove_partial_copies(serving)
+        shutil.rmtree(coming, ignore_errors=True)  # keep the first error
         raise
     return folder
 
 
-def _next_number(serving: Path, bucket: ServingBucket | None) -> int:
-    """The Unix time, or one above the highest version."""
-    numbers = [int(path.name) for path in versions_in(serving)]
-    numbers += bucket.versions() if bucket else []
-    return max(int(time.time()), *(number + 1 for number in numbers), 1)
-
-
 def _remove_older(serving: Path, keep: int) -> None:
     for folder in versions_in(serving)[:-keep]:
-        going = folder.with_name(f'{_GOING}{folder.name}')
         try:
-            folder.rename(going)
+            going = folder.rename(folder.with_name(f'{_GOING}{folder.name}'))
             shutil.rmtree(going)
         except OSError as error:
             reason = error.strerror or error
@@ -170,7 +137,8 @@ def _locked(serving: Path) -> Iterator[None]:
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         )
         with locked(serving / LOCK, held, patience=_PATIENCE):
-            _remove_partial_copies(serving)
+            for path in serving.glob(f'{_GOING}*'):  # of a killed push
+                shutil.rmtree(path)
             yield
     except StorageError as error:
         raise PushError(f'cannot push: {error}') from error
@@ -179,10 +147,3 @@ def _locked(serving: Path) -> Iterator[None]:
             'it is not a folder' if isinstance(error, FileExistsError) else error.strerror or error
         )
         raise PushError(f'cannot push to {serving}: {reason}') from error
-
-
-def _remove_partial_copies(serving: Path) -> None:
-    """Removes what a killed push left."""
-    for path in serving.glob('.*'):
-        if path.name.startswith((_COMING, _GOING)):
-            shutil.rmtree(path)

@@ -54,9 +54,9 @@ class LiveModelStrategy(ResolverStrategy):
             _log.warning(clause)
         if version is None:
             return {**input_dict, MODEL: [], MODEL_BLESSING: []}
-        model = find_model_of(version, input_dict[MODEL])
-        if model is None:
-            model = self._adopt(store, version)
+        models = {each.uri: each for each in sorted(input_dict[MODEL], key=lambda each: each.id)}
+        uri = find_model_of(version, [*models])
+        model = models[uri] if uri else self._adopt(store, version)
         blessings = _blessings_of(model, input_dict[MODEL_BLESSING])
         return {**input_dict, MODEL: [model], MODEL_BLESSING: blessings[-1:]}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import json
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
     from pipeline.config.recipe import Recipe
-    from pipeline.registry.provenance import Provenance
+    from pipeline.models.provenance import Provenance
 
 _REASON = click.option('--reason', metavar='TEXT', help='Required; recorded with your user name.')
 
@@ -41,7 +42,7 @@ def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
         return
     recipe, _ = _load_with_metadata(options)
     from pipeline.formatting import to_json
-    from pipeline.registry.model_list import as_table, describe_bucket, list_models
+    from pipeline.models.model_list import as_table, describe_bucket, list_models
 
     versions = list_models(recipe)
     if as_json:
@@ -62,12 +63,14 @@ def show_(version: str | None, as_json: bool, **options: Any) -> None:
     VERSION is a version or its folder. Default: the live version.
     """
     recipe, store = _load_with_metadata(options)
-    from pipeline.formatting import to_json
-    from pipeline.registry.lineage import as_tree, trace
-    from pipeline.registry.provenance import Provenance
+    import yaml
 
-    found = trace(Provenance(store, recipe.name), recipe.serving_directory, version)
-    show(to_json(found) if as_json else as_tree(found))
+    from pipeline.formatting import to_json
+    from pipeline.models.lineage import trace
+    from pipeline.models.provenance import Provenance
+
+    found = to_json(trace(Provenance(store, recipe.name), recipe.serving_directory, version))
+    show(found if as_json else yaml.safe_dump(json.loads(found), sort_keys=False).rstrip('\n'))
 
 
 @models.command(epilog=OPERATION_CODES)
@@ -81,7 +84,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
     neither compared with it nor warm-started from it.
     """
     with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
-        from pipeline.registry import overrides
+        from pipeline.models import overrides
 
         show(f'live: {overrides.rollback(recipe, provenance, version, why).folder}')
 
@@ -94,11 +97,11 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
     """Bless a MODEL, and make it live.
 
-    MODEL is a version, the id of a run, or the folder of a version or of a Trainer's model.
+    MODEL is a version, or the id of a run.
     """
-    given = {'MODEL (a version, the id of a run, or a folder)': model, '--reason TEXT': reason}
+    given = {'MODEL (a version or the id of a run)': model, '--reason TEXT': reason}
     with _override(options, **given) as (recipe, provenance, why):
-        from pipeline.registry import overrides
+        from pipeline.models import overrides
 
         pushed = overrides.bless(recipe, provenance, model or '', why, force=force)
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
@@ -111,7 +114,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
 def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     """Withdraw the blessing of a VERSION. Default: the live version."""
     with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
-        from pipeline.registry import overrides
+        from pipeline.models import overrides
 
         folder, live = overrides.unbless(recipe, provenance, version, why)
     note = '; its model stays live until a rollback' if live else ''
@@ -139,7 +142,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     touched.
     """
     with _exclusive(options) as (recipe, store, _):
-        from pipeline.registry.unused_files import find_unused, remove_unused
+        from pipeline.models.unused_files import find_unused, remove_unused
 
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
         if dry_run:
@@ -148,23 +151,19 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
         else:
             remove_unused(unused, store)
     count = len(unused.folders)
-    incomplete = f', and {unused.incomplete_runs} incomplete' if unused.incomplete_runs else ''
     show(
-        f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
+        f'{count} folder{"s" * (count != 1)} of artifacts, up to {unused.megabytes:,.1f} MB, '
         f'{"would be removed" if dry_run else "removed"}; '
-        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept{incomplete}'
+        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
     )
 
 
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
     recipe = load(**options)
-    from pipeline.metadata_store import existing_store
-    from pipeline.registry.mounts import check_mounted
+    from pipeline.models.mounts import mounted_store
 
-    store = existing_store(recipe.metadata, recipe.home)
-    check_mounted(recipe, store)
-    return recipe, store
+    return recipe, mounted_store(recipe)
 
 
 @contextlib.contextmanager
@@ -192,7 +191,7 @@ def _exclusive(
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
-    from pipeline.registry.preparation import prepare_metadata
+    from pipeline.models.preparation import prepare_metadata
 
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')

@@ -2,14 +2,11 @@
 
 import os
 import webbrowser
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pipeline.commands.options import OPERATION_CODES, load, recipe_options, show
-
-if TYPE_CHECKING:
-    from pipeline.config.recipe import Recipe
 
 
 @click.command(epilog=OPERATION_CODES)
@@ -37,7 +34,9 @@ def report(
     from pipeline.run.record import read_runs
 
     if not recipe.home.is_dir():
-        _check_mounted(recipe)
+        from pipeline.models.mounts import mounted_store
+
+        mounted_store(recipe)  # the volume may be that of other machines
     if text:
         from pipeline.report.text import as_text
 
@@ -60,10 +59,3 @@ def report(
     display = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
     if display and not os.environ.get('CI') and not no_open:
         webbrowser.open(page.as_uri())
-
-
-def _check_mounted(recipe: 'Recipe') -> None:
-    from pipeline.metadata_store import existing_store
-    from pipeline.registry.mounts import check_mounted
-
-    check_mounted(recipe, existing_store(recipe.metadata, recipe.home))

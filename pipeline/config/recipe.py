@@ -168,7 +168,7 @@ class Recipe(StrictModel):
 
     @property
     def serving_bucket(self) -> ServingBucket | None:
-        return ServingBucket(self.push.url, self.name, self.push.keep) if self.push.url else None
+        return ServingBucket(self.push.url, self.name) if self.push.url else None
 
 
 def load_recipe(

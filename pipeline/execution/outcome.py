@@ -29,7 +29,7 @@ from pipeline.execution.compilation import display_name
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.run_artifacts import predictions_table, read_images
 from pipeline.formatting import describe_left_out, describe_remedies
-from pipeline.registry.provenance import GATE
+from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
 
 _SHORT_SECONDS = 0.1  # components that take less are not named

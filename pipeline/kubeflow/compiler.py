@@ -22,7 +22,7 @@ from pipeline.execution.compilation import compile_pipeline, display_name
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.task import DECISION, FINISH
-from pipeline.registry.provenance import PUSHER
+from pipeline.models.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are not strings

@@ -11,7 +11,7 @@ from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.preparation import prepare_metadata
+from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining import decision
 from pipeline.retraining.tick import retrying, with_decision
 from pipeline.run.record import utc_now

@@ -107,7 +107,7 @@ def _run_components(
     from pipeline.graph import create_pipeline
     from pipeline.local.runner import ProgressDagRunner
     from pipeline.metadata_store import open_store
-    from pipeline.registry.preparation import prepare_metadata
+    from pipeline.models.preparation import prepare_metadata
 
     prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
     runner = ProgressDagRunner(brief=not verbose)

@@ -16,8 +16,8 @@ from components.image_example_gen.sources.spans import (
 from components.pusher.serving_folder import pushed_at, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.lineage import lineage_of
-from pipeline.registry.provenance import Provenance
+from pipeline.models.lineage import lineage_of
+from pipeline.models.provenance import Provenance
 
 # Time of the last use by number and fingerprint of a span.
 Uses = Mapping[tuple[int, str], datetime.datetime]

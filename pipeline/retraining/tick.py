@@ -14,7 +14,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.preparation import prepare_metadata
+from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.decision import Decision, decide, describe_waiting
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import Run, utc_now

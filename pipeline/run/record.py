@@ -14,13 +14,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import AlreadyRunning
-from common.files import is_locked, locked, read_regular, write_atomically
+from common.files import is_locked, locked, read_regular
+from common.storage import Folder
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import Estimate
-from components.pusher.serving_folder import Moment
+from components.pusher.serving_folder import About, Moment
 
 RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folder and a file
-RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it
+RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it, and writes its id
 _LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no task for so long has ended
 _PATIENCE = 10.0  # seconds for another task of the run to write the record
 
@@ -108,16 +109,14 @@ def utc_now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
 
 
-def record_path(home: Path, run: str) -> Path:
-    """The file of a record, given the home folder of the recipe."""
-    return home / RUNS / f'{run}.json'
+def record_file(run: str) -> str:
+    """The name of the file of a record in the home folder of the recipe."""
+    return f'{RUNS}/{run}.json'
 
 
 def write_run(home: Path, run: Run) -> None:
     """Writes or replaces a record. Raises OSError if that is not possible."""
-    path = record_path(home, run.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, run.as_json())
+    Folder(home).write(record_file(run.id), run.as_json().encode())
 
 
 def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]]) -> Run:
@@ -127,10 +126,9 @@ def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]])
         OSError: there is no such record, or it cannot be written.
         ValueError: it is damaged.
     """
-    path = record_path(home, run)
-    busy = AlreadyRunning(f'another task writes {path}')
-    with locked(path.with_name('.lock'), busy, patience=_PATIENCE):
-        before = _read(path)
+    busy = AlreadyRunning(f'another task writes a record in {home / RUNS}')
+    with locked(home / RUNS / '.lock', busy, patience=_PATIENCE):
+        before = _read(home, record_file(run))
         after = before.with_values(**change(before))
         write_run(home, after)
     return after
@@ -139,44 +137,37 @@ def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]])
 def read_runs(home: Path) -> list[Run]:
     """Reads the records of a recipe, given by its home folder, oldest first.
 
-    A run without an end is `running` if it is the newest local one and the lock of the recipe is
-    held, or started a task on Kubeflow in the last 24 hours; else `interrupted`. A damaged record
-    is left out, with a warning.
+    A run without an end is `running` if it holds the lock of the recipe, or started a task on
+    Kubeflow in the last 24 hours; else `interrupted`. A damaged record is left out, with a warning.
     """
     runs = []
-    for path in sorted((home / RUNS).glob('*.json')):
+    for name in Folder(home).names(RUNS):
+        if not name.endswith('.json'):
+            continue
         try:
-            runs.append(_read(path))
+            runs.append(_with_result(home, _read(home, name)))
         except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else 'it is damaged'
-            _log.warning('%s is left out: %s', path, reason)
-    runs.sort(key=lambda run: run.started)
-    newest = next((run.id for run in reversed(runs) if run.engine == 'local'), None)
-    return [_with_result(home, run, run.id == newest) for run in runs]
+            _log.warning('%s is left out: %s', home / name, reason)
+    return sorted(runs, key=lambda run: run.started)
 
 
 def find_run(home: Path, run: str) -> Run | None:
     """The record of a run, also of a tick that did not train, as it is stored; None without one."""
-    found = _read_or_none(record_path(home, run)) or _read_or_none(home / LAST_TICK)
+    found = _read_or_none(home, record_file(run)) or _read_or_none(home, LAST_TICK)
     return found if found and found.id == run else None
 
 
 def last_tick(home: Path, runs: Sequence[Run]) -> Run | None:
     """The last tick of a recipe, whether it is one of its `runs` or did not train."""
-    ticks = [*(run for run in runs if run.kind == 'tick'), _read_or_none(home / LAST_TICK)]
+    ticks = [*(run for run in runs if run.kind == 'tick'), _read_or_none(home, LAST_TICK)]
     return max(filter(None, ticks), key=lambda tick: (tick.started, tick.attempt), default=None)
 
 
 def record_override(
-    home: Path,
-    kind: Literal['bless', 'unbless', 'rollback'],
-    recipe: str,
-    person: str,
-    reason: str,
-    model: str | None,
-    version: str | None,
-) -> Run:
-    """Records a manual override of a model, given by its URI and version, if it has them.
+    home: Path, kind: Literal['bless', 'unbless', 'rollback'], about: About, version: str
+) -> None:
+    """Records a manual override of a version, with its recipe, model, person and reason.
 
     Raises:
         OSError: the file cannot be written.
@@ -184,37 +175,37 @@ def record_override(
     now = utc_now()
     run = Run(
         id=now.isoformat(),
-        recipe=recipe,
+        recipe=about.recipe or home.name,
         kind=kind,
         started=now,
         ended=now,
         result='not blessed' if kind == 'unbless' else 'blessed',
-        reasons=(reason,),
-        person=person,
-        model=model,
+        reasons=(about.reason or '',),
+        person=about.person,
+        model=about.model,
         version=version,
         exit_code=0,
     )
-    write_run(home, run)
-    return run
+    Folder(home).create(record_file(run.id), run.as_json().encode())
 
 
-def _read(path: Path) -> Run:
-    return Run.model_validate(json.loads(read_regular(path)))
+def _read(home: Path, name: str) -> Run:
+    return Run.model_validate(json.loads(Folder(home).read(name)))
 
 
-def _read_or_none(path: Path) -> Run | None:
+def _read_or_none(home: Path, name: str) -> Run | None:
     """A record; None if there is none, or it is damaged: the next one replaces it."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        return _read(path)
+        return _read(home, name)
     return None
 
 
-def _with_result(home: Path, run: Run, newest: bool) -> Run:
+def _with_result(home: Path, run: Run) -> Run:
     if run.result:
         return run
     if run.engine == 'kubeflow':
         running = utc_now() - (run.seen or run.started) < _LOST
     else:
-        running = newest and is_locked(home / RECIPE_LOCK)
+        lock = home / RECIPE_LOCK
+        running = is_locked(lock) and read_regular(lock) == run.id.encode()
     return run.with_values(result='running' if running else 'interrupted')

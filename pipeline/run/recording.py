@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from common.errors import FAILED, INTERRUPTED, PipelineError
-from common.files import write_atomically
+from common.storage import Folder
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import LAST_TICK, Result, Run, record_path, utc_now, write_run
+from pipeline.run.record import LAST_TICK, RECIPE_LOCK, RUNS, Result, Run, record_file, utc_now
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +29,13 @@ class Recording:
 
     def __init__(self, home: Path, run: Run) -> None:
         self.home, self.run = home, run
-        self.started = record_path(home, run.id).is_file()  # by another process
+        self._storage = Folder(home)
+        self.started = record_file(run.id) in self._storage.names(RUNS)  # by another process
 
     def start(self, run: str) -> None:
         """Records that the components start; `run` is the id in ML Metadata."""
         self.run, self.started = self.run.with_values(id=run), True
-        self._write()
+        self._write(start=True)
 
     def end(self, result: Result, **values: Any) -> Run:
         """Records the end of the run, if it has none yet; returns the record."""
@@ -50,13 +51,13 @@ class Recording:
         self._write()
         return self.run
 
-    def _write(self) -> None:
+    def _write(self, *, start: bool = False) -> None:
         try:
-            if self.started:
-                write_run(self.home, self.run)
-            elif self.run.kind == 'tick' or self.run.engine == 'kubeflow':
-                self.home.mkdir(parents=True, exist_ok=True)
-                write_atomically(self.home / LAST_TICK, self.run.as_json())
+            if start and self.run.engine == 'local':
+                (self.home / RECIPE_LOCK).write_text(self.run.id)  # this process holds it
+            if self.started or self.run.kind == 'tick' or self.run.engine == 'kubeflow':
+                name = record_file(self.run.id) if self.started else LAST_TICK
+                self._storage.write(name, self.run.as_json().encode())
         except OSError as error:
             _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
 

@@ -28,9 +28,9 @@ def homes_in(workdir: Path) -> list[Path]:
 
 def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
     """The live version and the last tick of a recipe, as lines; `runs` are oldest first."""
-    versions = versions_in(serving_folder(home, runs))
+    versions = versions_in(_serving_folder(home, runs))
     live = f'version {versions[-1].name} is live' if versions else 'no version is live'
-    lines = [f'{home.name}: {live} in {serving_folder(home, runs)}']
+    lines = [f'{home.name}: {live} in {_serving_folder(home, runs)}']
     if tick := last_tick(home, runs):
         result = '' if tick.result == 'nothing new' else f'{describe_decision(tick)}; '
         why = f'{result}{tick.decision}' if tick.decision else describe_decision(tick)
@@ -38,35 +38,25 @@ def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def serving_folder(home: Path, runs: Sequence[Run]) -> Path:
+def _serving_folder(home: Path, runs: Sequence[Run]) -> Path:
     """The serving folder of the last run with a configuration."""
     configs = [run.config for run in runs if run.config]
     directory = configs[-1].get('push_directory') if configs else None
     return Path(directory or home / 'serving')
 
 
-def live_run(home: Path, runs: Sequence[Run]) -> Run | None:
-    """The last run, or override, that gave the version that is live now."""
-    live = next((path.name for path in reversed(versions_in(serving_folder(home, runs)))), None)
-    found = (run for run in reversed(runs) if run.blessed and run.version == live)
-    return next(found, None) if live else None
-
-
-def changed_keys(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+def _changed_keys(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, the keys with another value than in the run before; None for a removed key."""
-    found: dict[str, dict[str, Any]] = {}
-    before: dict[str, Any] | None = None
-    for run in runs:
-        if run.config:  # overrides have none
-            now = dotted(run.config)
-            names = {**(before or now), **now}
-            found[run.id] = {
-                name: now.get(name)
-                for name in names
-                if before and before.get(name, _NO_VALUE) != now.get(name, _NO_VALUE)
-            }
-            before = now
-    return found
+    configured = [run for run in runs if run.config]  # overrides are not
+    configs = [dotted(run.config) for run in configured]
+    return {
+        run.id: {
+            name: now.get(name)
+            for name in {**before, **now}
+            if before.get(name, _NO_VALUE) != now.get(name, _NO_VALUE)
+        }
+        for run, before, now in zip(configured[1:], configs, configs[1:], strict=False)
+    }
 
 
 def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:
@@ -76,10 +66,11 @@ def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:
 
 def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table:
     """Some of the runs that were found by home, formatted for the console."""
-    live = {each.id for home, runs in found.items() if (each := live_run(home, runs))}
+    live: set[tuple[str, str]] = set()
     changed: dict[str, dict[str, Any]] = {}
-    for runs in found.values():
-        changed |= changed_keys(runs)
+    for home, runs in found.items():
+        live |= {(home.name, path.name) for path in versions_in(_serving_folder(home, runs))[-1:]}
+        changed |= _changed_keys(runs)
     table = Table(box=None, pad_edge=False)
     for column in ('started', 'recipe', '', 'decision', 'accuracy', 's', 'changed', 'run'):
         right = column in ('accuracy', 's')
@@ -88,7 +79,7 @@ def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table
         table.add_row(
             time_of(run.started),
             run.recipe,
-            'live' if run.id in live else '',
+            'live' if run.blessed and (run.recipe, run.version) in live else '',
             escape(textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...')),
             '' if run.accuracy is None else f'{run.accuracy:.4f}',
             '' if run.seconds is None else f'{run.seconds:,.0f}',

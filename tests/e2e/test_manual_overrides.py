@@ -76,7 +76,7 @@ def test_repeated_run_respects_override(workspace, results):
 
 
 def test_clean_keeps_what_the_next_run_needs(workspace, results):
-    removed = r'[1-9]\d* folders of artifacts, [\d.]+ MB, removed; 1 run kept\n'
+    removed = r'[1-9]\d* folders of artifacts, up to [\d.]+ MB, removed; 1 run kept\n'
     assert re.fullmatch(removed, results['clean'].stdout)
     before, after = (results[f'run after {name}'].stdout for name in ('unbless', 'clean'))
     assert before.splitlines()[-3:] == after.splitlines()[-3:]
@@ -88,13 +88,17 @@ def test_clean_keeps_what_the_next_run_needs(workspace, results):
 def test_models_lists_manual_overrides(workspace, results):
     fourth, third, second, first = list_models(workspace)
     assert [each['live'] for each in (fourth, third, second, first)] == [True, False, False, False]
-    assert fourth['manual_override'] == 'blessed by ada: they were dogs'
-    assert fourth['withdrawn'].endswith('by ada: they were cats')
-    restored = f'rolled back to {first["version"]} by ada: cats were taken for dogs'
-    assert third['manual_override'] == restored
-    assert second['accuracy'] == fourth['accuracy'] >= 0.6
+    pushed = {each['version']: each['note']['about'] for each in (fourth, third, second, first)}
+    assert pushed[fourth['version']]['manual_override'] == 'bless'
+    assert (fourth['override']['blessed'], fourth['override']['reason']) == (
+        False,
+        'they were cats',
+    )
+    assert pushed[third['version']]['version'] == first['version']
+    accuracies = {pushed[each['version']]['accuracy'] for each in (second, fourth)}
+    assert min(accuracies) == max(accuracies) >= 0.6
     assert second['run'] != first['run']
-    assert first['spans'] == [1]
+    assert pushed[first['version']]['spans'] == [1]
 
 
 def test_runs_and_overrides_are_recorded(workspace, results):
@@ -135,5 +139,5 @@ def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, res
     assert done.stdout.splitlines()[-2].startswith('BLESSED and pushed to ')
     fifth, *others = list_models(workspace)
     assert len(others) == 4
-    assert fifth['withdrawn'] is None
-    assert others[0]['withdrawn'].endswith('by ada: they were cats')
+    assert fifth['override'] is None
+    assert others[0]['override']['reason'] == 'they were cats'

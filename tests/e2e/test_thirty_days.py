@@ -17,9 +17,9 @@ import pytest
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe, load_recipe
 from pipeline.metadata_store import open_store
-from pipeline.registry.lineage import trace
-from pipeline.registry.model_list import list_models
-from pipeline.registry.provenance import Provenance
+from pipeline.models.lineage import trace
+from pipeline.models.model_list import list_models
+from pipeline.models.provenance import Provenance
 from pipeline.retraining.tick import run_if_new
 from pipeline.run.record import Run, read_runs
 
@@ -239,7 +239,8 @@ def test_each_blessed_model_is_pushed_as_one_version(month):
 def test_no_model_is_pushed_twice(month):
     assert len({_hash(version) for version in month.versions}) == len(BLESSED) + 1
     store = open_store(month.recipe.metadata, month.recipe.home)
-    found = [trace(store, 'squares', version.name).model for version in month.versions]
+    provenance, serving = Provenance(store, 'squares'), month.recipe.serving_directory
+    found = [trace(provenance, serving, version.name).model for version in month.versions]
     assert len({each.artifact for each in found}) == len(BLESSED) + 1
 
 
@@ -273,9 +274,7 @@ def test_tick_after_a_killed_push_finds_the_pushed_model(month):
     assert killed.new == month.ticks[KILLED_PUSHING].new == (4,)
     assert after.spans == (2, 3, 4)
     assert after.new == ()
-    store = open_store(month.recipe.metadata, month.recipe.home)
-    versions = list_models(month.recipe, Provenance(store, month.recipe.name))
-    pushed = {each.version: each.spans for each in versions}
+    pushed = {each.version: each.note.about.spans for each in list_models(month.recipe)}
     assert pushed[int(month.versions[3].name)] == (2, 3, 4)
 
 

@@ -10,7 +10,7 @@ from common.features import CLASSES_FILE
 from components.pusher.serving_folder import About, versions_in
 from components.pusher.versions import push
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import Provenance
+from pipeline.models.provenance import Provenance
 from pipeline_runner import main
 
 

@@ -18,8 +18,8 @@ from components.serving_check.measurements import MEASUREMENTS_FILE, Measurement
 from pipeline.config.recipe import Recipe
 from pipeline.execution.run_artifacts import Results, file_of
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import lineage_of
-from pipeline.registry.provenance import Provenance
+from pipeline.models.lineage import lineage_of
+from pipeline.models.provenance import Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ReportData, Stage
 from pipeline.run.record import Run

@@ -12,7 +12,7 @@ from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
 from pipeline.command_line import CommandLine
-from pipeline.registry.lineage import Lineage
+from pipeline.models.lineage import Lineage
 from pipeline.run.record import Run
 from trainer.model.network_table import NetworkPart
 from trainer.training.calibration_results import Calibration

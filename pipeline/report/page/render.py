@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 import yaml
 
-from common.artifacts import folder_of
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.report.content.page_data import DataSummary, PageImages, ReportData
@@ -78,13 +77,10 @@ def _verdict(data: ReportData) -> dict[str, Any]:
     found, commands = data.evaluation, data.commands
     metrics = tables.metric_rows(found.candidate, found.baseline) if found else []
     accept = None
-    model = data.version
-    if not model and data.origin:
-        model = str(folder_of(data.origin.model.artifact))
-    if commands and not data.blessed and (model or not data.manual_override):
+    if commands and not data.blessed:
         accept = commands.accept(
             data.verdict.settings,
-            model if data.manual_override else None,
+            (data.version or data.id) if data.manual_override else None,
             warm_start=bool(data.origin and data.origin.parents),
         )
     again = commands.command('run') if commands else None

@@ -1,12 +1,11 @@
-"""Uploads of versions to object storage: atomic, with retention, rolled back like folders."""
+"""Uploads of versions to object storage: complete, with retention, rolled back like folders."""
 
-import dataclasses
-import hashlib
 import json
 
 import pytest
 
 from common.errors import PushError
+from components.pusher import bucket as bucket_module
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import NOTE_FILE, About, versions_in
 from components.pusher.versions import push
@@ -21,23 +20,15 @@ class Pets:
     def __init__(self, folder, bucket):
         self.folder, self.bucket = folder, bucket
         self.serving = folder / 'serving'
-        self.destination = ServingBucket(f'{bucket.url}/{PREFIX}', 'pets', keep=2)
+        self.destination = ServingBucket(f'{bucket.url}/{PREFIX}', 'pets')
 
-    def model(self, name):
-        folder = self.folder / name
+    def push(self, name, *, keep=2, **values):
+        model = self.folder / name
         for each in FILES:
-            (folder / each).parent.mkdir(parents=True, exist_ok=True)
-            (folder / each).write_text(f'{each} of {name}')
-        return folder
-
-    def push(self, name, bucket=True):
-        return push(
-            self.model(name),
-            self.serving,
-            keep=2,
-            about=About(recipe='pets'),
-            bucket=self.destination if bucket else None,
-        )
+            (model / each).parent.mkdir(parents=True, exist_ok=True)
+            (model / each).write_text(f'{each} of {name}')
+        about, values = About(recipe='pets'), {'bucket': self.destination, **values}
+        return push(model, values.pop('serving', self.serving), keep=keep, about=about, **values)
 
     @property
     def live(self):
@@ -45,21 +36,18 @@ class Pets:
 
     @property
     def objects(self):
-        """Names below the prefix, without those of versions that are not complete."""
         return {name.removeprefix(f'{PREFIX}/') for name in self.bucket.objects}
 
     def assert_serves(self, name):
-        """The bucket has the live version, with the files of a model, and nothing unfinished."""
+        """The bucket has the versions of the folder, with the files of the live one."""
         number = self.destination.served_version()
         assert number == self.live
         for each in FILES:
             contents = self.bucket.read(f'{PREFIX}/{number}/{each}').decode()
             assert contents == f'{each} of {name}'
-        complete = {
-            f'{folder.name}/{each}' for folder in versions_in(self.serving) for each in FILES
-        }
-        notes = {f'{folder.name}/{NOTE_FILE}' for folder in versions_in(self.serving)}
-        assert self.objects == complete | notes | {'serving.config'}
+        numbers = [folder.name for folder in versions_in(self.serving)]
+        complete = {f'{number}/{each}' for number in numbers for each in (*FILES, NOTE_FILE)}
+        assert self.objects == complete | {'serving.config'}
 
 
 @pytest.fixture
@@ -72,17 +60,21 @@ def s3_pets(tmp_path, s3_bucket):
     return Pets(tmp_path, s3_bucket)
 
 
-def test_version_is_uploaded_and_named(pets):
-    pushed = pets.push('first')
+def test_versions_are_uploaded_and_old_ones_removed(pets):
+    pets.bucket.put(f'{PREFIX}/README.txt', 'hello')
+    for name in ('first', 'second', 'third'):
+        pushed = pets.push(name)
+    pets.bucket.remove(f'{PREFIX}/README.txt')
 
-    pets.assert_serves('first')
+    pets.assert_serves('third')
+    assert len(versions_in(pets.serving)) == 2
     note = json.loads(pets.bucket.read(f'{PREFIX}/{pushed.folder.name}/{NOTE_FILE}'))
     assert (note['version'], note['about']['recipe']) == (int(pushed.folder.name), 'pets')
 
 
 def test_versions_of_another_recipe_are_not_replaced(pets):
     pets.push('first')
-    pets.destination = dataclasses.replace(pets.destination, model='birds')
+    pets.destination = ServingBucket(pets.destination.url, 'birds')
     before = pets.objects
 
     with pytest.raises(PushError, match='are of the recipe pets, not of birds; set another push'):
@@ -100,20 +92,10 @@ def test_model_server_reads_the_config(s3_pets):
     (config,) = text_format.Parse(text, ModelServerConfig()).model_config_list.config
     assert (config.name, config.base_path, config.model_platform) == (
         'pets',
-        f'{s3_pets.bucket.url}/{PREFIX}',
+        s3_pets.destination.url,
         'tensorflow',
     )
     assert list(config.model_version_policy.specific.versions) == [int(pushed.folder.name)]
-
-
-def test_old_versions_are_removed_and_other_objects_kept(pets):
-    pets.bucket.put(f'{PREFIX}/README.txt', 'hello')
-    for name in ('first', 'second', 'third'):
-        pets.push(name)
-    pets.bucket.remove(f'{PREFIX}/README.txt')
-
-    pets.assert_serves('third')
-    assert len(versions_in(pets.serving)) == 2
 
 
 def test_live_model_is_not_uploaded_again(s3_pets):
@@ -123,93 +105,153 @@ def test_live_model_is_not_uploaded_again(s3_pets):
     assert {method for method, _ in s3_pets.bucket.server.requests} == {'GET'}
 
 
-def test_first_push_with_a_bucket_uploads_the_live_version(pets):
-    pushed = pets.push('first', bucket=False)
-    again = pets.push('first')
-    assert (again.folder, again.unchanged) == (pushed.folder, True)
+@pytest.mark.parametrize('missing', ['bucket', 'object'])
+def test_live_model_that_the_bucket_lacks_is_pushed_again(pets, missing):
+    first = pets.push('first', bucket=None if missing == 'bucket' else pets.destination)
+    if missing == 'object':
+        pets.bucket.remove(f'{PREFIX}/{first.folder.name}/{FILES[1]}')
+    assert not pets.push('first', keep=1).unchanged
     pets.assert_serves('first')
 
 
-def test_removed_object_is_uploaded_again(pets):
-    number = pets.push('first').folder.name
-    pets.bucket.remove(f'{PREFIX}/{number}/{FILES[1]}')
-    pets.push('first')
-    pets.assert_serves('first')
+WRITES = 5  # graph, two other files, note, serving.config
 
 
-def test_graph_is_last_and_the_config_names_complete_versions(s3_pets):
-    pushed = s3_pets.push('first')
+def test_graph_takes_the_number_and_note_and_config_are_last(s3_pets):
+    number = s3_pets.push('first').folder.name
+    root = f'/{s3_pets.bucket.name}/{PREFIX}/'
     puts = [path for method, path in s3_pets.bucket.server.requests if method == 'PUT']
-    root = f'/{s3_pets.bucket.name}/{PREFIX}'
-    visible = [path.removeprefix(f'{root}/') for path in puts if '/.coming-' not in path]
-    assert visible[-2:] == [f'{pushed.folder.name}/saved_model.pb', 'serving.config']
-    assert len(visible) == len(FILES) + 2  # push.json and serving.config
+    written = [path.removeprefix(root) for path in puts]
+    assert len(written) == WRITES
+    assert written[0] == f'{number}/saved_model.pb'
+    assert written[-2:] == [f'{number}/{NOTE_FILE}', 'serving.config']
 
 
-@pytest.mark.parametrize('failing', [1, 4, 5, 8, 9])
-def test_interrupted_upload_leaves_the_served_version_and_is_made_up_for(s3_pets, failing):
-    """Access is denied from the first upload on, the last; the first copy, the last; the config."""
+@pytest.mark.parametrize('failing', range(1, WRITES + 1))
+@pytest.mark.parametrize('killed', [False, True])
+def test_interrupted_upload_leaves_the_served_version_and_is_made_up_for(
+    s3_pets, monkeypatch, failing, killed
+):
+    """Access is denied from a write on; a killed push cannot remove what it wrote."""
     s3_pets.push('first')
     first, before = s3_pets.live, s3_pets.objects
-    count = iter(range(1, 1000))
-    s3_pets.bucket.server.refuse = lambda method, path: method == 'PUT' and next(count) >= failing
+    writes = iter(range(1, 1000))
 
+    def refuse(method, path):
+        return (method == 'PUT' and next(writes) >= failing) or (method == 'POST' and killed)
+
+    s3_pets.bucket.server.refuse = refuse
     with pytest.raises(PushError, match=r'cannot push: access to s3://.* is denied'):
         s3_pets.push('second')
 
     s3_pets.bucket.server.refuse = lambda method, path: False
     assert (s3_pets.destination.served_version(), s3_pets.live) == (first, first)
-    assert before <= s3_pets.objects
+    left = s3_pets.objects - before
+    assert bool(left) == (killed and failing > 1)
     s3_pets.push('second')
+    assert s3_pets.destination.served_version() == s3_pets.live
+    now = bucket_module.time.time() + 8 * 86_400
+    monkeypatch.setattr(bucket_module.time, 'time', lambda: now)
+    s3_pets.push('second', keep=1)
     s3_pets.assert_serves('second')
 
 
-def test_number_of_requests_of_the_test_above(s3_pets):
+@pytest.fixture
+def other_host(s3_pets, tmp_path, monkeypatch):
+    """`other_host('push.json')`: another host pushes before the next write of such a file."""
+    write = bucket_module.Bucket.write
+
+    def start(*files):
+        waiting = {*files}
+
+        def write_late(storage, name, contents):
+            file = name.rpartition('/')[2]
+            if file in waiting:
+                waiting.remove(file)
+                with monkeypatch.context() as patch:
+                    patch.setattr(bucket_module.Bucket, 'write', write)
+                    s3_pets.push(f'before {name}', keep=1, serving=tmp_path / 'other')
+            write(storage, name, contents)
+
+        monkeypatch.setattr(bucket_module.Bucket, 'write', write_late)
+
+    return start
+
+
+def test_upload_of_another_host_is_not_removed(s3_pets, other_host):
+    other_host('variables.index', 'push.json')
+    first = s3_pets.push('first').folder.name
+    assert {f'{first}/{name}' for name in (*FILES, NOTE_FILE)} <= s3_pets.objects
+    assert s3_pets.destination.served_version() > s3_pets.live
+
+    assert not s3_pets.push('first').unchanged
+    assert s3_pets.destination.served_version() == s3_pets.live
+
+
+def test_newest_version_is_served_after_two_pushes_at_once(s3_pets, other_host):
+    other_host('serving.config')
     s3_pets.push('first')
-    puts = [path for method, path in s3_pets.bucket.server.requests if method == 'PUT']
-    assert len(puts) == 9  # four files twice, and serving.config
+    numbers = [int(name.partition('/')[0]) for name in s3_pets.objects if name.endswith('json')]
+    assert s3_pets.destination.served_version() == max(numbers) > s3_pets.live
+
+
+def test_number_that_another_host_took_is_an_error(s3_pets, monkeypatch):
+    number = s3_pets.push('first').folder.name
+    before = s3_pets.objects
+    monkeypatch.setattr(ServingBucket, 'numbers', lambda _: [int(number) - 1])
+    monkeypatch.setattr('components.pusher.versions.time.time', lambda: float(number))
+    with pytest.raises(PushError, match=f'another push writes s3://.*/{number}; push again'):
+        s3_pets.push('second', serving=s3_pets.folder / 'other')
+    assert s3_pets.objects == before
 
 
 def test_versions_that_cannot_be_removed_are_an_error_after_the_push(s3_pets):
-    s3_pets.push('first')
+    for name in ('first', 'second'):
+        s3_pets.push(name)
     s3_pets.bucket.server.refuse = lambda method, path: method == 'POST'  # of deletions
     with pytest.raises(
         PushError, match=r'old versions cannot be removed: access to s3://.* denied'
     ):
-        s3_pets.push('second')
+        s3_pets.push('third')
     assert s3_pets.destination.served_version() == s3_pets.live
 
     s3_pets.bucket.server.refuse = lambda method, path: False
-    assert s3_pets.push('second').unchanged
-    s3_pets.assert_serves('second')
+    assert s3_pets.push('third').unchanged
+    s3_pets.assert_serves('third')
 
 
 def test_damaged_upload_is_not_served(s3_pets, monkeypatch):
     s3_pets.push('first')
     first = s3_pets.live
-    digest = hashlib.sha256().hexdigest()
-    monkeypatch.setattr('components.pusher.bucket._digest', lambda *_: digest)
-    with pytest.raises(PushError, match=r'of version [0-9]+ differs in s3://'):
+    read = bucket_module.Bucket.read
+    monkeypatch.setattr(
+        bucket_module.Bucket,
+        'read',
+        lambda storage, name: b'' if name.endswith('index') else read(storage, name),
+    )
+    with pytest.raises(PushError, match=r'the copy of variables/variables.index differs'):
         s3_pets.push('second')
     assert (s3_pets.destination.served_version(), s3_pets.live) == (first, first)
 
 
 def test_missing_bucket_leaves_the_live_version(pets):
-    pets.push('first', bucket=False)
+    pets.push('first', bucket=None)
     live = pets.live
-    pets.destination = ServingBucket(f'{pets.bucket.url}-typo', 'pets', keep=2)
+    pets.destination = ServingBucket(f'{pets.bucket.url}-typo', 'pets')
     with pytest.raises(PushError, match=r'cannot push: .*-typo does not exist'):
         pets.push('second')
     assert pets.live == live
 
 
-def test_numbers_are_above_those_in_the_bucket(pets):
-    pets.bucket.put(f'{PREFIX}/5000000000/saved_model.pb', 'of a lost serving directory')
+@pytest.mark.parametrize('name', ['5000000000/saved_model.pb', f'5000000000/{NOTE_FILE}'])
+def test_numbers_are_above_those_in_the_bucket(pets, name):
+    pets.bucket.put(f'{PREFIX}/{name}', 'of a lost serving directory')
     assert pets.push('first').folder.name == '5000000001'
+    assert pets.destination.served_version() == pets.live
 
 
 def test_config_that_cannot_be_read_names_no_version(pets):
     pets.bucket.put(f'{PREFIX}/serving.config', 'model_config_list {}')
     assert pets.destination.served_version() is None
     pets.push('first')
-    assert pets.destination.served_version() == pets.live
+    pets.assert_serves('first')

@@ -48,6 +48,7 @@ def rejected(call, tmp_path):
     [
         ['--help'],
         ['init', 'no_such_folder'],
+        ['runs', '--workdir', 'runs'],
         ['run', '--data', 'no_such_folder', '--workdir', 'runs'],
         ['run', '--if-new', '--data', 'no_such_folder', '--workdir', 'runs'],
     ],

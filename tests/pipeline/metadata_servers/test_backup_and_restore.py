@@ -15,7 +15,7 @@ from metadata_service import PASSWORD
 
 from pipeline.config.metadata_config import MetadataConfig, parse_address
 from pipeline.metadata_store import open_store
-from pipeline.registry.provenance import Provenance
+from pipeline.models.provenance import Provenance
 
 DEPLOY = Path(__file__).parents[3] / 'deploy'
 JOB, _ = yaml.safe_load_all((DEPLOY / 'kubernetes/base/metadata/backup.yaml').read_text())

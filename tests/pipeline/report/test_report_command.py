@@ -9,6 +9,7 @@ from example_record import record
 from example_run import REASON, REJECTED, VERSION, example, store
 
 from common.errors import ModelError
+from components.pusher.serving_folder import About
 from pipeline.commands import report as command
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page.render import render_page
@@ -108,7 +109,7 @@ def test_text_of_a_failed_run_has_its_error(home, call):
         ),
     )
 
-    record_override(home, 'bless', 'pets', 'ann', 'good', '/models/7', '8')
+    record_override(home, 'bless', About(recipe='pets', person='ann', reason='good'), '8')
 
     text = call('--text').stdout
 

@@ -10,14 +10,12 @@ import pytest
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
 from pipeline.config.recipe import Recipe
-from pipeline.registry.unused_files import find_unused, remove_unused
+from pipeline.models.unused_files import find_unused, remove_unused
 from pipeline.run.record import Run, utc_now, write_run
-
-GRAPH = len('graph of 1')  # bytes of the graph of a model
 
 
 class Runs:
-    """Recorded runs with the folders of their models, 1000 bytes each."""
+    """Recorded runs with the folders of their models, a megabyte each."""
 
     def __init__(self, pets):
         self.pets, self.recipe = pets, pets.recipe
@@ -25,7 +23,7 @@ class Runs:
 
     def add(self, *, served=False, **options):
         model = self.pets.train({1: 'x'}, **options)
-        (Path(model.uri) / 'Format-Serving' / 'weights').write_bytes(bytes(1000 - GRAPH))
+        (Path(model.uri) / 'Format-Serving' / 'weights').write_bytes(bytes(1_000_000))
         if served:
             self.pets.push(model)
         return Path(model.uri)
@@ -53,7 +51,7 @@ def test_last_runs_and_served_models_are_kept(runs):
     unused = runs.clean(keep=2)
 
     assert runs.left() == [1, 4, 5]
-    assert (unused.kept_runs, round(unused.megabytes, 4)) == (2, 0.002)
+    assert (unused.kept_runs, round(unused.megabytes, 3)) == (2, 2)
     assert runs.clean(keep=2).folders == ()
 
 
@@ -64,7 +62,7 @@ def test_only_runs_that_evaluated_count_and_incomplete_ones_after_them_are_kept(
     unused = runs.clean(keep=1)
 
     assert runs.left() == [3, 4, 5]
-    assert (unused.kept_runs, unused.incomplete_runs) == (1, 2)
+    assert unused.kept_runs == 3
 
 
 def test_runs_on_a_cluster_that_are_running_are_kept(runs):
@@ -74,7 +72,7 @@ def test_runs_on_a_cluster_that_are_running_are_kept(runs):
     record = {'id': 'run-1', 'recipe': 'pets', 'started': utc_now(), 'engine': 'kubeflow'}
     write_run(runs.recipe.home, Run(**record))
 
-    assert runs.clean(keep=1).incomplete_runs == 1
+    assert runs.clean(keep=1).kept_runs == 2
     assert running.exists()
 
 
@@ -93,7 +91,8 @@ def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     runs.add()
     orphan, note = runs.models / '99', runs.models / 'README'
     run = runs.recipe.artifacts_directory / 'Trainer' / 'model_run'
-    leftovers = [orphan, run / INTERRUPTED, run / '1' / f'{ACTIVATIONS_PREFIX}7']
+    unfinished = runs.recipe.serving_directory / '.coming-7'
+    leftovers = [orphan, run / INTERRUPTED, run / '1' / f'{ACTIVATIONS_PREFIX}7', unfinished]
     then = time.time() - age * 86400
     for folder in leftovers:
         folder.mkdir(parents=True)
@@ -102,7 +101,7 @@ def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
 
     runs.clean(keep=1)
 
-    assert [each.exists() for each in leftovers] == [age < 7] * 3
+    assert [each.exists() for each in leftovers] == [age < 7] * 4
     assert note.exists()
     runs.clean(keep=1, days=0)
     assert not any(each.exists() for each in leftovers)
@@ -121,15 +120,6 @@ def test_artifacts_of_another_recipe_stay(runs, tmp_path, recorder):
     runs.clean(keep=1, days=0)
 
     assert foreign.exists()
-
-
-def test_linked_files_free_nothing_until_the_last_link_is_removed(runs):
-    first, second = (runs.add(blessed=False) / 'Format-Serving' for _ in range(2))
-    (second / 'weights').unlink()
-    os.link(first / 'weights', second / 'weights')
-    assert runs.clean(keep=1).megabytes == pytest.approx(GRAPH / 1e6)
-    runs.add()
-    assert runs.clean(keep=1).megabytes == pytest.approx(0.001)
 
 
 def test_nothing_is_removed_if_the_runs_were_moved(runs, tmp_path):

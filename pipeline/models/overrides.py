@@ -4,12 +4,10 @@ An override is a file next to the Trainer's model, for its next push, and one in
 holds the model, for the comparison of later candidates. Then it is recorded like a run.
 """
 
-import datetime
 import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
@@ -17,6 +15,7 @@ from common.artifacts import SERVED, folder_of
 from common.blessing import BLESSING, decision_of
 from common.errors import ConfigError, ModelError, PushError
 from common.manual_override import ManualOverride, write_override
+from common.metadata_queries import Node
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.serving_folder import (
     EXTRA,
@@ -29,8 +28,8 @@ from components.pusher.serving_folder import (
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import require_text
-from pipeline.registry.provenance import Provenance
-from pipeline.run.record import read_runs, record_override
+from pipeline.models.provenance import Provenance
+from pipeline.run.record import record_override, utc_now
 
 USER = 'CATDOG_USER'  # environment variable
 
@@ -45,9 +44,8 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
     """
-    versions = _versions(recipe)
-    live = versions[-1]
-    wanted = _earlier(versions) if version is None else _find_version(versions, version)
+    live = _find_version(recipe, None)
+    wanted = _earlier(recipe, live) if version is None else _find_version(recipe, version)
     override = override_of(wanted)
     if override and not override.blessed:
         raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
@@ -65,12 +63,12 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     about = (note.about if note else About()).model_copy(update=changes)
 
     def check() -> None:
-        if versions_in(recipe.serving_directory)[-1:] != [live]:
+        if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
 
     pushed = _push(recipe, wanted, about, check)
     complete_rollback(recipe, provenance)
-    _record(recipe, 'rollback', about, pushed.folder)
+    record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
 
 
@@ -94,9 +92,7 @@ def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
 def bless(
     recipe: Recipe, provenance: Provenance, model: str, reason: str, *, force: bool
 ) -> Pushed:
-    """Blesses a model, and makes it live; `force` overrides the gate.
-
-    `model` is a version, the id of a run, or the folder of a version or of a Trainer's model.
+    """Blesses the model of a version or of a run, and makes it live; `force` overrides the gate.
 
     Raises:
         ConfigError: the gate rejected the model, and `force` is not set.
@@ -104,14 +100,10 @@ def bless(
         PushError: the folder or the bucket cannot be written; the model is blessed, and the next
             run pushes it.
     """
-    versions = versions_in(recipe.serving_directory)
-    found = _find_model(recipe, provenance, versions, model)
-    decision = provenance.decision(found)
-    if decision is None:
-        raise ModelError(f'no run of {recipe.name} has evaluated the model in {found.uri}')
-    evaluation = decision.input('evaluation')
+    decision = _find_decision(recipe, provenance, model)
     if not force and not decision_of(decision.output(BLESSING)):
-        raise ConfigError(f'the gate rejected the model in {found.uri}; add --force to override it')
+        raise ConfigError(f'the gate rejected the model of {model}; add --force to override it')
+    found, evaluation = decision.inputs['model'][0], decision.input('evaluation')
     about = About(
         recipe=recipe.name,
         model=found.uri,
@@ -124,12 +116,13 @@ def bless(
     saved_model = folder_of(found.uri) / SERVED
     _override(recipe, saved_model, found, True, about)
     # A version has the model's TensorFlow Lite models, too.
-    source = next((each for each in reversed(versions) if holds(each, saved_model)), saved_model)
+    versions = reversed(versions_in(recipe.serving_directory))
+    source = next((each for each in versions if holds(each, saved_model)), saved_model)
     try:
         pushed = _push(recipe, source, about)
     except PushError as error:
         raise PushError(f'{error}; the model is blessed, and the next run pushes it') from error
-    _record(recipe, 'bless', about, pushed.folder)
+    record_override(recipe.home, 'bless', about, pushed.folder.name)
     return pushed
 
 
@@ -146,14 +139,13 @@ def unbless(
     Raises:
         ModelError: there is no such version.
     """
-    versions = _versions(recipe)
-    wanted = versions[-1] if version is None else _find_version(versions, version)
+    wanted = _find_version(recipe, version)
     model = provenance.model_of(wanted)
     uri = model.uri if model else None
-    about = About(model=uri, person=user_name(), reason=reason)
+    about = About(recipe=recipe.name, model=uri, person=user_name(), reason=reason)
     _override(recipe, wanted, model, False, about)
-    _record(recipe, 'unbless', about, wanted)
-    return wanted, holds(wanted, versions[-1])
+    record_override(recipe.home, 'unbless', about, wanted.name)
+    return wanted, holds(wanted, _find_version(recipe, None))
 
 
 def user_name() -> str:
@@ -190,78 +182,47 @@ def _override(
 ) -> None:
     """Blesses a model or withdraws its blessing, in the versions with it and in its artifact."""
     override = ManualOverride(
-        blessed=blessed,
-        person=about.person or '',
-        reason=about.reason or '',
-        moment=datetime.datetime.now(datetime.timezone.utc),
+        blessed=blessed, person=about.person or '', reason=about.reason or '', moment=utc_now()
     )
     versions = versions_in(recipe.serving_directory)
     folders = [each / EXTRA for each in versions if holds(each, saved_model)]
     if model is not None:
         folders.append(folder_of(model.uri))
     for folder in folders:
-        folder.mkdir(exist_ok=True)
         write_override(folder, override)
 
 
-def _record(
-    recipe: Recipe, kind: Literal['bless', 'unbless', 'rollback'], about: About, version: Path
-) -> None:
-    """Records an override, with the person and the reason in `about`."""
-    record_override(
-        recipe.home,
-        kind,
-        recipe.name,
-        about.person or '',
-        about.reason or '',
-        about.model,
-        version.name,
-    )
+def _find_version(recipe: Recipe, number: str | None) -> Path:
+    """A version by its number, by default the live one."""
+    versions = {path.name: path for path in versions_in(recipe.serving_directory)}
+    if number in versions:
+        return versions[number]
+    if number is None and versions:
+        return [*versions.values()][-1]
+    known = ', '.join(versions) or 'none'
+    raise ModelError(f'there is no version {number or ""} in {recipe.serving_directory}: {known}')
 
 
-def _versions(recipe: Recipe) -> list[Path]:
-    """The versions, at least one."""
-    versions = versions_in(recipe.serving_directory)
-    if not versions:
-        raise ModelError(f'there is no version in {recipe.serving_directory}')
-    return versions
-
-
-def _find_version(versions: list[Path], number: str) -> Path:
-    for version in versions:
-        if version.name == number:
-            return version
-    known = ', '.join(version.name for version in versions)
-    raise ModelError(f'there is no version {number}; there are {known}')
-
-
-def _earlier(versions: list[Path]) -> Path:
+def _earlier(recipe: Recipe, live: Path) -> Path:
     """The newest earlier version of another model whose blessing was not withdrawn."""
-    *others, live = versions
-    for version in reversed(others):
+    for version in reversed(versions_in(recipe.serving_directory)):
         override = override_of(version)
         if not holds(live, version) and (override is None or override.blessed):
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 
 
-def _find_model(
-    recipe: Recipe, provenance: Provenance, versions: list[Path], given: str
-) -> Artifact:
-    """The Trainer's model, given by a version, a run, or a folder."""
-    folder = Path(given).absolute()
-    for version in versions:
-        if given == version.name or folder == version:
-            if model := provenance.model_of(version):
-                return model
-            raise ModelError(
-                f'the model of version {version.name} was not trained by {recipe.name}'
-            )
-    runs = (run.model for run in read_runs(recipe.home) if run.id == given and run.model)
-    recorded = {Path(uri).parts[-3:] for uri in runs}  # the workdir may have moved since
-    for uri, model in provenance.models().items():
-        if folder_of(uri).parts[-3:] in recorded or folder_of(uri).absolute() == folder:
-            return model
-    raise ModelError(
-        f'{given} is neither a version nor a run of {recipe.name}, nor the folder of its model'
-    )
+def _find_decision(recipe: Recipe, provenance: Provenance, given: str) -> Node:
+    """The last gate decision on the model of a version or of a run."""
+    for version in versions_in(recipe.serving_directory):
+        if version.name == given:
+            model = provenance.model_of(version)
+            break
+    else:
+        model = provenance.model_of_run(given)
+    decision = provenance.decision(model) if model else None
+    if decision is None:
+        raise ModelError(
+            f'{recipe.name} has evaluated no model of a version or run {given}; see models and runs'
+        )
+    return decision

@@ -11,25 +11,18 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import ValidationError
 
 from common.artifacts import folder_of
-from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
-from common.metadata_queries import (
-    Node,
-    component_class,
-    custom_property,
-    nodes_of,
-    read_nodes,
-)
+from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.pusher.serving_folder import ADOPTED, find_model_of
 from pipeline.metadata_store import damaged_contents
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
-_KINDS = (TRAINER, GATE, PUSHER, ADOPTED)
+_KINDS = ('ImageExampleGen', TRAINER, GATE, PUSHER, ADOPTED)
 
 
 class Provenance:
-    """Executions that trained, evaluated or pushed models of one pipeline: how they were made.
+    """Executions that made, evaluated or pushed models of one pipeline, from their images on.
 
     What is live is not here but in the serving folder. There is no store before the first run;
     other pipelines may share it. The attribute `nodes` has all successful executions, oldest first.
@@ -48,10 +41,6 @@ class Provenance:
             for artifact in artifacts
         }
 
-    def of_kind(self, kind: str) -> Iterator[Node]:
-        """Executions of one component, oldest first."""
-        return (node for node in self.nodes if node.kind == kind)
-
     def models(self) -> dict[str, Artifact]:
         """Trained models, and those that were only in the serving folder, by URI, oldest first."""
         models = (node.output('model') for node in self.nodes if node.kind in (TRAINER, ADOPTED))
@@ -59,20 +48,27 @@ class Provenance:
 
     def model_of(self, version: Path) -> Artifact | None:
         """The model that a version in the serving folder holds; None if it was not trained here."""
-        return find_model_of(version, self.models().values())
+        models = self.models()
+        uri = find_model_of(version, [*models])
+        return models[uri] if uri else None
+
+    def model_of_run(self, run: str) -> Artifact | None:
+        """The model that a run evaluated; None if there is none."""
+        found = (node for node in self.gate_decisions() if self.run_id(node) == run)
+        return next((node.input('model') for node in found), None)
 
     def pushed(self) -> set[int]:
         """The ids of the models that runs have pushed."""
         return {
             model.id
-            for node in self.of_kind(PUSHER)
+            for node in self.nodes
             if custom_property(node.output('pushed_model'), 'pushed') == 1
             for model in node.inputs['model']
         }
 
     def gate_decisions(self) -> Iterator[Node]:
         """Executions that blessed or rejected a model, oldest first."""
-        return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
+        return (node for node in self.nodes if node.kind == GATE)
 
     def decision(self, model: Artifact) -> Node | None:
         """The last execution that blessed or rejected a model."""
@@ -84,7 +80,7 @@ class Provenance:
         digest = custom_property(evaluation, TEST_IMAGES)
         models = {
             each.id
-            for node in self.of_kind(GATE)
+            for node in self.gate_decisions()
             if custom_property(node.input('evaluation'), TEST_IMAGES) == digest
             for each in node.inputs['model']
         }
@@ -115,13 +111,8 @@ class Provenance:
     def data_of(self, model: Artifact | None) -> str | None:
         """The source of the images that a model was trained on, as in `folder /home/ann/pets`."""
         trainer = self.producer(model)
-        examples = {each.id for each in trainer.inputs.get('examples', ())} if trainer else set()
-        if self._store is None or not examples:
-            return None
-        for node in nodes_of(self._store, examples):
-            if node.kind == 'ImageExampleGen' and node.output('examples') is not None:
-                return _describe_data(node)
-        return None
+        ingestion = self.producer(trainer.input('examples')) if trainer else None
+        return _describe_data(ingestion) if ingestion else None
 
 
 def _describe_data(ingestion: Node) -> str | None:

@@ -1,19 +1,13 @@
-"""Lineage of versions."""
+"""Lineage of versions, and how many models a test split has judged."""
+
+import dataclasses
 
 import pytest
-from rich.console import Console
 
 from common.errors import ModelError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.code_version import COMMIT
-from pipeline.registry import lineage
-
-
-def rendered(found: lineage.Lineage) -> str:
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(lineage.as_tree(found))
-    return capture.get()
+from pipeline.models import lineage
 
 
 def config(alpha: float = 0.35) -> dict:
@@ -48,6 +42,7 @@ def test_traces_version_or_folder_to_all_its_parents(pets, three, form):
 
     found = lineage.trace(pets.provenance, pets.serving, given[form])
 
+    assert found.model.version == ('9999999999' if form == 'moved' else three[2].name)
     assert found.model.spans == {2: 'bbbb', 3: 'cccc'}
     assert (found.model.run, found.model.code) == ('run-4', 'code4')
     assert [each.version for each in found.parents] == [three[1].name, three[0].name]
@@ -55,15 +50,8 @@ def test_traces_version_or_folder_to_all_its_parents(pets, three, form):
 
 
 def test_first_model_has_no_parent_and_no_baseline(pets, three):
-    text = rendered(lineage.trace(pets.provenance, pets.serving, three[0].name))
-    assert 'compared with no earlier model' in text
-    assert 'started from weights: random' in text
-
-
-@pytest.mark.parametrize('name', ['embedded', '/data/mine.weights.h5'])
-def test_shows_digest_of_weights_file(pets, trace, name):
-    custom = {'train': {'weights': name}, 'weights': '0123456789abcdef'}
-    assert trace(pets.train({1: 'a'}, config=custom)).model.weights == f'{name} (0123456789abcdef)'
+    found = lineage.trace(pets.provenance, pets.serving, three[0].name)
+    assert (found.parents, found.baseline, found.model.weights) == ((), None, 'random')
 
 
 def test_unknown_version_and_model(pets, three):
@@ -80,52 +68,40 @@ def test_parent_requires_equal_architecture(pets, trace):
     assert trace(second).parents == ()
 
 
-def test_tree_shows_parents_spans_code_and_changed_hyperparameters(pets, trace):
-    first = pets.train({1: 'aaaa'}, blessed=False, config=config())
-    second = pets.train({2: 'b', 3: 'cccc'}, base=first, baseline=first, config=config())
-    text = rendered(trace(second))
-    for words in (
-        f'version {pets.live.name}, {pets.live}',
-        'span 3, fingerprint cccc',
-        'code code2',
-        'alpha: 0.35',
-        'head.dropout: 0.5',
-        f'compared with the model in {first.uri}',
-        'weights: random',
-    ):
-        assert words in text
-    assert 'batch_size' not in text
-
-
-def record_ingestion(recorder, data):
-    for examples in recorder.store.get_artifacts_by_type('Examples'):
-        recorder.execution(
-            'components.image_example_gen.image_example_gen.ImageExampleGen',
-            {},
-            {'examples': [examples]},
-            [recorder.pipeline],
-            data=data,
-        )
-
-
-def test_shows_data_classes_and_git_commit(pets, recorder, trace):
-    model = pets.train({1: 'a', 2: 'b'})
+@pytest.mark.parametrize('known', [True, False])
+def test_model_has_its_images_weights_and_changed_hyperparameters(pets, recorder, trace, known):
+    given = {'weights': '/data/mine.weights.h5', **config()['train']}
+    model = pets.train({1: 'a', 2: 'b'}, config={'train': given, 'weights': '0123456789abcdef'})
     data = DataConfig(source='folder', path='/home/ann/pets')
-    record_ingestion(recorder, data.model_dump_json())
+    text = data.model_dump_json() if known else '{"folder": "/pets"}'  # of another release
+    ingestion = 'components.image_example_gen.image_example_gen.ImageExampleGen'
+    for each in recorder.store.get_artifacts_by_type('Examples'):
+        recorder.execution(ingestion, {}, {'examples': [each]}, [recorder.pipeline], data=text)
     (trainer,) = recorder.store.get_executions_by_type('tfx.components.trainer.component.Trainer')
     trainer.custom_properties[COMMIT].string_value = '0123abcd + changes'
     recorder.store.put_executions([trainer])
 
-    found = trace(model)
+    found = dataclasses.asdict(trace(model).model)
 
-    assert (found.model.data, found.model.classes) == (data.describe(), ('cats', 'dogs'))
-    text = rendered(found)
-    assert 'images of folder /home/ann/pets' in text
-    assert 'classes: cats, dogs' in text
-    assert 'code code1, git commit 0123abcd + changes' in text
+    expected = {
+        'version': pets.live.name,
+        'data': data.describe() if known else None,
+        'classes': ('cats', 'dogs'),
+        'commit': '0123abcd + changes',
+        'weights': '/data/mine.weights.h5 (0123456789abcdef)',
+        'changed': {'weights': '/data/mine.weights.h5', 'alpha': 0.35, 'head.dropout': 0.5},
+    }
+    assert {key: found[key] for key in expected} == expected
 
 
-def test_data_of_another_version_of_the_program_is_left_out(pets, recorder, trace):
-    model = pets.train({1: 'a'})
-    record_ingestion(recorder, '{"folder": "/pets"}')
-    assert trace(model).model.data is None
+@pytest.mark.parametrize(('test_images', 'judged'), [('a', 2), ('b', 1), (None, 1)])
+def test_counts_models_that_were_judged_on_the_same_test_split(pets, test_images, judged):
+    recorder = pets.recorder
+    first = recorder.run({1: 'x'}, test_images='a')
+    recorder.run({1: 'x'}, test_images='a', blessed=False)
+    recorder.run({1: 'x'}, test_images='a', model=first)  # again, from the cache
+    recorder.run({2: 'x'}, test_images='b')
+
+    values = {'test_images': test_images} if test_images else {}  # none in earlier releases
+    evaluation = recorder.artifact('ModelEvaluation', **values)
+    assert pets.provenance.decisions_on_same_images(evaluation) == judged

@@ -8,7 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from common.errors import ModelError
 from pipeline.config.recipe import Recipe
-from pipeline.registry.preparation import prepare_metadata
+from pipeline.models.preparation import prepare_metadata
 
 
 def test_new_metadata_skips_execution_ids_with_folders(pets):

@@ -9,8 +9,8 @@ from common.artifacts import folder_of
 from common.errors import ModelError
 from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
-from pipeline.registry.overrides import complete_rollback
-from pipeline.registry.provenance import Provenance
+from pipeline.models.overrides import complete_rollback
+from pipeline.models.provenance import Provenance
 
 _BATCH = 100  # executions per request
 

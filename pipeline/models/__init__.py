@@ -1,0 +1,1 @@
+"""Pushed models: versions, manual overrides, lineage, and the files that they need."""

@@ -1,1 +1,0 @@
-"""The model registry: pushed models, manual overrides, lineage, gate history."""

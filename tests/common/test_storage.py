@@ -1,0 +1,59 @@
+"""Files in a folder and in a bucket, by one interface."""
+
+import resource
+
+import bucket_servers
+import pytest
+
+from common.errors import StorageError
+from common.storage import Bucket, Folder
+
+
+@pytest.fixture(params=['folder', 's3', 'gs'])
+def storage(request, tmp_path):
+    if request.param == 'folder':
+        return Folder(tmp_path / 'files')
+    request.getfixturevalue(f'{request.param}_server')
+    return Bucket(f'{bucket_servers.Bucket(request.param).url}/files')
+
+
+def test_files_are_listed_read_and_replaced(storage):
+    assert storage.names() == []
+    for name, contents in {'runs/7.json': b'before', 'note': b'', 'runs/8/a': b'8'}.items():
+        storage.write(name, contents)
+    storage.write('runs/7.json', b'after')
+
+    assert storage.names() == ['note', 'runs/7.json', 'runs/8/a']
+    assert storage.names('runs') == ['runs/7.json', 'runs/8/a']
+    assert storage.names('run') == []
+    assert storage.read('runs/7.json') == b'after'
+    with pytest.raises((FileNotFoundError, StorageError)):
+        storage.read('none')
+
+
+@pytest.mark.parametrize('storage', ['folder', 's3'], indirect=True)
+def test_created_file_is_not_replaced(storage):
+    storage.create('runs/7.json', b'first')
+    with pytest.raises(FileExistsError):
+        storage.create('runs/7.json', b'second')
+    assert [storage.read(name) for name in storage.names()] == [b'first']
+
+
+@pytest.mark.parametrize('write', [Folder.write, Folder.create])
+def test_write_to_a_full_disk_leaves_nothing(tmp_path, write):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            write(Folder(tmp_path), 'runs/7.json', bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert Folder(tmp_path).names() == []
+
+
+def test_removed_folder_of_a_bucket_has_no_objects(s3_bucket):
+    storage = Bucket(s3_bucket.url)
+    for name in ('7/a', '7/b/c', '70/a'):
+        storage.write(name, b'')
+    storage.remove('7')
+    assert storage.names() == ['70/a']
