@@ -12,7 +12,6 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from common import console
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import Node, read_nodes, set_custom_properties
 from pipeline.code_version import COMMIT, git_commit
@@ -47,8 +46,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
     alone.nodes.extend(each for each in ir.nodes if each.pipeline_node.node_info.id == node_id)
     start = time.perf_counter()
     try:
-        with console.indented():
-            LocalDagRunner().run_with_ir(alone)
+        LocalDagRunner().run_with_ir(alone)
     except DataError:
         raise
     except Exception as error:  # executors raise errors of any type

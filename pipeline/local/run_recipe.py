@@ -3,18 +3,19 @@
 import contextlib
 import datetime
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import stack
-from common.console import styled
+from common import console, stack
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from common.files import locked, share_folders
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
-from pipeline.local.library_output import library_output_to
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -61,7 +62,7 @@ def run_recorded(
         contexts.callback(share_folders, recipe.home)
         if not verbose:
             with _writing_to(recipe):
-                contexts.enter_context(library_output_to(log))
+                contexts.enter_context(_library_output_to(log))
         try:
             return _run(recipe, record, commands, verbose=verbose, use_cache=use_cache)
         except Exception as error:
@@ -101,7 +102,7 @@ def _run_components(
     recipe: Recipe, record: Recording, *, verbose: bool, use_cache: bool
 ) -> 'ProgressDagRunner':
     """Checks the recipe, then runs the components."""
-    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
+    _log.info('%s: %s', recipe.name, recipe.description, extra=console.styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
     classes, images = check(recipe, start_workers=True)
     from pipeline.graph import create_pipeline
@@ -114,6 +115,20 @@ def _run_components(
     record.start(runner.run_id)
     runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
     return runner
+
+
+@contextlib.contextmanager
+def _library_output_to(log: Path) -> Iterator[None]:
+    """Redirects standard output and error to a file, except for what `common.console` prints."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    stream = console.output_stream()
+    copy = os.dup(2 if stream is sys.stderr else 1)
+    with (
+        os.fdopen(copy, 'w', encoding=stream.encoding, errors=stream.errors) as terminal,
+        console.redirected(log, 1, 2),
+        console.output_to(terminal, log),
+    ):
+        yield
 
 
 @contextlib.contextmanager

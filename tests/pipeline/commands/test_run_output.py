@@ -28,7 +28,7 @@ def given(monkeypatch):
         record.start('run-7')
         os.write(1, b'from a library')
         os.write(2, b'from C')
-        with console.titled('Trainer'), console.indented(), console.bar('images', 1):
+        with console.phase('training', 'Trainer', brief=False), console.bar('images', 1):
             log.info('an epoch')
         console.show('a table')
         log.warning('drift')
@@ -43,8 +43,7 @@ def test_run_prints_progress_decision_and_next_command(call, tmp_path):
     done = call('run', SEED_1, '--set=name=mine', '--set=kubeflow.connection.experiment=x')
 
     title, epoch, bar, table, warning, decision, hint = done.out.splitlines()
-    assert (title, epoch) == ('Trainer ...', '  an epoch')
-    assert '0/1' in bar
+    assert (title, epoch, bar) == ('Trainer ...', 'an epoch', 'images 0/1 ')
     assert (table, warning, decision) == ('a table', 'warning: drift', 'the decision')
     assert hint.startswith('next: ')
     assert hint.endswith(f" report '--workdir={tmp_path}/my runs' --set=name=mine")
@@ -82,10 +81,12 @@ def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tm
     assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
-def test_quiet_run_prints_warnings_and_decision_only(call):
+def test_quiet_run_prints_warnings_and_decision_only(call, tmp_path):
     done = call('run', SEED_1, '--quiet')
 
     assert (done.out, done.err, done.code) == ('warning: drift\nthe decision\n', '', 0)
+    (log,) = (tmp_path / 'my runs' / 'demo' / 'logs').iterdir()
+    assert all(text in log.read_text() for text in ('from a library', 'from C', 'an epoch'))
 
 
 @pytest.mark.parametrize('tick', [[], ['--if-new']])
@@ -96,7 +97,7 @@ def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick
     assert Run.model_validate_json(done.out) == record
     assert (record.id, record.result) == ('run-7', 'blessed')
     assert record.kind == ('tick' if tick else 'run')
-    assert 'Trainer ...\n  an epoch\n' in done.err
+    assert 'Trainer ...\nan epoch\n' in done.err
     assert 'from a library' not in done.err
 
 
