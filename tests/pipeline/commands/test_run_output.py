@@ -10,7 +10,6 @@ from example_record import PUSHED
 
 from common import console
 from pipeline.local import run_recipe
-from pipeline.retraining.decision import Decision
 from pipeline.run.record import Run, read_runs
 
 SEED_1 = '--set=trainer.seed=1'  # the replaced components bless a model with this seed
@@ -115,20 +114,6 @@ def test_tick_handles_sigterm_as_interrupt(call, monkeypatch):
     call('run', '--if-new', SEED_1)
 
     assert handlers[signal.SIGTERM] is signal.default_int_handler
-
-
-@pytest.mark.parametrize('cold', [[], ['--set=trainer.warm_start=null']])
-def test_tick_offers_a_rebuild_without_removed_spans(call, monkeypatch, cold):
-    decision = Decision(False, 'nothing new', removed=(2, 5))
-    monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
-    recipe = ['--set=trainer.warm_start=latest_blessed'] if cold else []
-
-    lines = call('run', '--if-new', *recipe).out.splitlines()
-
-    rebuild = next(line for line in lines if line.startswith('warning: '))
-    assert rebuild.startswith('warning: to train a model without spans 2 and 5: ')
-    assert ' run ' in rebuild
-    assert rebuild.endswith(''.join(cold))
 
 
 def test_quiet_tick_prints_warnings_and_decisions_only(call):

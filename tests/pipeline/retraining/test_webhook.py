@@ -10,6 +10,7 @@ from example_record import record
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import webhook
 from pipeline.retraining.webhook import post_result
+from pipeline.run.recording import Recording
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -40,7 +41,6 @@ def server(monkeypatch):
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as listening:
         listening.received, listening.codes, listening.ended = [], [], threading.Event()
         monkeypatch.setenv('HOOK', f'http://127.0.0.1:{listening.server_port}/secret-token')
-        monkeypatch.setenv('NO_PROXY', '127.0.0.1')
         thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
         thread.start()
         yield listening
@@ -49,25 +49,36 @@ def server(monkeypatch):
         thread.join()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def pauses(monkeypatch):
     """The pauses between attempts, in seconds; none of them is made."""
     seconds = []
     monkeypatch.setattr(webhook._post.retry, 'sleep', seconds.append)
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     return seconds
 
 
-def post(**changes):
-    recipe = Recipe(name='pets', retrain={'webhook_env': 'HOOK'})
-    return post_result(recipe, record(**changes))
+@pytest.fixture
+def post(tmp_path, pauses):
+    """Posts the record of a run that pushed its model, with changes; returns the recorded error."""
+
+    def call(**changes):
+        recording = Recording(tmp_path, record(**changes))
+        recording.started = True
+        post_result(Recipe(name='pets', retrain={'webhook_env': 'HOOK'}), recording)
+        return recording.run.webhook_error
+
+    return call
 
 
-def test_posts_json_with_retries_after_server_errors(server, pauses):
-    server.codes = [500, 503]
-    assert post() is None
+def test_posts_json_with_retries_after_server_errors(server, post, pauses):
+    server.codes = [500, 503, 1]  # the body of the response is not read
+    assert post(config={'name': 'pets'}) is None
     (path, message), *_ = server.received
     assert len(server.received) == 3
     assert (path, message['result'], message['version']) == ('/secret-token', 'blessed', '7')
+    assert message['started'] == '2026-11-21T02:00:00Z'
+    assert not {'config', 'metrics', 'verdict'} & set(message)
     assert pauses == [1, 2]
 
 
@@ -75,44 +86,38 @@ def test_posts_json_with_retries_after_server_errors(server, pauses):
     'changes',
     [{'result': 'nothing new'}, {'result': 'skipped'}, {'result': 'interrupted', 'exit_code': 130}],
 )
-def test_posts_no_tick_without_news(server, changes):
+def test_posts_no_tick_without_news(server, post, changes):
     assert post(**changes) is None
     assert server.received == []
 
 
-@pytest.mark.parametrize(('code', 'attempts'), [(302, 1), (404, 1), (500, 3)])
-def test_reports_status_without_the_url(server, code, attempts):
+@pytest.mark.parametrize(
+    ('code', 'attempts', 'error'),
+    [
+        (302, 1, 'status 302'),
+        (404, 1, 'status 404'),
+        (500, 3, 'status 500'),
+        (0, 3, 'ReadTimeout'),
+    ],
+)
+def test_error_is_recorded_without_the_url(server, post, monkeypatch, code, attempts, error):
+    if code == 0:
+        monkeypatch.setattr(webhook, '_TIMEOUT', 0.1)
     server.codes = [code] * 3
-    assert post() == f'the webhook in HOOK failed: status {code}'
+    assert post() == f'the webhook in HOOK failed: {error}'
     assert len(server.received) == attempts
-
-
-def test_does_not_read_the_body_of_the_response(server):
-    server.codes = [1]
-    assert post() is None
-
-
-def test_limits_the_time_of_an_attempt(server, monkeypatch, pauses):
-    monkeypatch.setattr(webhook, '_TIMEOUT', 0.1)
-    server.codes = [0, 0, 0]
-    assert post() == 'the webhook in HOOK failed: ReadTimeout'
-    assert len(pauses) == 2
 
 
 @pytest.mark.parametrize(
     ('url', 'error'),
     [
-        ('http://127.0.0.1:1/secret', 'ConnectionError'),
-        ('secret', 'MissingSchema'),
-        ('http://[secret', 'InvalidURL'),
+        ('http://127.0.0.1:1/secret', 'the webhook in HOOK failed: ConnectionError'),
+        ('secret', 'the webhook in HOOK failed: MissingSchema'),
+        ('http://[secret', 'the webhook in HOOK failed: InvalidURL'),
+        ('', 'the environment variable HOOK with the URL of the webhook is not set'),
     ],
 )
-def test_reports_unusable_url_without_printing_it(monkeypatch, url, error):
+def test_unusable_url_is_not_printed(post, monkeypatch, caplog, url, error):
     monkeypatch.setenv('HOOK', url)
-    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
-    assert post() == f'the webhook in HOOK failed: {error}'
-
-
-def test_reports_missing_variable(monkeypatch):
-    monkeypatch.delenv('HOOK', raising=False)
-    assert 'variable HOOK with the URL of the webhook is not set' in post()
+    assert post() == error
+    assert caplog.messages == [error]
