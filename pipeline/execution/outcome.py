@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,7 @@ from common.metadata_queries import custom_property
 from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
-from components.evaluation.results import (
-    ACCURACY,
-    AUC,
-    BALANCED_ACCURACY,
-    BRIER,
-    ECE,
-    Estimate,
-)
+from components.evaluation.results import ACCURACY
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
@@ -32,15 +24,7 @@ from pipeline.formatting import describe_left_out, describe_remedies
 from pipeline.registry.provenance import GATE
 from pipeline.run.record import Run
 
-_SHORT_SECONDS = 0.1  # components that take less are not named
 _MOST_FINDINGS = 5
-_LONGEST_NODES = 3  # components with their own times
-_PRINTED_METRICS = {
-    BALANCED_ACCURACY: 'balanced accuracy',
-    AUC: 'AUC',
-    ECE: 'ECE',
-    BRIER: 'Brier score',
-}
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +89,9 @@ def read_warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
 
 def show_run(run: Run, page: Path | None = None) -> None:
     """Prints the record of a completed run, last the decision; `page` is its report, if any."""
-    _log.info(_describe_time(run))
+    _log.info(
+        '%.1f s, %d of %d components cached', run.seconds or 0, len(run.cached), len(run.nodes)
+    )
     if run.predictions:
         _log.info('predictions for unlabelled images: %s', run.predictions)
     if page:
@@ -115,9 +101,7 @@ def show_run(run: Run, page: Path | None = None) -> None:
         _log.warning(finding)
     if len(findings) > _MOST_FINDINGS:
         _log.warning('%s more warnings are in the report', len(findings) - _MOST_FINDINGS)
-    if run.metrics.keys() & _PRINTED_METRICS.keys():
-        _log.info(_format_metrics(run.metrics))
-    _log.info(describe_accuracy(run))
+    _log.info(_describe_accuracy(run))
     if run.blessed:
         if run.manual_override:
             _log.info(run.manual_override)
@@ -130,16 +114,7 @@ def show_run(run: Run, page: Path | None = None) -> None:
         _log.info('remedy: %s', describe_remedies(verdict.remedies, verdict.settings))
 
 
-def _describe_time(run: Run) -> str:
-    """`47.1 s: Trainer 20.1, Evaluator 8.0, Transform 4.0; 5 of 16 components cached`."""
-    computed = {name: each for name, each in run.nodes.items() if name not in run.cached}
-    longest = sorted(computed, key=lambda name: -computed[name])[:_LONGEST_NODES]
-    parts = [f'{name} {computed[name]:.1f}' for name in longest if computed[name] >= _SHORT_SECONDS]
-    time = f'{run.seconds or 0:.1f} s' + (f': {", ".join(parts)}' if parts else '')
-    return f'{time}; {len(run.cached)} of {len(run.nodes)} components cached'
-
-
-def describe_accuracy(run: Run) -> str:
+def _describe_accuracy(run: Run) -> str:
     """The test accuracy of a run, and those that it was compared with."""
     accuracy = 'NaN' if run.accuracy is None else f'{run.accuracy:.4f}'
     if run.previous_accuracy is not None:
@@ -147,24 +122,6 @@ def describe_accuracy(run: Run) -> str:
     else:
         previous = 'not compared with a live model'
     return f'test accuracy {accuracy} (minimum {run.baseline_accuracy:.4f}, {previous})'
-
-
-def _format_metrics(metrics: Mapping[str, Estimate]) -> str:
-    """`AUC 0.981 (0.972 to 0.990), ...`, without metrics that are undefined for the split."""
-    estimates = [
-        f'{name} {_format_estimate(metrics[key])}'
-        for key, name in _PRINTED_METRICS.items()
-        if key in metrics
-    ]
-    return f'{", ".join(estimates)}; 95 % confidence intervals in parentheses'
-
-
-def _format_estimate(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return 'NaN'
-    if estimate.low is None or estimate.high is None:
-        return f'{estimate.value:.3f}'
-    return f'{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})'
 
 
 def _destination(run: Run) -> str:

@@ -39,7 +39,7 @@ def run_if_new(
         The record, with the exit code: also of a run that failed.
 
     Raises:
-        ConfigError: the folder of the runs cannot be written.
+        OSError: the folder of the runs cannot be written.
     """
     tick = new_run(recipe, now or utc_now()).with_values(kind='tick')
     try:

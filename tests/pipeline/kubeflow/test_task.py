@@ -52,8 +52,7 @@ def task(words, monkeypatch):
 
     The decision builds no backbone.
     """
-    monkeypatch.setattr('pipeline.execution.recipe_checks.check_model', lambda *_: None)
-    monkeypatch.setattr('pipeline.execution.recipe_checks.check_disk_space', lambda *_: None)
+    monkeypatch.setattr('pipeline.execution.recipe_checks.check_network', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
     monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
