@@ -166,14 +166,6 @@ def output_stream() -> TextIO:
     return _state.stream or sys.stdout
 
 
-def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
-    """The `extra` of a log record that has words in a style of rich.
-
-    The words are styled on a terminal only, such as `bold green`; `always` prints inside `quiet`.
-    """
-    return {'styled': (words, style), 'always': always}
-
-
 @contextlib.contextmanager
 def phase(name: str, text: str, *, brief: bool) -> Iterator[None]:
     """Shows a bar with a text on a terminal while the block runs, and the bars of the block below.
@@ -231,20 +223,20 @@ def _progress(**options: Any) -> 'Progress':
 
 
 class _PrintableFormatter(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
-
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))  # with a traceback, if there is one
+        return one_line(super().format(record))
 
 
 class _LineHandler(logging.Handler):
-    """Prints records on the console."""
+    """Prints records on the console.
+
+    Their `extra` may have a `style` of rich for a terminal, such as `bold green`, and `always`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         from rich.text import Text
 
-        prefix, style = '', ''
+        prefix, style = '', getattr(record, 'style', '')
         if record.levelno >= logging.ERROR:
             prefix, style = 'error: ', 'red'
         elif record.levelno >= logging.WARNING:
@@ -252,11 +244,7 @@ class _LineHandler(logging.Handler):
         elif (_state.quiet or _state.brief) and not getattr(record, 'always', False):
             return
         try:
-            line = Text(f'{prefix}{self.format(record)}', style)
-            words, style_of_words = getattr(record, 'styled', ('', ''))
-            start = line.plain.find(words)
-            line.stylize(style_of_words, start, start + len(words))
-            _console().print(line)
+            _console().print(Text(f'{prefix}{self.format(record)}', style))
         except Exception:
             self.handleError(record)
 

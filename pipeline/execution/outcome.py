@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from common.artifacts import SERVED, folder_of
-from common.console import styled
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
@@ -105,10 +104,10 @@ def show_run(run: Run, page: Path | None = None) -> None:
     if run.blessed:
         if run.manual_override:
             _log.info(run.manual_override)
-        style = styled('BLESSED', 'bold green', always=True)
+        style = {'style': 'bold green', 'always': True}
         _log.info('BLESSED%s', _destination(run), extra=style)
         return
-    style = styled('NOT BLESSED', 'bold red', always=True)
+    style = {'style': 'bold red', 'always': True}
     _log.info('NOT BLESSED: %s', '; '.join(run.reasons), extra=style)
     if (verdict := run.rejected_by) and verdict.remedies:
         _log.info('remedy: %s', describe_remedies(verdict.remedies, verdict.settings))
@@ -126,8 +125,5 @@ def _describe_accuracy(run: Run) -> str:
 
 def _destination(run: Run) -> str:
     """The end of the line that starts with BLESSED: where the model is."""
-    if not run.live:
-        how = 'unchanged: pushed earlier to' if run.unchanged else 'and pushed to'
-        newest = run.live_version or 'none'
-        return f', {how} {run.folder}, but the newest version there is {newest}'
-    return f', unchanged; live in {run.folder}' if run.unchanged else f' and pushed to {run.folder}'
+    place = f', unchanged, in {run.folder}' if run.unchanged else f' and pushed to {run.folder}'
+    return place if run.live else f'{place}, but the live version is {run.live_version or "none"}'

@@ -78,7 +78,7 @@ def _run(
     use_cache: bool,
 ) -> Run:
     """Checks the recipe, runs the components, and writes the outputs of the run."""
-    _log.info('%s: %s', recipe.name, recipe.description, extra=console.styled(recipe.name, 'bold'))
+    _log.info('%s: %s', recipe.name, recipe.description)
     _log.info('stack: %s', stack.describe())
     classes, images = check(recipe, start_workers=True)
     # Modules are imported when they are needed: the imports of TensorFlow and TFX take seconds.

@@ -76,4 +76,4 @@ def _log_end(name: str, results: list[NodeResult]) -> None:
     if len(long) > 1:
         times = (f'{display_name(each.node_id)} {each.seconds:,.1f} s' for each in long)
         text += f': {", ".join(times)}'
-    _log.info('%s', text, extra=console.styled(ending, 'green'))
+    _log.info('%s', text)

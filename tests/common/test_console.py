@@ -51,7 +51,7 @@ def work():
         bar.advance(399, text='loss [b]0.1')
         time.sleep(0.2)  # a terminal is refreshed ten times a second
     console.show(Table('column', box=None))
-    OURS.info('%s it', 'BLESSED', extra=console.styled('BLESSED', 'bold', always=True))
+    OURS.info('%s it', 'BLESSED', extra={'always': True})
 
 
 def test_prints_records_from_level_info_and_the_end_of_bars():
@@ -68,10 +68,10 @@ def test_prints_records_from_level_info_and_the_end_of_bars():
 
 def test_terminal_has_colours(terminal):
     def log():
-        OURS.info('BLESSED it', extra=console.styled('BLESSED', 'bold'))
+        OURS.info('BLESSED', extra={'style': 'bold green'})
         OURS.warning('no GPU')
 
-    assert printed(log, terminal) == ['\x1b[1mBLESSED\x1b[0m it', '\x1b[33mwarning: no GPU\x1b[0m']
+    assert printed(log, terminal) == ['\x1b[1;32mBLESSED\x1b[0m', '\x1b[33mwarning: no GPU\x1b[0m']
 
 
 def test_quiet_prints_only_warnings_errors_and_marked_records(terminal):

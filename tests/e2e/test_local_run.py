@@ -223,7 +223,7 @@ def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspa
     assert second.returncode == 0
     run = last_run(workspace)
     assert set(run.nodes) - set(run.cached) <= set(NEVER_CACHED)
-    assert 'BLESSED, unchanged; live in' in second.stdout
+    assert 'BLESSED, unchanged, in' in second.stdout
     assert workspace.versions() == [first[1]]
 
 

@@ -31,7 +31,7 @@ def given(monkeypatch):
             log.info('an epoch')
         console.show('a table')
         log.warning('drift')
-        log.info('the decision', extra=console.styled('decision', 'bold', always=True))
+        log.info('the decision', extra={'always': True})
         return record.end(**(PUSHED if recipe.trainer.seed == 1 else REJECTED))
 
     monkeypatch.setattr(run_recipe, '_run', run_components)

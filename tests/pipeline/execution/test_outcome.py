@@ -50,14 +50,14 @@ def test_prints_times_findings_accuracy_and_decision(printed):
 @pytest.mark.parametrize(
     ('changes', 'lines'),
     [
-        ({'unchanged': True}, ['BLESSED, unchanged; live in /serving/7']),
+        ({'unchanged': True}, ['BLESSED, unchanged, in /serving/7']),
         (
             {'live_version': '8'},
-            ['BLESSED, and pushed to /serving/7, but the newest version there is 8'],
+            ['BLESSED and pushed to /serving/7, but the live version is 8'],
         ),
         (
             {'unchanged': True, 'folder': '/a/7', 'live_version': None},
-            ['BLESSED, unchanged: pushed earlier to /a/7, but the newest version there is none'],
+            ['BLESSED, unchanged, in /a/7, but the live version is none'],
         ),
         (
             {'manual_override': 'manually blessed by eve: a demo'},
