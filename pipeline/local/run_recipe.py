@@ -59,7 +59,7 @@ def run_recorded(
         if not verbose:
             contexts.enter_context(_library_output_to(log))
         try:
-            return _run(recipe, record, commands, verbose=verbose, use_cache=use_cache)
+            return _run(recipe, record, commands, verbose, use_cache)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -70,12 +70,7 @@ def run_recorded(
 
 
 def _run(
-    recipe: Recipe,
-    record: Recording,
-    commands: CommandLine | None,
-    *,
-    verbose: bool,
-    use_cache: bool,
+    recipe: Recipe, record: Recording, commands: CommandLine | None, verbose: bool, use_cache: bool
 ) -> Run:
     """Checks the recipe, runs the components, and writes the outputs of the run."""
     _log.info('%s: %s', recipe.name, recipe.description)

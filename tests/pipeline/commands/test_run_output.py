@@ -21,7 +21,7 @@ def given(monkeypatch):
     """Replaces the components of a run; the commands that each run got for its report."""
     given = []
 
-    def run_components(recipe, record, commands, **_):
+    def run_components(recipe, record, commands, *_):
         given.append(commands)
         log = logging.getLogger('pipeline')
         record.start('run-7')
