@@ -96,6 +96,9 @@ class Soon(Schedule):
         return moment + datetime.timedelta(milliseconds=5)
 
 
+SOON = Soon('* * * * *')
+
+
 @pytest.fixture
 def run(recipe, tmp_path, monkeypatch):
     """Runs ticks of a shell script until it stops the schedule; returns output and lines in $LOG.
@@ -109,7 +112,7 @@ def run(recipe, tmp_path, monkeypatch):
         command = ['/bin/sh', '-c', f'LOG={tmp_path}/log; {script}']
         stream = io.StringIO()
         with console.output_to(stream):
-            code = run_schedule(recipe, Soon('* * * * *'), command)
+            code = run_schedule(recipe, SOON, command)
         assert code == (130 if number == signal.SIGINT else 0)
         return stream.getvalue(), (tmp_path / 'log').read_text().splitlines()
 
@@ -176,34 +179,22 @@ def test_tick_that_cannot_start_does_not_end_the_schedule(recipe, monkeypatch):
         raise OSError(12, 'Cannot allocate memory')
 
     monkeypatch.setattr(scheduler.subprocess, 'Popen', refuse)
-    assert run_schedule(recipe, Soon('* * * * *'), ['true']) == 0
+    assert run_schedule(recipe, SOON, ['true']) == 0
 
 
-@pytest.mark.parametrize(
-    ('weights', 'classes', 'data', 'error'),
-    [
-        ('random', ('cats', 'dogs'), 'nowhere', 'nowhere does not exist'),
-        ('random', ('cats',), 'data', 'has 1 class'),
-        ('none.weights.h5', ('cats', 'dogs'), 'data', 'none.weights.h5'),
-    ],
-)
-def test_checks_data_and_weights_before_it_waits(
-    tmp_path, make_image_folder, weights, classes, data, error
+def test_checks_data_before_it_waits_and_a_live_model_waits_for_images(
+    tmp_path, make_image_folder, monkeypatch, caplog
 ):
-    make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
-    data = {'source': 'folder', 'path': tmp_path / data}
-    recipe = Recipe(name='pets', workdir=tmp_path, data=data, trainer={'weights': weights})
-    with pytest.raises(PipelineError, match=error):
-        run_schedule(recipe, Soon('* * * * *'), ['false'])
-
-
-def test_schedule_of_live_model_waits_for_images(tmp_path, make_image_folder, monkeypatch, caplog):
-    make_image_folder(tmp_path / 'data' / 'span-1', per_class=0)
     data = {'source': 'folder', 'path': tmp_path / 'data', 'classes': ('cats', 'dogs')}
     recipe = Recipe(name='pets', workdir=tmp_path, data=data, trainer={'weights': 'random'})
-    (recipe.serving_directory / '1').mkdir(parents=True)
     monkeypatch.setattr(scheduler, '_run_tick', lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    assert run_schedule(recipe, Soon('* * * * *'), ['true']) == 0
+    with pytest.raises(PipelineError, match='data does not exist'):
+        run_schedule(recipe, SOON, ['true'])
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=0)
+    with pytest.raises(PipelineError, match='no images'):
+        run_schedule(recipe, SOON, ['true'])
+    (recipe.serving_directory / '1').mkdir(parents=True)
+    assert run_schedule(recipe, SOON, ['true']) == 0
     assert 'the ticks try again' in caplog.text
 
 
@@ -212,4 +203,4 @@ def test_recipe_has_one_schedule(recipe):
         locked(recipe.home / scheduler.LOCK, AlreadyRunning()),
         pytest.raises(AlreadyRunning, match='a schedule of pets is already running'),
     ):
-        run_schedule(recipe, Soon('* * * * *'), ['false'])
+        run_schedule(recipe, SOON, ['false'])

@@ -119,25 +119,22 @@ def test_tick_without_a_reason_is_one_overwritten_file(tick, recipe, posted, mon
     assert (read_runs(recipe().home), posted) == ([], [])
 
 
-@pytest.mark.parametrize(('configured', 'used'), [(True, 'latest_blessed'), (False, None)])
-def test_warm_start_is_optional(tick, configured, used):
-    tick(PUSHED, warm_start=configured)
-    assert module.run_recorded.calls[0].trainer.warm_start == used
-
-
 @pytest.mark.parametrize(
-    ('live', 'listed', 'used'),
+    ('live', 'settings', 'classes', 'warm_start'),
     [
-        (None, None, None),
-        (['cats', 'dogs'], None, ('cats', 'dogs')),
-        (['cats', 'owls'], ['cats', 'dogs'], ('cats', 'dogs')),
+        (None, {}, None, 'latest_blessed'),
+        (['cats', 'dogs'], {'warm_start': False}, ('cats', 'dogs'), None),
+        (['cats', 'owls'], {'classes': ['cats', 'dogs']}, ('cats', 'dogs'), 'latest_blessed'),
     ],
 )
-def test_classes_of_the_live_model_are_kept(tick, recipe, add_version, live, listed, used):
+def test_classes_and_weights_of_the_live_model_are_kept_by_default(
+    tick, recipe, add_version, live, settings, classes, warm_start
+):
     if live:
         add_version(recipe().serving_directory, live)
-    tick(PUSHED, classes=listed)
-    assert module.run_recorded.calls[0].data.classes == used
+    tick(PUSHED, **settings)
+    (used,) = module.run_recorded.calls
+    assert (used.data.classes, used.trainer.warm_start) == (classes, warm_start)
 
 
 def test_failed_run_is_retried_with_doubling_pauses(tick, recipe, pauses):
