@@ -107,5 +107,4 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
         return
     words = wanted.in_words()
     show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {started}')
-    for moment in wanted.next_times(utc_now()):
-        show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
+    show(f'next run: {wanted.after(utc_now()):%a %Y-%m-%d %H:%M %Z}')
