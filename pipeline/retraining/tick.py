@@ -1,13 +1,12 @@
 """One tick of the schedule: decides whether to train, and trains if there is a reason."""
 
-import contextlib
 import datetime
 import logging
 from collections.abc import Iterator
 
 import tenacity
 
-from common.errors import NOT_BLESSED, AlreadyRunning, PipelineError
+from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
 from components.pusher.serving_folder import live_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
@@ -63,7 +62,7 @@ def _decide_and_train(
 ) -> Recording:
     """The record of the last attempt, which has ended: every exception becomes a result."""
     record = Recording(recipe.home, tick)
-    with contextlib.suppress(Exception, KeyboardInterrupt):
+    try:
         with record:
             training = retrying(recipe.retrain)(recipe_to_train, recipe, record)
             if training is None:
@@ -77,6 +76,9 @@ def _decide_and_train(
             record = Recording(recipe.home, tick)
             with attempt, record:
                 run_recorded(training.for_retraining(), record, verbose=verbose, commands=commands)
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
+            record.add(result='interrupted', exit_code=INTERRUPTED)
     return record
 
 

@@ -196,6 +196,12 @@ def test_interrupt_after_the_push_does_not_hide_it(tick, posted):
     assert (found.result, found.version) == ('blessed', '7')
 
 
+def test_interrupt_in_the_pause_after_a_failed_run(tick, posted, monkeypatch):
+    monkeypatch.setattr('tenacity.nap.time.sleep', Results(KeyboardInterrupt()))
+    found = tick(RunError('Trainer failed'), max_attempts=2)
+    assert (found.result, found.exit_code, posted) == ('interrupted', 130, [])
+
+
 def test_tick_is_skipped_during_another_run(tick, recipe, posted):
     home = recipe().home
     home.mkdir(parents=True)
