@@ -40,8 +40,10 @@ def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ..
     spans = check_data(recipe)  # before the imports of TensorFlow, which take seconds
     classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
     _log.info('data: %s', _describe_data(recipe, spans))
-    if start_workers:
-        _start_workers(recipe, spans)
+    examples = recipe.artifacts_directory / 'ImageExampleGen' / 'examples'
+    sources = {span.number: span.source for span in spans}
+    if start_workers and not is_ingested(examples, recipe.data, sources):
+        start()
     check_owner(recipe.serving_directory, recipe.name)
     check_classes(recipe, classes, live_classes(recipe.serving_directory))
     check_class_weights(recipe.trainer, classes)
@@ -51,12 +53,6 @@ def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ..
     _log.info('network: %s, weights: %s', network, weights)
     check_network(recipe, images)
     return classes, images
-
-
-def _start_workers(recipe: Recipe, spans: Sequence[Span]) -> None:
-    examples = recipe.artifacts_directory / 'ImageExampleGen' / 'examples'
-    if not is_ingested(examples, recipe.data, {span.number: span.source for span in spans}):
-        start()
 
 
 @convert_os_errors()
@@ -108,19 +104,17 @@ def check_classes(recipe: Recipe, classes: tuple[str, ...], live: tuple[str, ...
     """
     if live is None or classes == live:
         return
-    lists = f'{describe_classes(classes)}, but the live model has {describe_classes(live)}'
-    other_name = 'for another pipeline, set its name (--set name=NAME)'
-    if not recipe.data.classes:
-        keep, replace = (json.dumps(each, ensure_ascii=False) for each in (live, classes))
-        raise ConfigError(
-            f'{recipe.name}: the images have {lists}; to keep these and quarantine other images, '
-            f'set data.classes: {keep}; to replace them, set data.classes: {replace}; {other_name}'
-        )
-    _log.warning(
-        '%s: data.classes has %s; a blessed model replaces it without a comparison; %s',
-        recipe.name,
-        lists,
-        other_name,
+    found = (
+        f'{recipe.name}: the data has {describe_classes(classes)}, but the live model has '
+        f'{describe_classes(live)}'
+    )
+    if recipe.data.classes:
+        _log.warning('%s; a blessed model replaces it without a comparison', found)
+        return
+    keep, replace = (json.dumps(each, ensure_ascii=False) for each in (live, classes))
+    raise ConfigError(
+        f'{found}; set data.classes: {keep} to keep those and quarantine other images, or '
+        f'{replace} to replace them; for another pipeline, set its name (--set name=NAME)'
     )
 
 
