@@ -12,10 +12,8 @@ import dataclasses
 import functools
 import json
 import logging
-import logging.handlers
 import os
 import sys
-import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,15 +22,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from common.files import naming
 
 if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no table
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
-    from rich.segment import Segment
-    from rich.text import Text
 
 PACKAGES = ('common', 'components', 'trainer', 'pipeline')
 _PLAIN_WIDTH = 100_000  # without a terminal, where a row of a table is one line
 _LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
-_TITLE_DELAY = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +59,9 @@ class _State:
     """The state of the console, shared by all threads; None as stream is standard output."""
 
     stream: TextIO | None = None
-    indentation: str = ''
     quiet: bool = False
-    title: '_Title | None' = None
-    phase: 'Progress | None' = None  # the bars of a phase
+    brief: bool = False  # as in `quiet`, but the log file has everything
+    bars: 'Progress | None' = None  # of a phase
 
 
 _state = _State()
@@ -119,66 +113,52 @@ def is_quiet() -> bool:
     return _state.quiet
 
 
-def indented() -> contextlib.AbstractContextManager[None]:
-    """Indents the lines of all threads by two spaces while the block runs."""
-    return _changed(indentation=f'{_state.indentation}  ')
-
-
-@contextlib.contextmanager
-def titled(title: str) -> Iterator[None]:
-    """Prints `title ...` above the output of the block.
-
-    The title is printed before the first line of the block, after one second, or when the block
-    raises an exception. A short block without output has none. The log file always has it.
-    """
-    _log.info('%s ...', title, extra={'log_only': True})
-    line = _Title(title)
-    timer = threading.Timer(_TITLE_DELAY, line.show)
-    timer.daemon = True
-    timer.start()
-    try:
-        with _changed(title=line):
-            yield
-    except BaseException:
-        line.show()
-        raise
-    finally:
-        timer.cancel()
-        timer.join()
-
-
 def show(table: 'RenderableType') -> None:
     """Prints a table or another rich renderable, fitted to the width of a terminal.
 
     Elsewhere, as in a pipe, no line is wrapped.
     """
-    if not _state.quiet:
-        _show_title()
-        console = _console()
-        if console.is_terminal:
-            console.print(table, soft_wrap=False)
-            return
-        with console.capture() as printed:
-            console.print(table, soft_wrap=False)
-        for line in printed.get().splitlines():
-            console.print(line.rstrip(), markup=False)
+    from rich.segment import Segment, Segments
+
+    if _state.quiet:
+        return
+    console = _console()
+    parts = [Segment(printable(each.text), each.style) for each in console.render(table)]
+    if console.is_terminal:
+        console.print(Segments(parts))
+        return
+    for line in ''.join(each.text for each in parts).splitlines():
+        console.print(line.rstrip(), markup=False)
 
 
 @contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Hides what this process and its libraries in C++ write to standard error in the block."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed, as by `2>&-`
-        yield
-        return
-    with Path(os.devnull).open('w') as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+def redirected(path: Path, *descriptors: int) -> Iterator[None]:
+    """Appends to a file what the block writes to file descriptors, such as 1 and 2.
+
+    They are those that libraries in C++ and child processes write to.
+    """
+    with path.open('ab') as file:
+        saved = {each: os.dup(each) for each in descriptors}
+        _flush()
+        for each in descriptors:
+            os.dup2(file.fileno(), each)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        _flush()
+        for each, original in saved.items():
+            os.dup2(original, each)
+            os.close(original)
+
+
+def silent_stderr() -> contextlib.AbstractContextManager[None]:
+    """Hides what this process and its libraries in C++ write to standard error in the block."""
+    return redirected(Path(os.devnull), 2)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def output_stream() -> TextIO:
@@ -186,34 +166,28 @@ def output_stream() -> TextIO:
     return _state.stream or sys.stdout
 
 
-def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
-    """The `extra` of a log record that has words in a style of rich.
-
-    The words are styled on a terminal only, such as `bold green`; `always` prints inside `quiet`.
-    """
-    return {'styled': (words, style), 'always': always}
-
-
 @contextlib.contextmanager
-def phase(name: str, text: str) -> Iterator[None]:
+def phase(name: str, text: str, *, brief: bool) -> Iterator[None]:
     """Shows a bar with a text on a terminal while the block runs, and the bars of the block below.
 
-    They vanish afterwards; in a file there are none. Records of level INFO go to the log file only.
+    They vanish afterwards; in a file there are none. If `brief`, the records of the block below
+    level WARNING go to the log file only.
     """
-    _log.info('%s ...', text, extra={'log_only': True})
     disabled = _state.quiet or not _console().is_terminal
-    with _progress(transient=True, disable=disabled) as bars, _changed(phase=bars):
+    with _progress(transient=True, disable=disabled) as bars, _changed(bars=bars, brief=brief):
+        _log.info('%s ...', text)
         bars.add_task(name, total=None, of='', text=text)
         yield
 
 
+@dataclasses.dataclass
 class Bar:
-    """A progress bar followed by a text. It moves on a terminal, and is one line in a file."""
+    """A progress bar followed by a text."""
 
-    def __init__(self, progress: 'Progress', task: 'TaskID', text: str) -> None:
-        self._progress = progress
-        self._task = task
-        self.steps, self.text = 0, text
+    _progress: 'Progress'
+    _task: 'TaskID'
+    text: str
+    steps: int = 0
 
     def advance(self, steps: int = 1, text: str | None = None) -> None:
         self.steps += steps
@@ -223,20 +197,16 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
-    """Shows a progress bar until the block ends; `total` is None if the steps are unknown.
+    """Shows a progress bar below that of the phase until the block ends; then logs its last state.
 
-    The log file has its last state.
+    `total` is None if the steps are unknown.
     """
-    _show_title()
-    with contextlib.ExitStack() as contexts:
-        bars = _state.phase or contexts.enter_context(_progress(disable=_state.quiet))
-        of = '' if total is None else f'/{total}'
-        task = bars.add_task(description, total=total, of=of, text=text)
-        shown = Bar(bars, task, text)
-        yield shown
-        if _state.phase:
-            bars.remove_task(task)
-    _log.info('%s %d%s %s', description, shown.steps, of, shown.text, extra={'log_only': True})
+    bars = _state.bars or _progress(disable=True)
+    of = '' if total is None else f'/{total}'
+    shown = Bar(bars, bars.add_task(description, total=total, of=of, text=text), text)
+    yield shown
+    bars.remove_task(shown._task)
+    _log.info('%s %d%s %s', description, shown.steps, of, shown.text)
 
 
 def _progress(**options: Any) -> 'Progress':
@@ -252,65 +222,31 @@ def _progress(**options: Any) -> 'Progress':
     return Progress(*columns, console=_console(), **options)
 
 
-class _Title:
-    """A line that is printed once, unless the console is quiet."""
-
-    def __init__(self, title: str) -> None:
-        from rich.text import Text
-
-        self._line = Text.assemble(_state.indentation, (title, 'bold'), ' ...')
-        # Threads that log and the timer compete; waiting for each other could deadlock with the
-        # lock of the handler.
-        self._printed = threading.Lock()
-
-    def show(self) -> None:
-        if not _state.quiet and self._printed.acquire(blocking=False):
-            _console().print(self._line)
-
-
-def _show_title() -> None:
-    title = _state.title  # another thread may reset the variable
-    if title:
-        title.show()
-
-
 class _PrintableFormatter(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
-
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))  # with a traceback, if there is one
+        return one_line(super().format(record))
 
 
 class _LineHandler(logging.Handler):
-    """Prints records on the console."""
+    """Prints records on the console.
+
+    Their `extra` may have a `style` of rich for a terminal, such as `bold green`, and `always`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        important = record.levelno >= logging.WARNING or getattr(record, 'always', False)
-        hidden = (_state.quiet or _state.phase) and not important
-        if hidden or getattr(record, 'log_only', False):
+        from rich.text import Text
+
+        prefix, style = '', getattr(record, 'style', '')
+        if record.levelno >= logging.ERROR:
+            prefix, style = 'error: ', 'red'
+        elif record.levelno >= logging.WARNING:
+            prefix, style = 'warning: ', 'yellow'
+        elif (_state.quiet or _state.brief) and not getattr(record, 'always', False):
             return
         try:
-            _show_title()
-            _console().print(_line(record, self.format(record)))
+            _console().print(Text(f'{prefix}{self.format(record)}', style))
         except Exception:
             self.handleError(record)
-
-
-def _line(record: logging.LogRecord, message: str) -> 'Text':
-    from rich.text import Text
-
-    prefix, style = '', ''
-    if record.levelno >= logging.ERROR:
-        prefix, style = 'error: ', 'red'
-    elif record.levelno >= logging.WARNING:
-        prefix, style = 'warning: ', 'yellow'
-    indentation = '' if _state.quiet or _state.phase else _state.indentation
-    line = Text(f'{indentation}{prefix}{message}', style)
-    words, style_of_words = getattr(record, 'styled', ('', ''))
-    start = line.plain.find(words)
-    line.stylize(style_of_words, start, start + len(words))
-    return line
 
 
 @contextlib.contextmanager
@@ -336,7 +272,7 @@ def _console_of(stream: TextIO) -> 'Console':
     from rich.console import Console
 
     terminal = stream.isatty()
-    console = Console(
+    return Console(
         file=stream,
         force_terminal=terminal,
         width=None if terminal else _PLAIN_WIDTH,
@@ -344,28 +280,3 @@ def _console_of(stream: TextIO) -> 'Console':
         highlight=False,
         emoji=False,
     )
-    console.push_render_hook(_printable_hook())
-    return console
-
-
-@functools.cache
-def _printable_hook() -> Any:
-    """A hook of rich that escapes the texts of everything that is printed, such as table cells."""
-    from rich.console import RenderHook
-    from rich.segment import Segment
-
-    class Printable:
-        def __init__(self, renderable: 'RenderableType') -> None:
-            self._renderable = renderable
-
-        def __rich_console__(
-            self, console: 'Console', options: 'ConsoleOptions'
-        ) -> 'Iterator[Segment]':
-            for text, style, control in console.render(self._renderable, options):
-                yield Segment(text if control else printable(text), style, control)
-
-    class Hook(RenderHook):
-        def process_renderables(self, renderables: list[Any]) -> list[Any]:
-            return list(map(Printable, renderables))
-
-    return Hook()

@@ -18,7 +18,7 @@ A message is one sentence: the thing, what is wrong, what to do. A ConfigError h
 mistake. Executors raise these errors too, so they can be pickled.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 # Exit codes of the command line and of Kubeflow tasks.
 FAILED, USAGE, NOT_BLESSED, NOT_MOUNTED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -138,14 +138,7 @@ class RunError(PipelineError):
 
 
 class NodeFailed(RunError):
-    """A pipeline node failed; `__cause__` is the error of its executor, if any.
-
-    Pickle keeps a cause that is a PipelineError, which says whether to retry.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        cause = self.__cause__ if isinstance(self.__cause__, PipelineError) else None
-        return NodeFailed, self.args, {'__cause__': cause}
+    """A pipeline node failed; `__cause__` is the error of its executor, if any."""
 
 
 class AnomaliesFound(RunError):

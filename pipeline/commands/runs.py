@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,11 +22,6 @@ from pipeline.commands.options import (
     recipe_options,
     show,
 )
-
-if TYPE_CHECKING:
-    from pipeline.command_line import CommandLine
-    from pipeline.config.recipe import Recipe
-    from pipeline.run.record import Run
 
 _RUN_CODES = (
     'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
@@ -82,7 +77,6 @@ def run(if_new: bool, no_cache: bool, as_json: bool, verbose: bool, **options: A
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # recorded as Ctrl-C
         record = run_if_new(recipe, verbose=verbose, commands=commands)
-        _warn_of_removed(recipe, record, commands)
     else:
         from pipeline.local import run_recipe
 
@@ -95,15 +89,6 @@ def run(if_new: bool, no_cache: bool, as_json: bool, verbose: bool, **options: A
             fail('; '.join(record.reasons), record.exit_code)
         return
     sys.exit(record.exit_code)
-
-
-def _warn_of_removed(recipe: 'Recipe', record: 'Run', commands: 'CommandLine') -> None:
-    from pipeline.formatting import named
-
-    if record.removed:
-        cold = ['--set=trainer.warm_start=null'] if recipe.trainer.warm_start else []
-        rebuild = commands.command('run', *cold)
-        _log.warning('to train a model without %s: %s', named(record.removed), rebuild)
 
 
 @click.command('runs', epilog=_LIST_CODES)
@@ -124,8 +109,7 @@ def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> 
     """
     from common import console
     from pipeline.config.recipe import load_recipe
-    from pipeline.formatting import time_of, unwrapped
-    from pipeline.retraining.scheduler import next_tick
+    from pipeline.formatting import unwrapped
     from pipeline.run import run_list
     from pipeline.run.record import read_runs
 
@@ -140,8 +124,6 @@ def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> 
     for home, own in found.items():
         for line in run_list.describe_present(home, own):
             show(unwrapped(line))
-        if moment := next_tick(home):
-            show(f'{home.name}: next tick {time_of(moment)}')
     place = recipe.home if config else recipe.home.parent
     show(run_list.as_table(found, runs) if runs else f'no runs in {place}')
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shutil
 import time
-from collections.abc import Iterator
+import traceback
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
@@ -12,14 +12,14 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from common import console
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import Node, read_nodes, set_custom_properties
 from pipeline.code_version import COMMIT, git_commit
 from pipeline.execution.compilation import display_name
 
 _CONTEXTS = ('pipeline_run', 'node')  # of TFX; an execution of a node in a run is in both
-# A line of Beam's error text after Ctrl-C in a worker process.
+# In a traceback after Ctrl-C. Beam turns every exception of a step, also KeyboardInterrupt, into a
+# RuntimeError with the name of the step; from worker processes it passes on only the text.
 _INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
 
@@ -47,12 +47,11 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
     alone.nodes.extend(each for each in ir.nodes if each.pipeline_node.node_info.id == node_id)
     start = time.perf_counter()
     try:
-        with console.indented():
-            LocalDagRunner().run_with_ir(alone)
+        LocalDagRunner().run_with_ir(alone)
     except DataError:
         raise
     except Exception as error:  # executors raise errors of any type
-        if _is_interrupt(error):
+        if _INTERRUPT.search(''.join(traceback.format_exception(error))):
             raise KeyboardInterrupt from error
         raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
     store = _store(ir)
@@ -93,26 +92,6 @@ def _read_node(store: MetadataStore, node: pipeline_pb2.PipelineNode) -> Node | 
     own = {each.id for each in of_node}
     nodes = read_nodes(store, [each for each in in_run if each.id in own])
     return nodes[0] if nodes else None
-
-
-def _is_interrupt(error: Exception) -> bool:
-    """Whether the error was caused by Ctrl-C.
-
-    Beam turns every exception of a step, also KeyboardInterrupt, into a RuntimeError with the name
-    of the step; from worker processes it passes on only the text.
-    """
-    return any(
-        isinstance(each, KeyboardInterrupt)
-        or (isinstance(each, RuntimeError) and _INTERRUPT.search(str(each)))
-        for each in _chain(error)
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and its causes and contexts, in the order of a traceback."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _first_line(error: Exception) -> str:

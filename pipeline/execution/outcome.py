@@ -2,45 +2,29 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from common.artifacts import SERVED, folder_of
-from common.console import styled
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
 from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
-from components.evaluation.results import (
-    ACCURACY,
-    AUC,
-    BALANCED_ACCURACY,
-    BRIER,
-    ECE,
-    Estimate,
-)
+from components.evaluation.results import ACCURACY
+from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.launch import NodeResult
-from pipeline.execution.run_artifacts import predictions_table, read_images
+from pipeline.execution.run_artifacts import file_of, read_images
 from pipeline.formatting import describe_left_out, describe_remedies
 from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
 
-_SHORT_SECONDS = 0.1  # components that take less are not named
 _MOST_FINDINGS = 5
-_LONGEST_NODES = 3  # components with their own times
-_PRINTED_METRICS = {
-    BALANCED_ACCURACY: 'balanced accuracy',
-    AUC: 'AUC',
-    ECE: 'ECE',
-    BRIER: 'Brier score',
-}
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +70,7 @@ def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> dict[str, An
 
 
 def _read_images(results: dict[str, NodeResult]) -> dict[str, Any]:
-    table = predictions_table(results)
+    table = file_of(results, 'BulkInferrer', OUTPUT_EXAMPLES, TABLE)
     values: dict[str, Any] = {'predictions': str(table) if table else None}
     if images := read_images(results):
         tally = images.tally
@@ -105,7 +89,9 @@ def read_warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
 
 def show_run(run: Run, page: Path | None = None) -> None:
     """Prints the record of a completed run, last the decision; `page` is its report, if any."""
-    _log.info(_describe_time(run))
+    _log.info(
+        '%.1f s, %d of %d components cached', run.seconds or 0, len(run.cached), len(run.nodes)
+    )
     if run.predictions:
         _log.info('predictions for unlabelled images: %s', run.predictions)
     if page:
@@ -115,31 +101,20 @@ def show_run(run: Run, page: Path | None = None) -> None:
         _log.warning(finding)
     if len(findings) > _MOST_FINDINGS:
         _log.warning('%s more warnings are in the report', len(findings) - _MOST_FINDINGS)
-    if run.metrics.keys() & _PRINTED_METRICS.keys():
-        _log.info(_format_metrics(run.metrics))
-    _log.info(describe_accuracy(run))
+    _log.info(_describe_accuracy(run))
     if run.blessed:
         if run.manual_override:
             _log.info(run.manual_override)
-        style = styled('BLESSED', 'bold green', always=True)
+        style = {'style': 'bold green', 'always': True}
         _log.info('BLESSED%s', _destination(run), extra=style)
         return
-    style = styled('NOT BLESSED', 'bold red', always=True)
+    style = {'style': 'bold red', 'always': True}
     _log.info('NOT BLESSED: %s', '; '.join(run.reasons), extra=style)
     if (verdict := run.rejected_by) and verdict.remedies:
         _log.info('remedy: %s', describe_remedies(verdict.remedies, verdict.settings))
 
 
-def _describe_time(run: Run) -> str:
-    """`47.1 s: Trainer 20.1, Evaluator 8.0, Transform 4.0; 5 of 16 components cached`."""
-    computed = {name: each for name, each in run.nodes.items() if name not in run.cached}
-    longest = sorted(computed, key=lambda name: -computed[name])[:_LONGEST_NODES]
-    parts = [f'{name} {computed[name]:.1f}' for name in longest if computed[name] >= _SHORT_SECONDS]
-    time = f'{run.seconds or 0:.1f} s' + (f': {", ".join(parts)}' if parts else '')
-    return f'{time}; {len(run.cached)} of {len(run.nodes)} components cached'
-
-
-def describe_accuracy(run: Run) -> str:
+def _describe_accuracy(run: Run) -> str:
     """The test accuracy of a run, and those that it was compared with."""
     accuracy = 'NaN' if run.accuracy is None else f'{run.accuracy:.4f}'
     if run.previous_accuracy is not None:
@@ -149,28 +124,7 @@ def describe_accuracy(run: Run) -> str:
     return f'test accuracy {accuracy} (minimum {run.baseline_accuracy:.4f}, {previous})'
 
 
-def _format_metrics(metrics: Mapping[str, Estimate]) -> str:
-    """`AUC 0.981 (0.972 to 0.990), ...`, without metrics that are undefined for the split."""
-    estimates = [
-        f'{name} {_format_estimate(metrics[key])}'
-        for key, name in _PRINTED_METRICS.items()
-        if key in metrics
-    ]
-    return f'{", ".join(estimates)}; 95 % confidence intervals in parentheses'
-
-
-def _format_estimate(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return 'NaN'
-    if estimate.low is None or estimate.high is None:
-        return f'{estimate.value:.3f}'
-    return f'{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})'
-
-
 def _destination(run: Run) -> str:
     """The end of the line that starts with BLESSED: where the model is."""
-    if not run.live:
-        how = 'unchanged: pushed earlier to' if run.unchanged else 'and pushed to'
-        newest = run.live_version or 'none'
-        return f', {how} {run.folder}, but the newest version there is {newest}'
-    return f', unchanged; live in {run.folder}' if run.unchanged else f' and pushed to {run.folder}'
+    place = f', unchanged, in {run.folder}' if run.unchanged else f' and pushed to {run.folder}'
+    return place if run.live else f'{place}, but the live version is {run.live_version or "none"}'

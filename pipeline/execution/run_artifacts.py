@@ -9,7 +9,6 @@ from common.metadata_queries import custom_property
 from components.image_example_gen.image_example_gen import EXAMPLES, QUARANTINE
 from components.image_example_gen.ingestion.ingested import Tally, read_ingested
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from pipeline.execution.launch import NodeResult
 
 Results = dict[str, NodeResult]  # by node id
@@ -32,15 +31,6 @@ def read_images(results: Results) -> Images | None:
     tallies = {each.name: read_ingested(each).tally for each in example_folders(results)}
     lists = tuple(quarantine / name / LIST for name, tally in tallies.items() if tally.bad)
     return Images(sum(tallies.values(), Tally()), lists)
-
-
-def predictions_table(results: Results) -> Path | None:
-    """Path of the predictions for unlabelled images; None if the run made none."""
-    if 'BulkInferrer' not in results:
-        return None
-    (examples,) = results['BulkInferrer'].outputs[OUTPUT_EXAMPLES]
-    table = folder_of(examples.uri) / TABLE
-    return table if table.exists() else None
 
 
 def file_of(results: Results, node: str, key: str, name: str) -> Path | None:

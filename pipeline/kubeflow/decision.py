@@ -5,15 +5,13 @@ import logging
 from typing import Any
 
 from common.errors import ConfigError
-from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
-from pipeline.retraining import decision
-from pipeline.retraining.tick import retrying, with_decision
+from pipeline.retraining.tick import recipe_to_train, retrying
 from pipeline.run.record import utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -59,19 +57,17 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
 
 def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
     _check_nodes(recipe, inputs['optional_nodes'])
-    store = open_store(recipe.metadata, recipe.home)
-    with reporting_errors():
-        provenance = prepare_metadata(recipe, store)
-        if inputs['only_when_new']:
-            recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-            found = decision.decide(recipe, provenance, record.run.started)
-            record.run = with_decision(record.run, found)
-            if not found.train:
-                return _outputs(recipe)
-        else:
-            record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(recipe)
-    return _outputs(recipe, classes, images, train=True)
+    if inputs['only_when_new']:
+        training = recipe_to_train(recipe, record)
+        if training is None:
+            return _outputs(recipe)
+    else:
+        training = recipe
+        with reporting_errors():
+            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+        record.run = record.run.with_values(decision='this run was requested')
+    classes, images = check(training)
+    return _outputs(training, classes, images, train=True)
 
 
 def _outputs(

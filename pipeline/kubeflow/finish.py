@@ -44,6 +44,4 @@ def finish(inputs: dict[str, Any]) -> None:
         record.end('interrupted', reasons=(reason,), exit_code=FAILED)
     run = record.run
     _log.info(run.decision if run.result == 'nothing new' else describe_decision(run))
-    if problem := post_result(recipe, run):
-        _log.warning(problem)
-        record.add(webhook_error=problem)
+    post_result(recipe, record)

@@ -3,23 +3,20 @@
 import contextlib
 import datetime
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from common import stack
-from common.console import styled
-from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
+from common import console, stack
+from common.errors import AlreadyRunning, PipelineError, RunError
 from common.files import locked, share_folders
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
-from pipeline.local.library_output import library_output_to
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
 from pipeline.run.recording import Recording, new_run
-
-if TYPE_CHECKING:
-    from pipeline.local.runner import ProgressDagRunner
 
 _log = logging.getLogger(__name__)
 
@@ -60,10 +57,9 @@ def run_recorded(
     with contextlib.ExitStack() as contexts:
         contexts.callback(share_folders, recipe.home)
         if not verbose:
-            with _writing_to(recipe):
-                contexts.enter_context(library_output_to(log))
+            contexts.enter_context(_library_output_to(log))
         try:
-            return _run(recipe, record, commands, verbose=verbose, use_cache=use_cache)
+            return _run(recipe, record, commands, verbose, use_cache)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -74,15 +70,22 @@ def run_recorded(
 
 
 def _run(
-    recipe: Recipe,
-    record: Recording,
-    commands: CommandLine | None,
-    *,
-    verbose: bool,
-    use_cache: bool,
+    recipe: Recipe, record: Recording, commands: CommandLine | None, verbose: bool, use_cache: bool
 ) -> Run:
-    runner = _run_components(recipe, record, verbose=verbose, use_cache=use_cache)
-    # After the imports of TensorFlow and TFX.
+    """Checks the recipe, runs the components, and writes the outputs of the run."""
+    _log.info('%s: %s', recipe.name, recipe.description)
+    _log.info('stack: %s', stack.describe())
+    classes, images = check(recipe, start_workers=True)
+    # Modules are imported when they are needed: the imports of TensorFlow and TFX take seconds.
+    from pipeline.graph import create_pipeline
+    from pipeline.local.runner import ProgressDagRunner
+    from pipeline.metadata_store import open_store
+    from pipeline.models.preparation import prepare_metadata
+
+    prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+    runner = ProgressDagRunner(brief=not verbose)
+    record.start(runner.run_id)
+    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
     from pipeline.execution.outcome import read_outcome, show_run
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
@@ -97,23 +100,18 @@ def _run(
     return ended
 
 
-def _run_components(
-    recipe: Recipe, record: Recording, *, verbose: bool, use_cache: bool
-) -> 'ProgressDagRunner':
-    """Checks the recipe, then runs the components."""
-    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
-    _log.info('stack: %s', stack.describe())
-    classes, images = check(recipe, start_workers=True)
-    from pipeline.graph import create_pipeline
-    from pipeline.local.runner import ProgressDagRunner
-    from pipeline.metadata_store import open_store
-    from pipeline.models.preparation import prepare_metadata
-
-    prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-    runner = ProgressDagRunner(brief=not verbose)
-    record.start(runner.run_id)
-    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
-    return runner
+@contextlib.contextmanager
+def _library_output_to(log: Path) -> Iterator[None]:
+    """Redirects standard output and error to a file, except for what `common.console` prints."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    stream = console.output_stream()
+    copy = os.dup(2 if stream is sys.stderr else 1)
+    with (
+        os.fdopen(copy, 'w', encoding=stream.encoding, errors=stream.errors) as terminal,
+        console.redirected(log, 1, 2),
+        console.output_to(terminal, log),
+    ):
+        yield
 
 
 @contextlib.contextmanager
@@ -122,20 +120,9 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another run holds the lock.
-        ConfigError: the folder of the runs cannot be written.
+        OSError: the folder of the runs cannot be written.
     """
     held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
-    with contextlib.ExitStack() as contexts:
-        with _writing_to(recipe):
-            recipe.home.mkdir(parents=True, exist_ok=True)
-            contexts.enter_context(locked(recipe.home / RECIPE_LOCK, held))
+    recipe.home.mkdir(parents=True, exist_ok=True)
+    with locked(recipe.home / RECIPE_LOCK, held):
         yield
-
-
-@contextlib.contextmanager
-def _writing_to(recipe: Recipe) -> Iterator[None]:
-    """Raises ConfigError if the block cannot write to the home of the recipe."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error

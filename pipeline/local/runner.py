@@ -53,21 +53,20 @@ class ProgressDagRunner(LocalDagRunner):
             raise NotImplementedError('partial runs')
         set_run_id(pipeline, self.run_id)
         node_ids = [each.pipeline_node.node_info.id for each in pipeline.nodes]
-        sizes = Counter(_PHASE_OF.get(node_id) for node_id in node_ids)
+        sizes = Counter(_PHASE_OF.get(node_id, display_name(node_id)) for node_id in node_ids)
         phases: dict[str, list[NodeResult]] = defaultdict(list)
         for node_id in node_ids:
             name = display_name(node_id)
-            phase = _PHASE_OF.get(node_id) if self._brief else None
-            with console.phase(phase, name) if phase else console.titled(name):
+            phase = _PHASE_OF.get(node_id, name)
+            with console.phase(phase, name, brief=self._brief):
                 result = self.results[node_id] = launch_node(pipeline, node_id)
-            _log_end(name, [result], log_only=phase is not None)
-            if phase:
-                phases[phase].append(result)
-                if len(phases[phase]) == sizes[phase]:
-                    _log_end(phase, phases[phase])
+                _log_end(name, [result])
+            phases[phase].append(result)
+            if self._brief and len(phases[phase]) == sizes[phase]:
+                _log_end(phase, phases[phase])
 
 
-def _log_end(name: str, results: list[NodeResult], *, log_only: bool = False) -> None:
+def _log_end(name: str, results: list[NodeResult]) -> None:
     """Logs the end of a component or phase, with the times of the components that take long."""
     long = [each for each in results if not each.cached and each.seconds >= _SHORT_SECONDS]
     ending = 'cached' if not long and any(each.cached for each in results) else 'done'
@@ -77,4 +76,4 @@ def _log_end(name: str, results: list[NodeResult], *, log_only: bool = False) ->
     if len(long) > 1:
         times = (f'{display_name(each.node_id)} {each.seconds:,.1f} s' for each in long)
         text += f': {", ".join(times)}'
-    _log.info('%s', text, extra={**console.styled(ending, 'green'), 'log_only': log_only})
+    _log.info('%s', text)

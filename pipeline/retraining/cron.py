@@ -38,13 +38,6 @@ class Schedule:
         # Datetimes of one zone are compared by wall clock, which is ambiguous in autumn.
         return next(time for time in times if time.timestamp() > moment.timestamp())
 
-    def next_times(self, now: datetime, count: int = 3) -> list[datetime]:
-        """The next `count` times after `now`, ascending."""
-        times = [now]
-        for _ in range(count):
-            times.append(self.after(times[-1]))
-        return times[1:]
-
     def kubeflow(self, cluster_timezone: str = 'UTC') -> str:
         """The expression for Kubeflow Pipelines: six fields, seconds first.
 
@@ -58,9 +51,8 @@ class Schedule:
         if self.timezone != cluster_timezone:
             raise ConfigError(
                 f'{self.cron!r} is in {self.timezone}, but Kubeflow reads schedules in '
-                f'{cluster_timezone}; give it in {cluster_timezone} (--timezone '
-                f'{cluster_timezone}), or set CRON_SCHEDULE_TIMEZONE of the cluster and '
-                f'kubeflow.connection.cron_timezone to {self.timezone}'
+                f'{cluster_timezone}; use --timezone {cluster_timezone}, or set '
+                'kubeflow.connection.cron_timezone to that of the cluster'
             )
         fields = self.cron.upper().split()
         if set('L#') & set(fields[2] + fields[4]):

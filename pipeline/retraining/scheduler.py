@@ -1,19 +1,14 @@
 """The local schedule of a recipe: a process in the foreground that starts ticks in subprocesses."""
 
-import contextlib
 import datetime
 import logging
 import signal
 import subprocess
 import time
-import zoneinfo
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Sequence
 
 from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError, TooFewImages
-from common.files import is_locked, locked, read_regular, write_atomically
+from common.files import locked
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check_data
@@ -22,11 +17,9 @@ from pipeline.retraining.webhook import post_result
 from pipeline.run.record import last_tick, read_runs, utc_now
 from pipeline.run.recording import Recording, new_run
 
-SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
+LOCK = '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGINT; Kubernetes gives 30 by default
-_LOCK_SECONDS = 1.0  # `runs` holds the lock for a moment
 _PAUSE = 0.5  # seconds between two checks of the clock, a running tick, and signals
-_SCHEDULE = TypeAdapter(Schedule)
 
 _log = logging.getLogger(__name__)
 
@@ -43,23 +36,21 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
 
     Raises:
         AlreadyRunning: a schedule of the recipe is running.
+        PipelineError: the recipe or its data cannot be used.
         OSError: the folder of the runs cannot be written.
     """
-    held = AlreadyRunning(
-        f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
-    )
+    _check_data(recipe)
+    held = f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
     recipe.home.mkdir(parents=True, exist_ok=True)
-    lock = locked(recipe.home / LOCK, held, patience=_LOCK_SECONDS)
-    with lock, _received_signals() as signals:
-        write_atomically(recipe.home / SCHEDULE, _SCHEDULE.dump_json(schedule).decode())
+    with locked(recipe.home / LOCK, AlreadyRunning(held)):
+        signals: list[int] = []  # an exception could lose a tick that is just being started
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: signals.append(number))
         now = utc_now()
-        times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now)]
-        _say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
         last = last_tick(recipe.home, read_runs(recipe.home))
         # The last tick may be in the future, if the clock was ahead.
         due = schedule.after(min(last.started, now) if last else now)
-        if due <= now:
-            _say(f'the tick of {due:%Y-%m-%d %H:%M %Z} was missed; running it now')
+        _say(f'{recipe.name}: {schedule.in_words()}; next tick {due:%a %Y-%m-%d %H:%M %Z}')
         while not signals:
             if (now := utc_now()) < due:
                 due = min(due, schedule.after(now))  # the clock may have been set back
@@ -67,17 +58,15 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
                 continue
             due = schedule.after(now)
             _run_tick(recipe, command, signals)
+            _say(f'next tick {due:%a %Y-%m-%d %H:%M %Z}')
     return INTERRUPTED if signals[0] == signal.SIGINT else 0
 
 
-def check_at_start(recipe: Recipe) -> None:
+def _check_data(recipe: Recipe) -> None:
     """Checks the recipe and its data before a schedule waits for its first tick.
 
     An error that a tick may not have is a warning: the server may answer, and once a model is live
     more images may come.
-
-    Raises:
-        PipelineError: the recipe or its data cannot be used.
     """
     try:
         check_data(recipe)
@@ -88,85 +77,46 @@ def check_at_start(recipe: Recipe) -> None:
         _log.warning('%s; the ticks try again', error)
 
 
-def next_tick(home: Path) -> datetime.datetime | None:
-    """The time of the next tick of a schedule that runs on this machine; None without one."""
-    if not is_locked(home / LOCK):
-        return None
-    try:
-        return _SCHEDULE.validate_json(read_regular(home / SCHEDULE)).after(utc_now())
-    except (FileNotFoundError, ValidationError, zoneinfo.ZoneInfoNotFoundError):
-        return None
-
-
 def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) -> None:
     """Runs a tick in a subprocess, so that neither its memory nor a crash affects the schedule."""
     _say(f'tick of {recipe.name}')
     started = utc_now()
-    # With its own session the tick does not get Ctrl-C; the schedule stops it.
     try:
+        # With its own session the tick does not get Ctrl-C; the schedule stops it.
         child = subprocess.Popen(command, start_new_session=True)
     except OSError as error:  # such as for want of memory; the next tick may start
         _say(f'the tick cannot be started: {error.strerror}')
         return
     while child.poll() is None and not signals:
         time.sleep(_PAUSE)
-    if stopped := child.poll() is None:
-        _stop(child, signals)
-    _say(f'tick ended with exit code {child.returncode}')
-    if child.returncode:
-        _record_end(recipe, started, child.returncode, stopped=stopped)
-
-
-def _stop(child: 'subprocess.Popen[bytes]', signals: Sequence[int]) -> None:
-    _say(f'stopping the tick, within {GRACE_SECONDS:g} s; another Ctrl-C kills it')
-    child.send_signal(signal.SIGINT)
-    end = time.monotonic() + GRACE_SECONDS
-    while child.poll() is None and len(signals) < 2 and time.monotonic() < end:
-        time.sleep(_PAUSE)
     if child.poll() is None:
-        _say('killing the tick')
+        _say(f'stopping the tick, within {GRACE_SECONDS:g} s; another Ctrl-C kills it')
+        child.send_signal(signal.SIGINT)
+        end = time.monotonic() + GRACE_SECONDS
+        while child.poll() is None and len(signals) < 2 and time.monotonic() < end:
+            time.sleep(_PAUSE)
         child.kill()
-    child.wait()
+    code = child.wait()
+    _say(f'tick ended with exit code {code}')
+    if code and not signals:
+        _record_failure(recipe, started, code)
 
 
-def _record_end(recipe: Recipe, started: datetime.datetime, code: int, *, stopped: bool) -> None:
-    """Records and posts the end of a tick that did not record it."""
+def _record_failure(recipe: Recipe, started: datetime.datetime, code: int) -> None:
+    """Records and posts the failure of a tick that was killed before it could do so."""
     last = last_tick(recipe.home, read_runs(recipe.home))
     own = last if last and last.started >= started else None
     if own and own.ended:
         return
-    if stopped:
-        reason = 'the schedule was stopped'
-    elif code > 0:
-        reason = f'exit code {code} without a record; see the output of the schedule'
-    else:
-        hint = '; perhaps it ran out of memory' if code == -signal.SIGKILL else ''
-        reason = f'killed by {signal.Signals(-code).name}{hint}'
+    reason = f'exit code {code} without a record; see the output of the schedule'
+    if code == -signal.SIGKILL:
+        reason = 'killed by SIGKILL; perhaps it ran out of memory'
     tick = own or new_run(recipe, started).with_values(kind='tick')
     record = Recording(recipe.home, tick.with_values(result=None))
+    record.end('failed', reasons=(reason,), exit_code=max(code, FAILED))
     _say(f'tick: {reason}')
-    run = record.end(
-        'interrupted' if stopped else 'failed',
-        reasons=(reason,),
-        exit_code=INTERRUPTED if stopped else max(code, FAILED),  # negative: killed by a signal
-    )
-    if problem := post_result(recipe, run):
-        _say(problem)
-        record.add(webhook_error=problem)
+    post_result(recipe, record)
 
 
 def _say(text: str) -> None:
     _log.info('%s %s', f'{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}', text)
-
-
-@contextlib.contextmanager
-def _received_signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT; an exception could lose a tick that is just being started."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(each, lambda number, _: received.append(number)) for each in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)

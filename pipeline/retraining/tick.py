@@ -1,21 +1,20 @@
 """One tick of the schedule: decides whether to train, and trains if there is a reason."""
 
-import dataclasses
 import datetime
 import logging
 from collections.abc import Iterator
 
 import tenacity
 
-from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError, TooFewImages
-from components.pusher.serving_folder import live_classes, versions_in
+from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
+from components.pusher.serving_folder import live_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
-from pipeline.retraining.decision import Decision, decide, describe_waiting
+from pipeline.retraining.decision import decide
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import Run, utc_now
 from pipeline.run.recording import Recording, new_run
@@ -39,72 +38,62 @@ def run_if_new(
         The record, with the exit code: also of a run that failed.
 
     Raises:
-        ConfigError: the folder of the runs cannot be written.
+        OSError: the folder of the runs cannot be written.
     """
     tick = new_run(recipe, now or utc_now()).with_values(kind='tick')
-    record = Recording(recipe.home, tick)
     try:
         with lock_recipe(recipe):
-            record = _decide_and_train(recipe, record, verbose, commands)
+            record = _decide_and_train(recipe, tick, verbose, commands)
     except AlreadyRunning as error:
         _log.info('skipped: %s', error, extra={'always': True})
         return tick.with_values(result='skipped', reasons=(str(error),), exit_code=0)
     if record.run.exit_code == NOT_BLESSED:  # as expected of a schedule
         record.add(exit_code=0)
-    if not record.run.exit_code:
-        trained = record.run.result != 'nothing new'
-        reason = '; '.join(record.run.reasons) or record.run.decision
-        _log.info(describe_decision(record.run) if trained else reason, extra={'always': True})
-    if problem := post_result(recipe, record.run):
-        _log.warning(problem)
-        record.add(webhook_error=problem)
+    if record.run.exit_code == 0:
+        new = record.run.result != 'nothing new'
+        text = describe_decision(record.run) if new else record.run.decision
+        _log.info(text, extra={'always': True})
+    post_result(recipe, record)
     return record.run
 
 
 def _decide_and_train(
-    recipe: Recipe, record: Recording, verbose: bool, commands: CommandLine | None
+    recipe: Recipe, tick: Run, verbose: bool, commands: CommandLine | None
 ) -> Recording:
     """The record of the last attempt, which has ended: every exception becomes a result."""
-    tick = record.run
+    record = Recording(recipe.home, tick)
     try:
         with record:
-            recipe, decision = retrying(recipe.retrain)(_decide, recipe, tick.started)
-            tick = record.run = with_decision(tick, decision)
-            if not decision.train:
+            training = retrying(recipe.retrain)(recipe_to_train, recipe, record)
+            if training is None:
                 record.end('nothing new', exit_code=0)
                 return record
-        _log.info(decision.reason)
+        tick = record.run
+        _log.info(tick.decision)
         for attempt in retrying(recipe.retrain):
-            number = attempt.retry_state.attempt_number
-            record = Recording(recipe.home, tick.with_values(attempt=number))
+            if (number := attempt.retry_state.attempt_number) > 1:
+                tick = tick.with_values(attempt=number, started=utc_now())
+            record = Recording(recipe.home, tick)
             with attempt, record:
-                training = recipe.for_retraining()
-                run_recorded(training, record, verbose=verbose, commands=commands)
+                run_recorded(training.for_retraining(), record, verbose=verbose, commands=commands)
     except (Exception, KeyboardInterrupt) as error:
-        shortage = next((each for each in _chain(error) if isinstance(each, TooFewImages)), None)
-        is_new = bool(tick.new) and tick.new[-1:] == tick.spans[-1:]
-        if shortage and is_new and versions_in(recipe.serving_directory):  # more images may come
-            reason = describe_waiting(tick.new[-1], shortage)
-            record.add(result='nothing new', reasons=(reason,), exit_code=0)
-        elif isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
-            record.add(result='interrupted', reasons=('interrupted',), exit_code=INTERRUPTED)
+        if isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
+            record.add(result='interrupted', exit_code=INTERRUPTED)
     return record
 
 
-def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
-    """The decision, and the recipe with the classes of the live model."""
-    store = open_store(recipe.metadata, recipe.home)
+def recipe_to_train(recipe: Recipe, record: Recording) -> Recipe | None:
+    """Decides whether to train, and records why.
+
+    Returns:
+        The recipe with the classes of the live model; None if there is no reason to train.
+    """
     with reporting_errors():
-        provenance = prepare_metadata(recipe, store)
+        provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
         recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-        return recipe, decide(recipe, provenance, now)
-
-
-def with_decision(run: Run, decision: Decision) -> Run:
-    """The record of a run with the decision why it trains, or does not."""
-    values = dataclasses.asdict(decision)
-    del values['train']
-    return run.with_values(decision=values.pop('reason'), **values)
+        found = decide(recipe, provenance, record.run.started)
+    record.run = record.run.with_values(decision=found.reason, spans=found.spans, new=found.new)
+    return recipe if found.train else None
 
 
 def retrying(config: RetrainConfig) -> tenacity.Retrying:

@@ -1,5 +1,6 @@
 """Posts the record of a tick to a URL."""
 
+import logging
 import os
 from typing import Any
 
@@ -8,34 +9,35 @@ import tenacity
 
 from common.errors import INTERRUPTED
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import Run
+from pipeline.run.recording import Recording
 
 _SILENT = ('nothing new', 'skipped')  # results that are not posted
 _TIMEOUT = 5.0  # seconds, for the connection and for the response
 _LEFT_OUT = {'config', 'metrics', 'verdict', 'nodes', 'cached', 'webhook_error'}
 
+_log = logging.getLogger(__name__)
 
-def post_result(recipe: Recipe, run: Run) -> str | None:
+
+def post_result(recipe: Recipe, record: Recording) -> None:
     """Posts the record of a run as JSON to the webhook of the recipe, if it has one.
 
-    Makes three attempts after timeouts, lost connections and server errors. URLs of webhooks are
-    secrets: the recipe names an environment variable, and errors name only this one.
-
-    Returns:
-        The error as one sentence; None if the record was accepted, or is not posted.
+    Makes three attempts after timeouts, lost connections and server errors; then the error is a
+    warning, and recorded. URLs of webhooks are secrets: the recipe names an environment variable,
+    and errors name only this one.
     """
-    variable = recipe.retrain.webhook_env
+    variable, run = recipe.retrain.webhook_env, record.run
     if variable is None or run.result in _SILENT or run.exit_code == INTERRUPTED:
-        return None
-    url = os.environ.get(variable)
-    if not url:
-        return f'the environment variable {variable} with the URL of the webhook is not set'
+        return
+    problem = f'the environment variable {variable} with the URL of the webhook is not set'
     try:
-        _post(url, run.model_dump(mode='json', exclude=_LEFT_OUT))
+        if url := os.environ.get(variable):
+            _post(url, run.model_dump(mode='json', exclude=_LEFT_OUT))
+            return
     except (requests.RequestException, ValueError, OSError) as error:  # their texts have the URL
         known = isinstance(error, requests.HTTPError)
-        return f'the webhook in {variable} failed: {error if known else type(error).__name__}'
-    return None
+        problem = f'the webhook in {variable} failed: {error if known else type(error).__name__}'
+    _log.warning(problem)
+    record.add(webhook_error=problem)
 
 
 def _is_temporary(error: BaseException) -> bool:

@@ -50,7 +50,6 @@ class Run(BaseModel):
     decision: str = ''  # why a tick trains, or does not
     spans: tuple[int, ...] = ()  # numbers of the spans in the window of a tick
     new: tuple[int, ...] = ()  # those that no run had used
-    removed: tuple[int, ...] = ()  # spans of the live model that do not exist any more
     attempt: int = 1  # of a tick, which repeats a failed run
     # None, in the file, until the run has ended
     result: Result | None = None

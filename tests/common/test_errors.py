@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common import errors
-from common.errors import AnomaliesFound, DownloadError, NodeFailed, PipelineError, Rejected
+from common.errors import DownloadError, PipelineError, Rejected
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ('common', 'trainer', 'components', 'pipeline')
@@ -63,14 +63,3 @@ def test_errors_can_be_pickled(kind):
 
 def test_pickled_download_error_keeps_retryable():
     assert pickle.loads(pickle.dumps(DownloadError('cut off', retryable=True))).retryable
-
-
-@pytest.mark.parametrize(
-    ('cause', 'kept'), [(AnomaliesFound('drift'), AnomaliesFound), (ValueError(), type(None))]
-)
-def test_pickled_node_failure_keeps_the_cause_that_decides_on_retries(cause, kept):
-    failure = NodeFailed('AnomalyGate failed: drift')
-    failure.__cause__ = cause
-    loaded = pickle.loads(pickle.dumps(failure))
-    assert (type(loaded), str(loaded)) == (NodeFailed, 'AnomalyGate failed: drift')
-    assert isinstance(loaded.__cause__, kept)

@@ -98,7 +98,7 @@ def test_all_tasks_succeed(first, second):
 
 
 def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
-    assert 'spans 1 and 2 are new' in first.finished['decision'].output
+    assert 'images in spans 1 and 2' in first.finished['decision'].output
     assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
     assert 'Trainer done in' in first.finished['trainer'].output
     assert first.finished['trainer'].attempts == (1 if first.release == '2.5' else 2)
@@ -159,7 +159,7 @@ def test_run_without_new_data_ends_after_the_decision(cluster, second):
     run = cluster.run(only_when_new=True)
 
     assert list(run.finished) == ['decision', 'finish']
-    assert 'nothing new: spans 2 and 3 were used by the run of' in run.finished['decision'].output
+    assert 'nothing new in spans 2 and 3; the live model is' in run.finished['decision'].output
     assert len(cluster.pushed()) == 2
 
 

@@ -223,7 +223,7 @@ def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspa
     assert second.returncode == 0
     run = last_run(workspace)
     assert set(run.nodes) - set(run.cached) <= set(NEVER_CACHED)
-    assert 'BLESSED, unchanged; live in' in second.stdout
+    assert 'BLESSED, unchanged, in' in second.stdout
     assert workspace.versions() == [first[1]]
 
 
@@ -286,5 +286,5 @@ def test_other_classes_do_not_replace_the_live_model(workspace, second, tmp_path
     assert done.returncode == 2
     *_, error = done.stderr.splitlines()
     assert '3 classes (birds, cats, dogs), but the live model has 2 classes (cats, dogs)' in error
-    assert 'to keep these and quarantine other images, set data.classes: ["cats", "dogs"]' in error
+    assert 'set data.classes: ["cats", "dogs"] to keep those and quarantine other images' in error
     assert len(copied.versions()) == 1

@@ -71,7 +71,7 @@ def test_repeated_run_respects_override(workspace, results):
     rolled_back = results['run after rollback'].stdout
     assert rolled_back.splitlines()[-2] == f'NOT BLESSED: {sentence}'
     assert re.search(r'live model (0\.\d+|1\.0)', rolled_back)
-    assert 'BLESSED, unchanged; live in' in results['run after bless'].stdout
+    assert 'BLESSED, unchanged, in' in results['run after bless'].stdout
     assert results['run after unbless'].stdout.splitlines()[-2].endswith('ada: they were cats')
 
 

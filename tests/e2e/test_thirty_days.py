@@ -288,4 +288,4 @@ def test_worse_candidate_does_not_replace_the_live_model(month):
 def test_small_span_is_not_trained_until_more_images_arrive(month):
     assert 'min_new_images is 20' in month.ticks[FEW].decision
     assert month.ticks[MORE].new == (6, 7)
-    assert 'span 8 is new (6 images); min_new_images is 20' in month.ticks[30].decision
+    assert '6 images in span 8; min_new_images is 20' in month.ticks[30].decision

@@ -23,8 +23,12 @@ OPTIONAL = [
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
+CONVERTERS = {'LiteConverter', 'OnnxConverter'}
+# Nodes that leave out images.
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', *CONVERTERS}
 # Nodes with a hash of their code.
 WITH_CODE = {
+    *JUDGED,
     'AnomalyGate',
     'Transform',
     'Tuner',
@@ -32,26 +36,23 @@ WITH_CODE = {
     'Predictor',
     'live_predictor',
     'best_predictor',
-    'HeldOutFilter',
-    'Evaluator',
-    'RobustnessEvaluator',
     'ServingCheck',
-    'LiteConverter',
-    'OnnxConverter',
     'ModelGate',
     'UnlabelledExampleGen',
     'BulkInferrer',
 }
-# Nodes that leave out images.
-CONVERTERS = {'LiteConverter', 'OnnxConverter'}
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', *CONVERTERS}
 
 
-def test_hashes_module_of_function():
-    assert code_of(load_recipe) == code_of('pipeline.config.recipe')
-
-
-def test_rejects_name_that_is_not_a_project_module():
+def test_hashes_contents_of_modules_of_this_project(tmp_path, monkeypatch):
+    code = code_of(load_recipe)
+    assert code == code_of('pipeline.config.recipe') != code_of('pipeline.config.addresses')
+    for package in PACKAGES:
+        shutil.copytree(cache_key.ROOT / package, tmp_path / package)
+    monkeypatch.setattr(cache_key, 'ROOT', tmp_path)
+    assert code_of(load_recipe) == code
+    (tmp_path / 'common' / '__init__.py').write_text('# changed')
+    cache_key._digest.cache_clear()
+    assert code_of(load_recipe) != code
     with pytest.raises(ModuleNotFoundError, match=r'trainer\.modle is not a module of this proj'):
         code_of('trainer.modle')
 
@@ -66,86 +67,68 @@ def test_finds_all_modules_that_python_imports():
     assert len(loaded) > 20
 
 
-@pytest.mark.parametrize(
-    ('key', 'value'), [('data.splits.train', 8), ('data.group_by', {'pattern': '^(.)'})]
-)
-def test_split_settings_reach_the_trainer(tmp_path, key, value):
-    def splitting(*changes):
-        overrides = [('workdir', str(tmp_path)), ('data.source', 'folder'), *changes]
-        pipeline = create_pipeline(load_recipe('demo', overrides), ('cat', 'dog'), 100)
-        (trainer,) = (each for each in pipeline.components if each.id == 'Trainer')
-        return json.loads(trainer.exec_properties['custom_config'])['splitting']
-
-    before, after = splitting(), splitting((key, value))
-
-    assert before.keys() == after.keys() == {'data.splits', 'data.group_by'}
-    assert before != after
+def test_split_settings_reach_the_trainer(tmp_path):
+    given = {'data.splits.train': 8, 'data.group_by': {'pattern': '^(.)'}}
+    overrides = {'workdir': str(tmp_path), 'data.source': 'folder', **given}
+    pipeline = create_pipeline(load_recipe('demo', [*overrides.items()]), ('cat', 'dog'), 100)
+    (trainer,) = (each for each in pipeline.components if each.id == 'Trainer')
+    splitting = json.loads(trainer.exec_properties['custom_config'])['splitting']
+    assert splitting['data.splits']['train'] == 8
+    assert splitting['data.group_by']['pattern'] == '^(.)'
 
 
 @pytest.fixture(scope='module')
 def changed_nodes(tmp_path_factory):
-    """`changed_nodes(file)`: IDs of nodes whose parameters change with the file."""
+    """`changed_nodes(module)`: IDs of nodes whose parameters change with the module."""
     recipe = load_recipe('demo', [('workdir', str(tmp_path_factory.mktemp('runs'))), *OPTIONAL])
+    digest = cache_key._digest
 
-    def parameters(root):
+    def parameters(changed=None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cache_key, 'ROOT', root)
+            patch.setattr(
+                cache_key, '_digest', lambda root, name: f'{digest(root, name)} {name == changed}'
+            )
             ir = compile_pipeline(create_pipeline(recipe, ('cat', 'dog'), 100), 'run')
-        nodes = (each.pipeline_node for each in ir.nodes)
         return {
             node.node_info.id: {
                 key: value.SerializeToString(deterministic=True)
                 for key, value in node.parameters.parameters.items()
                 if key != 'created'  # the Pusher always runs
             }
-            for node in nodes
+            for node in (each.pipeline_node for each in ir.nodes)
         }
 
-    before = parameters(cache_key.ROOT)
-
-    def compare(file):
-        root = tmp_path_factory.mktemp('project')
-        for package in PACKAGES:
-            skipped = shutil.ignore_patterns('__pycache__')
-            shutil.copytree(cache_key.ROOT / package, root / package, ignore=skipped)
-        with (root / file).open('a') as source:
-            source.write('\n# a comment\n')
-        after = parameters(root)
-        return {node for node, values in after.items() if values != before[node]}
-
-    return compare
+    before = parameters()
+    return lambda module: {
+        node for node, values in parameters(module).items() if values != before[node]
+    }
 
 
 @pytest.mark.parametrize(
-    ('file', 'expected'),
+    ('module', 'expected'),
     [
-        ('components/pusher/versions.py', set()),
-        ('pipeline/unused.py', set()),  # keys do not depend on the location of the project
-        ('components/image_example_gen/ingestion/span.py', set()),
-        ('components/evaluation/gate/rules.py', {'ModelGate'}),
-        ('components/evaluation/held_out/held_out_files.py', JUDGED),
-        ('components/conversion/lite/conversion.py', {'LiteConverter'}),
-        ('components/image_example_gen/inspection/examine.py', {'UnlabelledExampleGen'}),
-        ('trainer/model/backbone.py', {'Trainer', 'Tuner'}),
-        ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
-        ('common/__init__.py', WITH_CODE),
+        ('components.pusher.versions', set()),
+        ('components.image_example_gen.ingestion.span', set()),
+        ('components.evaluation.gate.rules', {'ModelGate'}),
+        ('components.evaluation.held_out.held_out_files', JUDGED),
+        ('components.conversion.lite.conversion', {'LiteConverter'}),
+        ('components.image_example_gen.inspection.examine', {'UnlabelledExampleGen'}),
+        ('trainer.model.backbone', {'Trainer', 'Tuner'}),
+        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
+        ('common', WITH_CODE),
     ],
 )
-def test_code_change_reruns_only_nodes_that_import_the_file(file, expected, changed_nodes):
-    assert changed_nodes(file) == expected
+def test_code_change_reruns_only_nodes_that_import_the_module(module, expected, changed_nodes):
+    assert changed_nodes(module) == expected
 
 
-def test_content_hash_depends_on_embedded_file(tmp_path, monkeypatch):
-    path = tmp_path / 'embedded.weights.h5'
+def test_content_hash_depends_on_the_file(tmp_path, monkeypatch):
+    path = tmp_path / 'random'
     monkeypatch.setattr(weights, 'EMBEDDED_FILE', path)
+    monkeypatch.chdir(tmp_path)
     path.write_bytes(b'first')
     before = content_hash('embedded')
     assert before == content_hash(str(path))
     path.write_bytes(b'second')
     assert content_hash('embedded') != before
-
-
-def test_content_hash_of_other_keywords_is_the_keyword(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'random').write_text('a file')
-    assert [content_hash(word) for word in ('random', 'imagenet')] == ['random', 'imagenet']
+    assert content_hash('random') == 'random'  # the keyword

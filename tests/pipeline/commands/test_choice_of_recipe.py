@@ -62,7 +62,6 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
     commands = []
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'recipe.yaml').write_text('name: pets')
-    monkeypatch.setattr(scheduler, 'check_at_start', lambda recipe: None)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *given: commands.append(given[2]) or 0)
     words = shlex.split("schedule --cron '0 2 * * *' --set trainer.seed=1")
 

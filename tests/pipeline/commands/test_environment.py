@@ -116,11 +116,13 @@ def test_metadata_of_another_user_can_be_read_and_not_written(tmp_path, monkeypa
 
 def test_disk_space_of_a_workdir_that_does_not_exist_yet(tmp_path, monkeypatch):
     from trainer.data import cache_plan
+    from trainer.model import backbone
 
     places = []
     monkeypatch.setattr(cache_plan, 'plan_cache', lambda *args: places.append(args[-1]))
+    monkeypatch.setattr(backbone, 'build_backbone', lambda _: None)
     recipe = load('demo', (), None, None, str(tmp_path / 'new' / 'runs'))
 
-    recipe_checks.check_disk_space(recipe, None, 100)
+    recipe_checks.check_network(recipe, 100)
 
     assert places == [tmp_path]

@@ -10,7 +10,6 @@ from example_record import PUSHED
 
 from common import console
 from pipeline.local import run_recipe
-from pipeline.retraining.decision import Decision
 from pipeline.run.record import Run, read_runs
 
 SEED_1 = '--set=trainer.seed=1'  # the replaced components bless a model with this seed
@@ -22,17 +21,17 @@ def given(monkeypatch):
     """Replaces the components of a run; the commands that each run got for its report."""
     given = []
 
-    def run_components(recipe, record, commands, **_):
+    def run_components(recipe, record, commands, *_):
         given.append(commands)
         log = logging.getLogger('pipeline')
         record.start('run-7')
         os.write(1, b'from a library')
         os.write(2, b'from C')
-        with console.titled('Trainer'), console.indented(), console.bar('images', 1):
+        with console.phase('training', 'Trainer', brief=False), console.bar('images', 1):
             log.info('an epoch')
         console.show('a table')
         log.warning('drift')
-        log.info('the decision', extra=console.styled('decision', 'bold', always=True))
+        log.info('the decision', extra={'always': True})
         return record.end(**(PUSHED if recipe.trainer.seed == 1 else REJECTED))
 
     monkeypatch.setattr(run_recipe, '_run', run_components)
@@ -43,8 +42,7 @@ def test_run_prints_progress_decision_and_next_command(call, tmp_path):
     done = call('run', SEED_1, '--set=name=mine', '--set=kubeflow.connection.experiment=x')
 
     title, epoch, bar, table, warning, decision, hint = done.out.splitlines()
-    assert (title, epoch) == ('Trainer ...', '  an epoch')
-    assert '0/1' in bar
+    assert (title, epoch, bar) == ('Trainer ...', 'an epoch', 'images 0/1 ')
     assert (table, warning, decision) == ('a table', 'warning: drift', 'the decision')
     assert hint.startswith('next: ')
     assert hint.endswith(f" report '--workdir={tmp_path}/my runs' --set=name=mine")
@@ -82,10 +80,12 @@ def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tm
     assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
-def test_quiet_run_prints_warnings_and_decision_only(call):
+def test_quiet_run_prints_warnings_and_decision_only(call, tmp_path):
     done = call('run', SEED_1, '--quiet')
 
     assert (done.out, done.err, done.code) == ('warning: drift\nthe decision\n', '', 0)
+    (log,) = (tmp_path / 'my runs' / 'demo' / 'logs').iterdir()
+    assert all(text in log.read_text() for text in ('from a library', 'from C', 'an epoch'))
 
 
 @pytest.mark.parametrize('tick', [[], ['--if-new']])
@@ -96,7 +96,7 @@ def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick
     assert Run.model_validate_json(done.out) == record
     assert (record.id, record.result) == ('run-7', 'blessed')
     assert record.kind == ('tick' if tick else 'run')
-    assert 'Trainer ...\n  an epoch\n' in done.err
+    assert 'Trainer ...\nan epoch\n' in done.err
     assert 'from a library' not in done.err
 
 
@@ -114,20 +114,6 @@ def test_tick_handles_sigterm_as_interrupt(call, monkeypatch):
     call('run', '--if-new', SEED_1)
 
     assert handlers[signal.SIGTERM] is signal.default_int_handler
-
-
-@pytest.mark.parametrize('cold', [[], ['--set=trainer.warm_start=null']])
-def test_tick_offers_a_rebuild_without_removed_spans(call, monkeypatch, cold):
-    decision = Decision(False, 'nothing new', removed=(2, 5))
-    monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
-    recipe = ['--set=trainer.warm_start=latest_blessed'] if cold else []
-
-    lines = call('run', '--if-new', *recipe).out.splitlines()
-
-    rebuild = next(line for line in lines if line.startswith('warning: '))
-    assert rebuild.startswith('warning: to train a model without spans 2 and 5: ')
-    assert ' run ' in rebuild
-    assert rebuild.endswith(''.join(cold))
 
 
 def test_quiet_tick_prints_warnings_and_decisions_only(call):

@@ -4,58 +4,64 @@ import pytest
 
 from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.recipe_checks import check_classes, check_data
+from pipeline.execution import recipe_checks
+from pipeline.execution.recipe_checks import check, check_classes, check_data
 
 LIVE = ('cats', 'dogs')
-
-
-def recipe(**data):
-    return Recipe(name='pets', data={'path': 'images', **data})
+MORE = ('birds', *LIVE)
 
 
 @pytest.mark.parametrize(
-    ('live', 'listed'), [(None, None), (('birds', *LIVE), None), (LIVE, ('birds', *LIVE))]
-)
-def test_listed_classes_and_those_of_the_live_model_are_accepted(live, listed, caplog):
-    check_classes(recipe(source='folder', classes=listed), ('birds', *LIVE), live)
-
-    replaces = [
-        'pets: data.classes has 3 classes (birds, cats, dogs), but the live model has 2 classes '
-        '(cats, dogs); a blessed model replaces it without a comparison; for another pipeline, set '
-        'its name (--set name=NAME)'
-    ]
-    assert caplog.messages == (replaces if live == LIVE else [])
-
-
-@pytest.mark.parametrize('classes', [('birds', *LIVE), ('dogs', 'cats'), ('cats', 'owls')])
-def test_other_classes_than_those_of_the_live_model_need_the_key(classes):
-    with pytest.raises(ConfigError) as raised:
-        check_classes(recipe(source='folder'), classes, LIVE)
-    message = str(raised.value)
-    assert f'({", ".join(classes)}), but the live model has 2 classes (cats, dogs)' in message
-    assert 'set data.classes: ["cats", "dogs"]; to replace them, set data.classes: ["' in message
-
-
-def test_drawings_need_another_name():
-    with pytest.raises(ConfigError) as raised:
-        check_classes(Recipe(name='pets', data={'source': 'drawings'}), ('round', 'square'), LIVE)
-    assert 'for another pipeline, set its name (--set name=NAME)' in str(raised.value)
-    assert 'data.classes' not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ('keys', 'message'),
+    ('spans', 'window', 'data'),
     [
-        ({'workdir': '/data/pets [2024]'}, r'workdir: /data/pets \[2024\]/pets has \[ in its path'),
-        (
-            {'pipeline_root': '/data/a*?'},
-            r'pipeline_root: /data/a\*\?/pets has \* and \? in its path',
-        ),
-        ({'push_directory': 'a\\b'}, r'push_directory: .*a\\b has \\ in its path'),
+        ((), 1, ': 4 images, 2 classes (cats, dogs)'),
+        ((3, 4), 2, ', spans 3 and 4: 8 images, 2 classes (cats, dogs)'),
     ],
 )
-def test_folders_with_wildcards_are_refused(keys, message):
-    values = {'name': 'pets', 'data': {'source': 'drawings'}, **keys}
-    values['trainer'] = {'weights': 'embedded', 'alpha': 0.35}
-    with pytest.raises(ConfigError, match=message):
-        check_data(Recipe(**values))
+def test_returns_and_logs_classes_and_images(
+    tmp_path, make_image_folder, monkeypatch, caplog, spans, window, data
+):
+    folders = [f'span-{number}' for number in spans] or ['']
+    for seed, folder in enumerate(folders):
+        make_image_folder(tmp_path / 'pets' / folder, per_class=2, seed=seed)
+    values = {'source': 'folder', 'path': tmp_path / 'pets', 'window': window}
+    trainer = {'weights': 'random', 'warm_start': 'latest_blessed', 'image_size': 96, 'alpha': 0.35}
+    monkeypatch.setattr(recipe_checks, 'check_network', lambda *_: None)
+    caplog.set_level('INFO')
+
+    found = check(Recipe(name='pets', workdir=tmp_path, data=values, trainer=trainer))
+
+    assert found == (LIVE, 4 * len(folders))
+    assert caplog.messages == [
+        f'data: folder {tmp_path}/pets{data}',
+        'network: MobileNetV2 0.35 at 96 pixels, weights: latest_blessed or random',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('live', 'listed', 'warns'), [(None, None, False), (MORE, None, False), (LIVE, MORE, True)]
+)
+def test_listed_classes_and_those_of_the_live_model_are_accepted(live, listed, warns, caplog):
+    data = {'source': 'folder', 'path': 'images', 'classes': listed}
+    check_classes(Recipe(name='pets', data=data), MORE, live)
+    assert ['replaces it without a comparison' in each for each in caplog.messages] == [
+        True
+    ] * warns
+
+
+@pytest.mark.parametrize('classes', [MORE, ('dogs', 'cats'), ('cats', 'owls')])
+def test_other_classes_than_those_of_the_live_model_need_the_key(classes):
+    with pytest.raises(ConfigError) as raised:
+        check_classes(
+            Recipe(name='pets', data={'source': 'folder', 'path': 'images'}), classes, LIVE
+        )
+    assert f'({", ".join(classes)}), but the live model has 2 classes' in str(raised.value)
+    assert 'data.classes: ["cats", "dogs"]' in str(raised.value)
+
+
+@pytest.mark.parametrize('key', ['workdir', 'pipeline_root', 'push_directory'])
+def test_folders_with_wildcards_are_refused(tmp_path, key):
+    values = {'workdir': tmp_path, key: tmp_path / 'pets [2024]', 'data': {'source': 'drawings'}}
+    recipe = Recipe(name='pets', trainer={'weights': 'random'}, **values)
+    with pytest.raises(ConfigError, match=rf'^{key}: .*/pets \[2024\].* has wildcards'):
+        check_data(recipe)

@@ -52,8 +52,7 @@ def task(words, monkeypatch):
 
     The decision builds no backbone.
     """
-    monkeypatch.setattr('pipeline.execution.recipe_checks.check_model', lambda *_: None)
-    monkeypatch.setattr('pipeline.execution.recipe_checks.check_disk_space', lambda *_: None)
+    monkeypatch.setattr('pipeline.execution.recipe_checks.check_network', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
     monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
@@ -87,7 +86,7 @@ def test_module_prints_error_and_exits(words):
 def test_decision_prints_new_spans(task, tmp_path):
     code, output, _ = task('decision', only_when_new=True, overrides=['data.window=5'])
 
-    assert (code, output.splitlines()[-1]) == (0, 'span 1 is new (6 images)')
+    assert (code, output.splitlines()[-1]) == (0, 'new or changed: 6 images')
     assert (tmp_path / 'out' / 'train').read_text() == 'true'
 
 
@@ -173,6 +172,7 @@ def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
 
     monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
     assert task('decision')[0] == 0
+    assert results == []
 
 
 def test_tasks_share_downloaded_weights(task, tmp_path, monkeypatch):
