@@ -10,6 +10,7 @@ from common.errors import ConfigError, DataError
 from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.detect import data_overrides, detect
 from pipeline.config.recipe import recipe_of
+from pipeline.config.recipe_paths import absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.choices import Choices, choose
 from pipeline.new_recipe.recipe_text import recipe_text
@@ -44,7 +45,7 @@ def create_recipe(
         weights = _shown_path(weights, output)
     place = shown = data
     if not (URL.match(data) or object_storage.URL.match(data)):
-        place, shown = os.path.abspath(data), _shown_path(data, output)
+        place, shown = absolute(data, Path.cwd()), _shown_path(data, output)
     detected = detect(place)
     # Runs are next to the recipe; of a CSV file only the images that it names are read.
     folder = output.parent.resolve()

@@ -20,7 +20,6 @@ KUBEFLOW = {
     ],
     'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
     'environment': {'TZ': 'Europe/Berlin'},
-    'image_pull_secrets': ['registry'],
     'tasks': {
         'default': {'memory': '2Gi', 'retries': 1},
         'Trainer': {
@@ -249,7 +248,6 @@ def test_pods_have_volumes_secrets_and_environment(compiled, task):
     assert pod['secretAsEnv'][0]['keyToEnv'] == [
         {'envVar': 'METADATA_PASSWORD', 'secretKey': 'password'}
     ]
-    assert pod['imagePullSecret'][0]['secretName'] == 'registry'
     assert compiled.container(task)['env'] == [{'name': 'TZ', 'value': 'Europe/Berlin'}]
     assert compiled.container('pusher')['image'] == 'registry.example/catdog:1'
 
@@ -303,7 +301,6 @@ def test_rejects_unknown_task(tmp_path):
     ('key', 'value'),
     [
         ('kubeflow.environment', {'A': '{{$}}'}),
-        ('kubeflow.image_pull_secrets', ['{{a}}']),
         ('kubeflow.volumes', [{'claim': '{{$}}', 'path': '/a'}]),
         ('kubeflow.tasks', {'Trainer': {'node_selector': {'{{$}}': 'a'}}}),
     ],
