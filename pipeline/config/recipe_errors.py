@@ -16,7 +16,7 @@ _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Formats the first errors of a model, and the number of further ones."""
-    lines = [redacted(_explain(each, model)) for each in error.errors()[:_MOST_ERRORS]]
+    lines = [_explain(each, model) for each in error.errors()[:_MOST_ERRORS]]
     if error.error_count() > _MOST_ERRORS:
         lines.append(f'{error.error_count() - _MOST_ERRORS} more mistakes')
     return lines
@@ -24,7 +24,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 def _explain(error: Any, model: type[BaseModel]) -> str:
     keys = [str(part) for part in error['loc'] if part not in _TAGS and '[' not in str(part)]
-    where = '.'.join(keys)[:_LONGEST]
+    # A name that is followed by its value is a secret in the wrong place.
+    where = redacted('.'.join(keys)).partition('=')[0][:_LONGEST]
     if error['type'] == 'extra_forbidden':
         valid = list(_model_at(error['loc'][:-1], model).model_fields)
         close = difflib.get_close_matches(keys[-1][:_LONGEST].lower(), valid, n=1)
@@ -34,7 +35,7 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     # Mappings and lists are long, and what is in place of a variable's name may be a secret.
     is_shown = isinstance(value, str | int | float | None) and 'kubeflow' not in keys
     if is_shown and error['type'] != 'missing' and not where.endswith('_env'):
-        message += f', got {repr(value)[:_LONGEST]}'
+        message += f', got {redacted(repr(value))[:_LONGEST]}'
     return f'{where}: {message}' if where else message
 
 
