@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from common.errors import KubeflowError
 from common.strict_model import StrictModel, Variable
@@ -119,19 +119,11 @@ class KubeflowConfig(StrictModel):
         'catdog-pipeline:latest',
         description='image built from deploy/Dockerfile: name:tag, or name@sha256:digest',
     )
-    image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = Field(
-        'IfNotPresent', description='when a cluster node pulls the image'
-    )
     volumes: tuple[VolumeConfig, ...] = Field(
         (), description='shared by all pods; must hold the pipeline root and the images'
     )
     secrets: tuple[SecretConfig, ...] = Field(
         (), description='keys of Kubernetes secrets, as environment variables of every pod'
-    )
-    environment: dict[Variable, SecretStr] = Field(
-        default_factory=dict,
-        description='environment variables of every pod, which the compiled pipeline contains; '
-        'printed and reported without their values',
     )
     connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
@@ -141,8 +133,7 @@ class KubeflowConfig(StrictModel):
 
     @model_validator(mode='after')
     def _has_no_placeholders(self) -> 'KubeflowConfig':
-        secrets = [value.get_secret_value() for value in self.environment.values()]
-        if '{{' in ''.join([self.model_dump_json(exclude={'connection'}), *secrets]):
+        if '{{' in self.model_dump_json(exclude={'connection'}):
             raise ValueError('a value has {{, and Kubeflow would replace {{...}}')
         return self
 

@@ -33,8 +33,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
         return f'{where}: unknown key; {hint}valid keys: {", ".join(valid)}'
     message, value = error['msg'].removeprefix('Value error, '), error['input']
     # Mappings and lists are long, and what is in place of a variable's name may be a secret.
-    is_shown = isinstance(value, str | int | float | None) and 'kubeflow' not in keys
-    if is_shown and error['type'] != 'missing' and not where.endswith('_env'):
+    is_shown = isinstance(value, str | int | float | None) and not where.endswith('env')
+    if is_shown and error['type'] != 'missing':
         message += f', got {redacted(repr(value))[:_LONGEST]}'
     return f'{where}: {message}' if where else message
 

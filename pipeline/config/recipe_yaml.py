@@ -17,10 +17,8 @@ def parse_yaml(text: str) -> Any:
         raise ConfigError(f'{where}{error.problem or error.context}') from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ConfigError(' '.join(str(error).split())) from None
-    except RecursionError:
-        raise ConfigError('values are nested too deeply') from None
-    except (ValueError, LookupError, AttributeError):  # such as `2026-99-01`
-        raise ConfigError('a value does not fit its type') from None
+    except (RecursionError, ValueError, LookupError, AttributeError):  # such as `2026-99-01`
+        raise ConfigError('a value does not fit its type, or is nested too deeply') from None
 
 
 class _Loader(yaml.SafeLoader):

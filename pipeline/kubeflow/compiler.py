@@ -192,9 +192,7 @@ def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> 
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in config.secrets:
         kubernetes.use_secret_as_env(task, secret.secret, {secret.key: secret.env})
-    for variable, value in config.environment.items():
-        task.set_env_variable(variable, value.get_secret_value())
-    kubernetes.set_image_pull_policy(task, config.image_pull_policy)
+    kubernetes.set_image_pull_policy(task, 'IfNotPresent')
 
 
 def _configure_pod(task: dsl.PipelineTask, config: TaskConfig) -> None:

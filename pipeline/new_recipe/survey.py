@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+import numpy as np
 import PIL.Image
 
 from common.errors import Rejected
+from common.features import SPLITS
+from components.image_example_gen.ingestion.splits import ALLOWED, PARTS, boundaries
 from components.image_example_gen.inspection.examine import examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
@@ -60,22 +63,11 @@ class Survey:
 
     def split(self, splits: SplitConfig) -> dict[str, int]:
         """Expected number of images in train, eval and test with a SplitConfig."""
-        by_hash = splits.model_dump(include={'train', 'eval', 'test'})
-        share = splits.test_share_of_validation
-        shares: dict[Part | None, dict[str, float]] = {
-            None: by_hash,
-            'train': {'train': 1},
-            'train_and_eval': {**by_hash, 'test': 0},
-            'eval': {'eval': 1},
-            'eval_and_test': {'eval': 1 - share, 'test': share},
-            'test': {'test': 1},
-        }
-        expected = dict.fromkeys(by_hash, 0.0)
-        for part, number in self.parts.items():
-            of_all = number / self.parts.total() * sum(self.classes.values())
-            for name, weight in shares[part].items():
-                expected[name] += of_all * weight / sum(shares[part].values())
-        return {name: round(number) for name, number in expected.items()}
+        divided = np.diff(boundaries(splits), prepend=0.0, append=1.0)
+        shares = np.vstack([divided, ALLOWED[len(divided) :]])  # float [parts, splits]
+        numbers = np.array([self.parts[part] for part in PARTS])
+        expected = numbers @ shares / max(numbers.sum(), 1) * sum(self.classes.values())
+        return dict(zip(SPLITS, map(round, expected), strict=True))
 
     def add(self, image: LabelledImage | BadImage, outcome: GoodImage | Rejected | None) -> None:
         """Adds an image of the sample; `outcome` is that of its check."""

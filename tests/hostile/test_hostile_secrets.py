@@ -21,10 +21,6 @@ from pipeline.kubeflow.decision import decide
 from pipeline_runner import main
 
 SECRET = 'hunter2hunter2'
-RECIPE = f"""
-name: pets
-kubeflow: {{environment: {{PASSWORD: {SECRET}-a}}}}
-"""
 
 
 @pytest.fixture
@@ -63,10 +59,8 @@ def umask(mask: int):
 
 def test_failed_download_repeats_no_secret(tmp_path, server):
     """The server closes the connection after an invalid header, which urllib3 logs."""
-    recipe = tmp_path / 'recipe.yaml'
-    recipe.write_text(RECIPE)
     runs = tmp_path / 'runs'
-    command = ['run', '--config', str(recipe), '--workdir', str(runs)]
+    command = ['run', '--workdir', str(runs)]
 
     for host, reason in ((server, 'the server answers 403'), ('127.0.0.1:9', 'cannot be reached')):
         url = f'http://ada:{SECRET}@{host}/pets.zip?{SECRET}#{SECRET}'
@@ -113,11 +107,6 @@ SECRETS = [  # options with a secret that is not where it belongs
     f'trainer.weights=https://ada:{SECRET}@host/w.h5',
     f'data.path=" https://ada:{SECRET}@host/pets"',
     f'data.url=s3://key:{SECRET}@bucket/pets',
-    f'kubeflow.environment=[{SECRET}]',
-    f'kubeflow.environment={{PW: [{SECRET}]}}',
-    f'kubeflow.environment={{PW: "{{{{{SECRET}}}}}"}}',
-    f'kubeflow.environment={{"PW={SECRET}": x}}',
-    f'kubeflow.environment={{PW: {SECRET}',
     f'kubeflow.secrets=[{{secret: a, key: b, env: "PW={SECRET}"}}]',
     f'beam={{runner: flink, options: {{flink_master: h, s3_secret_access_key: {SECRET}}}}}',
     f'https://ada:{SECRET}{"a" * 200}@host/a.zip=1',
@@ -137,8 +126,8 @@ def test_error_does_not_repeat_secret(option, tmp_path):
     'text',
     [
         f'data: {{url: "https://ada:{SECRET}@host/a.zip"]',
-        f'kubeflow: {{environment: {{PW: {SECRET}}}}} }}',
-        f'kubeflow:\n\tenvironment: {SECRET}',
+        f'description: {{PW: {SECRET}}} }}',
+        f'description:\n\tPW: {SECRET}',
         f'metadata: {{address: "mysql://root:{SECRET}@h/db"}}',
     ],
 )
@@ -193,15 +182,13 @@ def test_redacts_urls_in_a_text():
 
 
 def test_config_prints_no_secrets(tmp_path):
-    options = [f'--set=kubeflow.environment.PW={SECRET}']
-    options.append(f'--data=https://ada:{SECRET}@host/a.zip?token={SECRET}')
+    option = f'--data=https://ada:{SECRET}@host/a.zip?token={SECRET}'
 
-    done = click.testing.CliRunner().invoke(main, ['config', *options])
+    done = click.testing.CliRunner().invoke(main, ['config', option])
 
     printed = yaml.safe_load(done.stdout)
     assert SECRET not in done.output
     assert printed['data']['url'] == 'https://***@host/a.zip?***'
-    assert printed['kubeflow']['environment'] == {'PW': '**********'}
     assert load_recipe('demo', [('data', printed['data'])]).data.url == printed['data']['url']
 
 

@@ -143,7 +143,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('trainer: {class_weights: {cats: 0}}', 'class_weights.cats: Input .* than 0, got 0$'),
         ('mlflow: {tracking_uri: pets}', 'mlflow.tracking_uri: Input should be a valid URL'),
         ('metadata: {address: "grpc://host:99999"}', "metadata.address: expected 'sqlite', "),
-        ('kubeflow: {environment: {"A=B": x}}', 'kubeflow.environment.A: should be the name of'),
+        ('"A=B": x', 'A: unknown key'),
         ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: should be the'),
         ('kubeflow: {image: "{{image}}"}', 'kubeflow: a value has {{, and Kubeflow'),
     ],
