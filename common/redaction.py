@@ -27,7 +27,7 @@ def _without_secrets(url: re.Match[str]) -> str:
 
 def is_redacted(url: str) -> bool:
     """Whether a URL lacks parts that `redacted` has replaced."""
-    return redacted(url) == url and (f'/{_MARK}@' in url or url.endswith(f'?{_MARK}'))
+    return redacted(url) == url and (f'/{_MARK}@' in url or f'?{_MARK}' in url)
 
 
 # A URL whose dumps, also those in Python objects, are redacted.

@@ -23,12 +23,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _explain(error: Any, model: type[BaseModel]) -> str:
-    keys = [str(part) for part in error['loc'] if part not in _TAGS and '[' not in str(part)]
+    keys = [str(part) for part in error['loc'] if part not in _TAGS]
+    keys = [key for key in keys if not key.startswith(('tuple[', 'dict[', '[key]'))]
     # A name that is followed by its value is a secret in the wrong place.
     where = redacted('.'.join(keys)).partition('=')[0][:_LONGEST]
     if error['type'] == 'extra_forbidden':
         valid = list(_model_at(error['loc'][:-1], model).model_fields)
-        close = difflib.get_close_matches(keys[-1][:_LONGEST].lower(), valid, n=1)
+        close = difflib.get_close_matches(str(error['loc'][-1])[:_LONGEST].lower(), valid, n=1)
         hint = f'did you mean {close[0]}? ' if close else ''
         return f'{where}: unknown key; {hint}valid keys: {", ".join(valid)}'
     message, value = error['msg'].removeprefix('Value error, '), error['input']

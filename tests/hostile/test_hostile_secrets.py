@@ -84,6 +84,7 @@ def test_failed_download_repeats_no_secret(tmp_path, server):
         ('https://host#token', 'https://host?***'),
         ('https://host/a;token=1/b.zip', 'https://host/a?***'),
         ('https://ada:p;w@host/a.zip;token=1?x=2', 'https://***@host/a.zip?***'),
+        ('https://host/a.zip?token=1.', 'https://host/a.zip?***.'),
         ('mysql://root:PW@host/db', 'mysql://***@host/db'),
         ('https:/ada:pw@host', 'https:/***@host'),  # as a path shows it
         ('s3://bucket/pets', 's3://bucket/pets'),

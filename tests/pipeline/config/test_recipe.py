@@ -144,6 +144,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('mlflow: {tracking_uri: pets}', 'mlflow.tracking_uri: Input should be a valid URL'),
         ('metadata: {address: "grpc://host:99999"}', "metadata.address: expected 'sqlite', "),
         ('"A=B": x', 'A: unknown key'),
+        ('"[1]": x', r'\[1\]: unknown key'),
         ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: should be the'),
         ('kubeflow: {image: "{{image}}"}', 'kubeflow: a value has {{, and Kubeflow'),
     ],
