@@ -52,9 +52,13 @@ class ConfigError(PipelineError):
 
 
 class DataError(PipelineError):
-    """The images cannot be used."""
+    """The images cannot be used; `retryable` for failures of the network."""
 
     exit_code = USAGE
+
+    def __init__(self, *arguments: str, retryable: bool = False) -> None:
+        super().__init__(*arguments)  # all of them, for pickle
+        self.retryable = retryable
 
 
 class TooFewImages(DataError):
@@ -65,7 +69,7 @@ class Rejected(DataError):
     """An image cannot be used; `str` gives the reason, and the detail in one clause."""
 
     def __init__(self, reason: RejectionReason, detail: str) -> None:
-        super().__init__(reason, detail)  # both, for pickle
+        super().__init__(reason, detail)
         self.reason: RejectionReason = reason
         self.detail = detail
 
@@ -91,19 +95,11 @@ class WorkerDied(CallFailed):
 
 
 class DownloadError(DataError):
-    """A download failed; `retryable` for failures of the network."""
-
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    """A download failed."""
 
 
 class StorageError(DataError):
-    """Object storage cannot be read or written; `retryable` for failures of the network."""
-
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    """Object storage cannot be read or written."""
 
 
 class MetadataError(PipelineError):

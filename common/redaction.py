@@ -6,37 +6,28 @@ from typing import Annotated
 from pydantic import PlainSerializer
 
 _MARK = '***'
-# A URL in a text; a mark at its end belongs to the text.
-_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]{0,30}:/\S*[^\s.,:;!?'")\]]""")
+# Of a URL: what is before the last @ (a password may have slashes), and what follows the path,
+# except marks at the end, which belong to the text.
+_URL = re.compile(r"""(:/+)(\S*@)?([^\s;?#]*)([;?#]\S*[^\s.,:;!?'")\]])?""")
 
 
 def redacted(text: str) -> str:
-    """Replaces user name, password, query and fragment of a URL: `https://***@host/a.zip?***`.
+    """Replaces user, password, query and fragment of URLs: `https://***@host/a.zip?***`.
 
-    Parameters of the path, such as `;token=1`, are replaced with all that follows. A text that is
-    no URL, or has none of these, is unchanged; so is one that is redacted.
+    Parameters of the path, such as `;token=1`, are replaced with all that follows. A text without
+    these is unchanged; so is one that is redacted.
     """
-    start = text.find(':/')
-    if start < 0:
-        return text
-    place = start + 1  # where user and password begin, after any number of slashes
-    while text.startswith('/', place):
-        place += 1
-    at = text.rfind('@', place)  # the last one: a password may contain slashes
-    if at >= 0:
-        text = f'{text[:place]}{_MARK}{text[at:]}'
-    end = min((found for mark in ';?#' if (found := text.find(mark, start)) >= 0), default=None)
-    return text if end is None else f'{text[:end]}?{_MARK}'
+    return _URL.sub(_without_secrets, text)
 
 
-def without_secrets(text: str) -> str:
-    """`redacted` for each URL in a text such as a message."""
-    return _URL.sub(lambda url: redacted(url[0]), text)
+def _without_secrets(url: re.Match[str]) -> str:
+    start, user, place, rest = url.groups()
+    return f'{start}{f"{_MARK}@" if user else ""}{place}{f"?{_MARK}" if rest else ""}'
 
 
 def is_redacted(url: str) -> bool:
     """Whether a URL lacks parts that `redacted` has replaced."""
-    return redacted(url) == url and (f'/{_MARK}@' in url or url.endswith(f'?{_MARK}'))
+    return redacted(url) == url and (f'/{_MARK}@' in url or f'?{_MARK}' in url)
 
 
 # A URL whose dumps, also those in Python objects, are redacted.

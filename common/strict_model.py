@@ -5,20 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    ValidationInfo,
-    field_validator,
-)
-
-_NAME_BYTES, _PATH_BYTES = 255, 4095  # limits of Linux
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
 class StrictModel(BaseModel):
     """Frozen pydantic model that rejects unknown keys, NaN, infinity, booleans as numbers, and
-    empty or too long paths.
+    empty paths.
     """
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
@@ -29,35 +21,19 @@ class StrictModel(BaseModel):
         """Pydantic takes `true` for the number 1, and an empty path for the working folder."""
         assert info.field_name
         types = set(_leaves(cls.model_fields[info.field_name].annotation))
-        if types & {int, float} and not types & {bool, Any} and _has_boolean(value):
+        if isinstance(value, bool) and types & {int, float} and bool not in types:
             raise ValueError('should be a number, not true or false')
-        if Path in types and isinstance(value, str):
-            _check_path(value)
+        if isinstance(value, str) and Path in types and b'\0' in (os.fsencode(value) or b'\0'):
+            raise ValueError('should be a path: not empty, and without null bytes')
         return value
-
-
-def _check_path(path: str) -> None:
-    if not path or '\0' in path:
-        raise ValueError('should be a path: not empty, and without null bytes')
-    longest = max(len(os.fsencode(part)) for part in path.split('/'))
-    if longest > _NAME_BYTES or len(os.fsencode(path)) > _PATH_BYTES:
-        raise ValueError(f'path too long: names have at most {_NAME_BYTES} bytes')
 
 
 def _leaves(annotation: Any) -> Iterator[Any]:
     """Yields the types in an annotation such as `tuple[int, ...] | None`."""
-    arguments = get_args(annotation)
-    if not arguments:
+    if not get_args(annotation):
         yield annotation
-    for each in arguments:
+    for each in get_args(annotation):
         yield from _leaves(each)
-
-
-def _has_boolean(value: Any) -> bool:
-    values = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict | list | tuple):
-        return any(isinstance(each, bool) for each in values)
-    return isinstance(value, bool)
 
 
 def _is_variable_name(name: str) -> str:

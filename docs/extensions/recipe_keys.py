@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.config.recipe import RECIPES, Recipe
@@ -24,7 +24,6 @@ _TYPES = {
 }
 _FORMATS = {
     'path': 'path',
-    'password': 'text, never printed',
     'date': 'date',
 }
 
@@ -198,7 +197,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
-    if isinstance(value, Path | SecretStr):
+    if isinstance(value, Path):
         return str(value)
     return value
 

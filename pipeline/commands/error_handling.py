@@ -13,7 +13,7 @@ import click
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, ConfigError, PipelineError
 from common.extras import PACKAGES, how_to_install
-from common.redaction import without_secrets
+from common.redaction import redacted
 
 # Extras by the packages that they install.
 _EXTRAS = {package: extra for extra, packages in PACKAGES.items() for package in packages}
@@ -59,7 +59,7 @@ class CommandLine(click.Group):
             fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
         except click.UsageError as error:  # repeats arguments, and a URL may have a password
             message = error.format_message()
-            shown = without_secrets(console.printable(message))
+            shown = redacted(console.printable(message))
             if shown == message:
                 raise
             raise click.UsageError(shown, error.ctx) from None
@@ -109,5 +109,5 @@ def _report_unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
     _can_flush(sys.stdout)  # perhaps the disk is full
-    click.echo(without_secrets(console.printable(f'error: {message}')), err=True)
+    click.echo(redacted(console.printable(f'error: {message}')), err=True)
     sys.exit(code)

@@ -85,39 +85,37 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
 
 def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
     """What was found and chosen, in lines for the console."""
-    sample, counts = found.sample, [f'{n} {number:,}' for n, number in found.classes.items()]
+    counts = [f'{name} {number:,}' for name, number in found.classes.items()]
     shown = ', '.join(counts[:_SHOWN])
     shown += f' and {len(counts) - _SHOWN} more' if len(counts) > _SHOWN else ''
-    estimated = '' if found.is_exact else ' (estimated)'
-    formats = ', '.join(f'{name} {number:,}' for name, number in sample.formats.most_common())
-    read = '' if sample.read >= found.count else f' (of {sample.read:,} that were read)'
+    formats = ', '.join(f'{name} {number:,}' for name, number in found.formats.most_common())
+    read = '' if found.read >= found.count else f' (of {found.read:,} that were read)'
     spans = f'; spans {min(found.spans)} to {max(found.spans)}' if found.spans else ''
     groups = '; groups of images stay in one split (data.group_by)' if found.group_by else ''
     splits = ', '.join(f'{number:,} {name}' for name, number in chosen.images.items())
-    trainer, gate = chosen.values['trainer'], chosen.gate
+    trainer, gate = chosen.values['trainer'], chosen.values['evaluation']
     comparison = 'pushed unless shown to be worse than the live model: few test images'
-    if gate.undecided == 'keep':
-        comparison = f'at most {gate.max_drop:g} below the live model'
+    if gate['undecided'] == 'keep':
+        comparison = f'at most {gate["max_drop"]:g} below the live model'
     download = ', which the first run downloads' if trainer['weights'] == 'imagenet' else ''
     return [
         f'data: {found.data.describe()}; {found.layout}{spans}{groups}',
-        f'images: {found.count:,}; {len(counts)} classes: {shown}{estimated}',
-        f'sizes: {min(sample.sides)[0]} to {max(longer for _, longer in sample.sides)} pixels, '
+        f'images: {found.count:,}; {len(counts)} classes: {shown}',
+        f'sizes: {min(found.sides)[0]} to {max(longer for _, longer in found.sides)} pixels, '
         f'median of the shorter side {found.median_side}{read}',
         f'formats: {formats}{read}',
         _unreadable(found),
         f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels; '
         f'weights {trainer["weights"]}{download}',
         f'splits: about {splits}',
-        f'gate: baseline accuracy {gate.baseline_accuracy or "by the number of classes"}, on '
-        f'{gate.min_images} test images or more; {comparison}',
+        f'gate: baseline accuracy {gate["baseline_accuracy"] or "by the number of classes"}, on '
+        f'{gate["min_images"]} test images or more; {comparison}',
     ]
 
 
 def _unreadable(found: 'Survey') -> str:
-    sample = found.sample
-    read = '' if sample.read >= found.count else f' of {sample.read:,}; a run checks all'
-    if not sample.bad:
+    read = '' if found.read >= found.count else f' of {found.read:,}; a run checks all'
+    if not found.bad:
         return f'unreadable: none{read}'
-    reasons = ', '.join(f'{number} {reason}' for reason, number in sample.bad.most_common())
-    return f'unreadable: {reasons}{read}, such as {"; ".join(sample.examples)}'
+    reasons = ', '.join(f'{number} {reason}' for reason, number in found.bad.most_common())
+    return f'unreadable: {reasons}{read}, such as {"; ".join(found.examples)}'

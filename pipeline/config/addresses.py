@@ -13,10 +13,10 @@ def http_address(text: str) -> str:
         url = _URL.validate_python(text)
     except ValidationError as error:
         raise ValueError(error.errors()[0]['msg']) from None
-    if url.username or url.password or url.query or url.fragment or ';' in text:
+    if url.username or url.password or url.query or url.fragment:
         raise ValueError(
-            'an address should have no user, password, parameters, query or fragment; '
-            'credentials are in environment variables'
+            'an address should have no user, password, query or fragment; credentials are in '
+            'environment variables'
         )
     return str(url).rstrip('/')
 

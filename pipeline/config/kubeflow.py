@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from common.errors import KubeflowError
 from common.strict_model import StrictModel, Variable
@@ -13,15 +13,12 @@ from pipeline.config.addresses import HttpAddress
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
-Image = Annotated[str, Field(pattern=r'^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?$')]
-# Kubernetes takes more from 1.30 on.
-PodVariable = Annotated[str, Field(pattern='^[-._a-zA-Z][-._a-zA-Z0-9]*$')]
 
 
 class ConnectionConfig(StrictModel):
     """Address, credentials and experiment of Kubeflow Pipelines.
 
-    A recipe holds no secrets, but the names of the environment variables that do.
+    A recipe holds no token, but the name of the environment variable that does.
     """
 
     host: HttpAddress | None = Field(
@@ -33,10 +30,6 @@ class ConnectionConfig(StrictModel):
         None, description='profile of the user; required if Kubeflow is multi-user'
     )
     token_env: Variable | None = Field(None, description='environment variable with a bearer token')
-    cookie_env: Variable | None = Field(
-        None, description='environment variable with a cookie, name=value, for Dex'
-    )
-    verify_ssl: bool = Field(True, description="verify the server's certificate")
     ca_certificate: Path | None = Field(
         None, description='PEM file of the certificate authority; default: the public ones'
     )
@@ -45,25 +38,20 @@ class ConnectionConfig(StrictModel):
         'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
     )
 
-    def secrets(self) -> dict[str, str]:
-        """Reads the `token` and the `cookie` whose environment variables are configured.
+    def token(self) -> str | None:
+        """Reads the token, if its environment variable is configured.
 
         Raises:
-            KubeflowError: a variable is not set, or is not a valid HTTP header.
+            KubeflowError: the variable is not set, or is not a valid HTTP header.
         """
-        variables = {'token': self.token_env, 'cookie': self.cookie_env}
-        return {key: _secret(key, name) for key, name in variables.items() if name}
-
-
-def _secret(key: str, variable: str) -> str:
-    secret = os.environ.get(variable, '').strip()
-    # The error of http.client would show a secret that is no header.
-    if not (secret and secret.isascii() and secret.isprintable()):
-        raise KubeflowError(
-            f'{key}_env: the environment variable {variable} is not set, or has line breaks or '
-            'non-ASCII characters'
-        )
-    return secret
+        token = os.environ.get(self.token_env or '', '').strip()
+        # The error of http.client would show a token that is no header.
+        if self.token_env and not (token and token.isascii() and token.isprintable()):
+            raise KubeflowError(
+                f'token_env: the environment variable {self.token_env} is not set, or has line '
+                'breaks or non-ASCII characters'
+            )
+        return token or None
 
 
 class TolerationConfig(StrictModel):
@@ -82,9 +70,8 @@ class TaskConfig(StrictModel):
     Resources are Kubernetes quantities such as 500m or 4Gi.
     """
 
-    image: Image | None = Field(
+    image: str | None = Field(
         None,
-        min_length=1,
         description='image of this task, such as one built with TENSORFLOW=cuda; default: '
         'kubeflow.image',
     )
@@ -92,8 +79,7 @@ class TaskConfig(StrictModel):
     cpu_limit: Cores | None = Field(None, description='CPU limit; default: none')
     memory: Memory | None = Field(None, description='memory request')
     memory_limit: Memory | None = Field(None, description='memory limit; default: none')
-    gpus: int = Field(0, ge=0, description='number of reserved GPUs')
-    gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
+    gpus: int = Field(0, ge=0, description='number of reserved GPUs of NVIDIA')
     retries: int = Field(
         2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
     )
@@ -123,32 +109,21 @@ class SecretConfig(StrictModel):
 
     secret: str = Field(min_length=1, description='name of the Kubernetes secret')
     key: str = Field(description='key in the secret')
-    env: PodVariable = Field(description='name of the environment variable')
+    env: Variable = Field(description='name of the environment variable')
 
 
 class KubeflowConfig(StrictModel):
     """Image, volumes, secrets and resources of the pipeline on Kubeflow Pipelines."""
 
-    image: Image = Field(
+    image: str = Field(
         'catdog-pipeline:latest',
         description='image built from deploy/Dockerfile: name:tag, or name@sha256:digest',
-    )
-    image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = Field(
-        'IfNotPresent', description='when a cluster node pulls the image'
-    )
-    image_pull_secrets: tuple[str, ...] = Field(
-        (), description='names of Kubernetes secrets for a private registry'
     )
     volumes: tuple[VolumeConfig, ...] = Field(
         (), description='shared by all pods; must hold the pipeline root and the images'
     )
     secrets: tuple[SecretConfig, ...] = Field(
         (), description='keys of Kubernetes secrets, as environment variables of every pod'
-    )
-    environment: dict[PodVariable, SecretStr] = Field(
-        default_factory=dict,
-        description='environment variables of every pod, which the compiled pipeline contains; '
-        'printed and reported without their values',
     )
     connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
@@ -158,8 +133,7 @@ class KubeflowConfig(StrictModel):
 
     @model_validator(mode='after')
     def _has_no_placeholders(self) -> 'KubeflowConfig':
-        secrets = [value.get_secret_value() for value in self.environment.values()]
-        if '{{' in ''.join([self.model_dump_json(exclude={'connection'}), *secrets]):
+        if '{{' in self.model_dump_json(exclude={'connection'}):
             raise ValueError('a value has {{, and Kubeflow would replace {{...}}')
         return self
 

@@ -11,7 +11,10 @@ _PORTS = {'mysql': 3306, 'grpc': 8080}
 _URL: TypeAdapter[AnyUrl] = TypeAdapter(
     Annotated[AnyUrl, UrlConstraints(allowed_schemes=[*_PORTS], host_required=True)]
 )
-_EXPECTED = "expected 'sqlite', mysql://USER@HOST:PORT/DATABASE or grpc://HOST:PORT"
+_EXPECTED = (
+    "expected 'sqlite', mysql://USER@HOST:PORT/DATABASE (with the password in an environment "
+    'variable) or grpc://HOST:PORT'
+)
 
 
 class Address(NamedTuple):
@@ -39,30 +42,20 @@ class MetadataConfig(StrictModel):
     @field_validator('address')
     @classmethod
     def _is_address(cls, address: str) -> str:
-        check_address(address)
+        if address != SQLITE:
+            parse_address(address)
         return address
 
 
-def check_address(address: str) -> None:
-    """Raises ValueError if `metadata.address` is invalid."""
-    if address != SQLITE:
-        parse_address(address)
-
-
 def parse_address(address: str) -> Address:
-    """Parses an address; the default port is 3306 for MySQL and 8080 for gRPC.
-
-    Raises:
-        ValueError: the address is invalid, or contains a password.
-    """
+    """Parses the address of a server; raises ValueError if it is invalid or has a password."""
     try:
         url = _URL.validate_python(address)
     except ValidationError:
         raise ValueError(_EXPECTED) from None
     database = (url.path or '').removeprefix('/') or None
-    if url.password or url.query or url.fragment or '/' in (database or ''):
-        raise ValueError(f'{_EXPECTED}; put the password in an environment variable')
-    if url.scheme == 'mysql' and not (url.username and database):
-        raise ValueError('mysql needs a user and a database: mysql://catdog@host:3306/metadb')
+    is_complete = url.scheme != 'mysql' or (url.username and database)
+    if url.password or url.query or url.fragment or '/' in (database or '') or not is_complete:
+        raise ValueError(_EXPECTED)
     port = url.port or _PORTS[url.scheme]
     return Address(url.scheme, url.host or '', port, url.username, database)

@@ -1,7 +1,6 @@
 """Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.mlflow_config import MlflowConfig
-from pipeline.config.recipe_errors import LONGEST, explain, nearest
+from pipeline.config.recipe_errors import explain
 from pipeline.config.recipe_paths import make_absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.config.retraining import RetrainConfig
@@ -37,7 +36,6 @@ from trainer.config.tuner import RangeConfig, TunerConfig
 RECIPES = Path(__file__).parents[2] / 'configs'
 _CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
-_MAX_BYTES = 200_000  # of a file
 
 
 class ReportConfig(StrictModel):
@@ -177,8 +175,7 @@ def load_recipe(
     """Loads a recipe, and applies overrides.
 
     Relative paths in the file are relative to `folder_of(file)`, those in `overrides` and `data` to
-    the current folder. Both become absolute, so that each spelling of a path has the same cache
-    key.
+    the current folder. Both become absolute, so that each spelling has the same cache key.
 
     Args:
         name: path of a YAML file, or name of a recipe in `configs/`, such as `demo`.
@@ -186,8 +183,7 @@ def load_recipe(
         data: path or URL of images that replace those of the recipe; applied before `overrides`.
 
     Raises:
-        ConfigError: the file does not exist, is not YAML or has a duplicate key, or a key or value
-            is invalid.
+        ConfigError: the file does not exist or is not YAML, or a key or value is invalid.
         OSError: the file cannot be read.
     """
     path = find_recipe(name)
@@ -200,11 +196,8 @@ def load_recipe(
             _log.info('%s: %s', redacted(data), found.layout)
         keys = data_overrides(data, before.get('source'), before.get('label_pattern'))
         overrides = [*keys, *overrides]
-    make_absolute(values, Recipe, folder_of(path))
-    for key, value in overrides:
-        _set(values, key, value)
-    make_absolute(values, Recipe, Path.cwd())
-    return recipe_of(values, origin=str(path))
+    make_absolute(values, folder_of(path))
+    return recipe_of(values, overrides, origin=str(path))
 
 
 def recipe_of(
@@ -212,10 +205,12 @@ def recipe_of(
 ) -> Recipe:
     """Validates a recipe, the content of a YAML file, which overrides modify in place.
 
-    Raises ConfigError, with all invalid keys and values, in lines that begin with `origin`.
+    Relative paths are relative to the current folder. Raises ConfigError, with all invalid keys and
+    values, in lines that begin with `origin`.
     """
     for key, value in overrides:
         _set(values, key, value)
+    make_absolute(values, Path.cwd())
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -236,7 +231,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return name, parse_yaml(value)
     except ConfigError as error:
-        raise ConfigError(f'--set {redacted(name)[:LONGEST]}: not a YAML value: {error}') from None
+        raise ConfigError(f'--set {name}: not a YAML value: {error}') from None
 
 
 def find_recipe(name: str) -> Path:
@@ -244,11 +239,8 @@ def find_recipe(name: str) -> Path:
     for path in (Path(name), RECIPES / f'{name}.yaml'):
         if path.is_file():
             return path
-    known = sorted(path.stem for path in RECIPES.glob('*.yaml'))
-    raise ConfigError(
-        f'recipe {redacted(name)} does not exist; {nearest(Path(name).stem, known)}give a YAML '
-        f'file or one of {", ".join(known)}'
-    )
+    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
+    raise ConfigError(f'recipe {name} does not exist; give a YAML file or one of {known}')
 
 
 def folder_of(path: Path) -> Path:
@@ -261,7 +253,7 @@ def shipped_folder() -> Path:
     """The folder of the recipes in `configs/`: the checkout, of an installed package `~/catdog`."""
     if (_CHECKOUT / 'pyproject.toml').is_file():
         return _CHECKOUT
-    return Path(os.path.expanduser('~/catdog'))  # noqa: PTH111 - Path raises for unknown users
+    return Path.home() / 'catdog'
 
 
 def name_from(text: str) -> str:
@@ -272,14 +264,9 @@ def name_from(text: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """Parses a recipe file; raises OSError, or ConfigError if it is no mapping in YAML."""
-    contents = read_regular(path, _MAX_BYTES + 1)
-    if len(contents) > _MAX_BYTES:
-        raise ConfigError(f'{path} has more than {_MAX_BYTES // 1000} kB; a recipe is smaller')
     try:
-        values = parse_yaml(contents.decode('utf-8'))
-    except UnicodeDecodeError:
-        raise ConfigError(f'{path} cannot be read: it is not UTF-8') from None
-    except ConfigError as error:
+        values = parse_yaml(read_regular(path).decode('utf-8'))
+    except (UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f'{path} is not YAML: {error}') from None
     if not isinstance(values, dict):
         raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')

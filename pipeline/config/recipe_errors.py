@@ -1,15 +1,14 @@
 """Formats the mistakes in a recipe: key, what is valid, received value; one line each."""
 
 import difflib
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from common.redaction import redacted
-from pipeline.config.recipe_paths import model_of
 from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig
 
-LONGEST = 100  # characters of a key or a value in a message
+_LONGEST = 100  # characters of a key or a value in a message
 _MOST_ERRORS = 20
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
@@ -23,35 +22,31 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return lines
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """`did you mean KNOWN? `, or nothing if none is similar."""
-    close = difflib.get_close_matches(word[:LONGEST].lower(), known, n=1)
-    return f'did you mean {close[0]}? ' if close else ''
-
-
 def _explain(error: Any, model: type[BaseModel]) -> str:
     keys = [str(part) for part in error['loc'] if part not in _TAGS]
     keys = [key for key in keys if not key.startswith(('tuple[', 'dict[', '[key]'))]
-    if 'environment' in keys:  # the name of a variable may be followed by its value
-        del keys[keys.index('environment') + 1 :]
-    where = redacted('.'.join(keys))[:LONGEST]
+    # A name that is followed by its value is a secret in the wrong place.
+    where = redacted('.'.join(keys)).partition('=')[0][:_LONGEST]
     if error['type'] == 'extra_forbidden':
         valid = list(_model_at(error['loc'][:-1], model).model_fields)
-        hint = nearest(str(error['loc'][-1]), valid)
+        close = difflib.get_close_matches(str(error['loc'][-1])[:_LONGEST].lower(), valid, n=1)
+        hint = f'did you mean {close[0]}? ' if close else ''
         return f'{where}: unknown key; {hint}valid keys: {", ".join(valid)}'
     message, value = error['msg'].removeprefix('Value error, '), error['input']
-    # Mappings and lists are long, and some values are secrets.
-    is_shown = isinstance(value, str | int | float | None) and 'kubeflow' not in keys
-    if is_shown and error['type'] != 'missing' and not where.endswith('_env'):
-        message += f', got {repr(redacted(value) if isinstance(value, str) else value)[:LONGEST]}'
-    return f'{where}: {message[0].lower()}{message[1:]}'.removeprefix(': ')
+    # Mappings and lists are long, and what is in place of a variable's name may be a secret.
+    is_shown = isinstance(value, str | int | float | None) and not where.endswith('env')
+    if is_shown and error['type'] != 'missing':
+        message += f', got {redacted(repr(value))[:_LONGEST]}'
+    return f'{where}: {message}' if where else message
 
 
 def _model_at(location: tuple[Any, ...], model: type[BaseModel]) -> type[BaseModel]:
     """The model of the section at a location of pydantic."""
     for key in location:
+        kinds: tuple[Any, ...] = (RangeConfig,) if key == RANGE_TAG else ()
         if key in model.model_fields:
-            model = model_of(model.model_fields[key].annotation) or model
-        elif key == RANGE_TAG:
-            model = RangeConfig
+            annotation = model.model_fields[key].annotation
+            kinds = annotation, *get_args(annotation)
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        model = models[0] if models else model
     return model

@@ -17,10 +17,8 @@ def parse_yaml(text: str) -> Any:
         raise ConfigError(f'{where}{error.problem or error.context}') from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ConfigError(' '.join(str(error).split())) from None
-    except RecursionError:
-        raise ConfigError('values are nested too deeply') from None
-    except (ValueError, LookupError, AttributeError):  # such as `2026-99-01`
-        raise ConfigError('a value does not fit its type') from None
+    except (RecursionError, ValueError, LookupError, AttributeError):  # such as `2026-99-01`
+        raise ConfigError('a value does not fit its type, or is nested too deeply') from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,17 +27,17 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if getattr(event, 'anchor', None):
-            raise yaml.MarkedYAMLError(
-                problem='anchors (&) and aliases (*) are not supported; quote such a text',
-                problem_mark=event.start_mark,
-            )
+            raise _error('anchors (&) and aliases (*) are not supported; quote such a text', event)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value]
-        for number, (key, _) in enumerate(node.value):
-            if key.value in keys[:number]:
-                raise yaml.MarkedYAMLError(
-                    problem=f'duplicate key {str(key.value)[:80]!r}', problem_mark=key.start_mark
-                )
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise _error(f'duplicate key {key.value[:80]!r}', key)
+            keys.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+
+def _error(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)

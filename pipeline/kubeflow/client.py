@@ -41,14 +41,13 @@ class KubeflowClient:
         if config.ca_certificate and not config.ca_certificate.is_file():
             raise ConfigError(f'ca_certificate {config.ca_certificate} does not exist')
         settings = kfp_server_api.Configuration(self._host)
-        settings.verify_ssl = config.verify_ssl
         settings.ssl_ca_cert = config.ca_certificate and str(config.ca_certificate)
-        settings.retries = urllib3.Retry(0, redirect=False)  # it would send a cookie to login pages
-        secrets = config.secrets()
-        self._sent = ' and '.join(secrets) or 'no token and no cookie'
-        self._api = kfp_server_api.ApiClient(settings, cookie=secrets.get('cookie'))
-        if 'token' in secrets:
-            self._api.set_default_header('Authorization', f'Bearer {secrets["token"]}')
+        settings.retries = urllib3.Retry(0, redirect=False)  # it would send a token to login pages
+        token = config.token()
+        self._sent = 'token' if token else 'no token'
+        self._api = kfp_server_api.ApiClient(settings)
+        if token:
+            self._api.set_default_header('Authorization', f'Bearer {token}')
         self._recurring = kfp_server_api.RecurringRunServiceApi(self._api)
         health = kfp_server_api.HealthzServiceApi(self._api)
         if self._call(health.healthz_service_get_healthz).multi_user and not config.namespace:

@@ -33,6 +33,7 @@ _PUSHER_OUTPUTS = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.
 _ANY_CLASSES = ('a', 'b')  # the graph does not depend on the classes
 # Argo counts it from the first attempt, and also ends an attempt then. kfp's setter allows an hour.
 _RETRY_DAYS = 30
+_GPU = 'nvidia.com/gpu'
 
 
 def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
@@ -191,11 +192,7 @@ def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> 
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in config.secrets:
         kubernetes.use_secret_as_env(task, secret.secret, {secret.key: secret.env})
-    for variable, value in config.environment.items():
-        task.set_env_variable(variable, value.get_secret_value())
-    kubernetes.set_image_pull_policy(task, config.image_pull_policy)
-    if config.image_pull_secrets:
-        kubernetes.set_image_pull_secrets(task, list(config.image_pull_secrets))
+    kubernetes.set_image_pull_policy(task, 'IfNotPresent')
 
 
 def _configure_pod(task: dsl.PipelineTask, config: TaskConfig) -> None:
@@ -208,7 +205,7 @@ def _configure_pod(task: dsl.PipelineTask, config: TaskConfig) -> None:
         if quantity:
             set_quantity(quantity)
     if config.gpus:
-        task.set_accelerator_type(config.gpu_type).set_accelerator_limit(config.gpus)
+        task.set_accelerator_type(_GPU).set_accelerator_limit(config.gpus)
     kubernetes.set_timeout(task, config.timeout_seconds)
     for key, value in config.node_selector.items():
         kubernetes.add_node_selector(task, key, value)

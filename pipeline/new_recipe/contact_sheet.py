@@ -24,20 +24,21 @@ def draw(found: Survey, splits: Mapping[str, int]) -> PIL.Image.Image:
     images = 8 if columns == 1 else 4
     width, top = _NAME + images * _CELL + _GAP, 3 * _GAP + 40
     sheet = PIL.Image.new('RGB', (columns * width + _GAP, top + rows * _CELL + _GAP), 'white')
-    text = PIL.ImageDraw.Draw(sheet)
-    about = '' if found.is_exact else 'about '
+    canvas, font = PIL.ImageDraw.Draw(sheet), _font()
+
+    def write(text: str, left: int, y: int, most: int, colour: tuple[int, int, int]) -> None:
+        canvas.text((left, y), _shortened(text, font, most), colour, font)
+
     shown = f', {_MOST} shown' if len(found.classes) > _MOST else ''
-    head = f'{about}{found.count:,} images, {len(found.classes):,} classes{shown}'
+    head = f'{found.count:,} images, {len(found.classes):,} classes{shown}'
     expected = ', '.join(f'{number:,} {split}' for split, number in splits.items())
-    font, whole = _font(), columns * width - _GAP
-    text.text((_GAP, _GAP), _shortened(head, font, whole), _BLACK, font)
-    text.text((_GAP, 36), _shortened(f'splits: about {expected}', font, whole), _GREY, font)
+    write(head, _GAP, _GAP, columns * width - _GAP, _BLACK)
+    write(f'splits: about {expected}', _GAP, 36, columns * width - _GAP, _GREY)
     for number, name in enumerate(names):
         left, y = _GAP + number // rows * width, top + number % rows * _CELL
-        title = _shortened(f'{number}: {name}', font, _NAME - _GAP)
-        text.text((left, y + 20), title, _BLACK, font)
-        text.text((left, y + 42), f'{about}{found.classes[name]:,} images', _GREY, font)
-        for place, image in enumerate(found.sample.pictures[name][:images]):
+        write(f'{number}: {name}', left, y + 20, _NAME - _GAP, _BLACK)
+        write(f'{found.classes[name]:,} images', left, y + 42, _NAME - _GAP, _GREY)
+        for place, image in enumerate(found.pictures[name][:images]):
             sheet.paste(image, (left + _NAME + place * _CELL, y))
     return sheet
 

@@ -10,9 +10,9 @@ from common.errors import ConfigError, DataError
 from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.detect import data_overrides, detect
 from pipeline.config.recipe import recipe_of
-from pipeline.config.recipe_paths import without_parents
+from pipeline.config.recipe_paths import absolute
 from pipeline.config.recipe_yaml import parse_yaml
-from pipeline.new_recipe.choices import Choices, choose, shown_path
+from pipeline.new_recipe.choices import Choices, choose
 from pipeline.new_recipe.recipe_text import recipe_text
 from pipeline.new_recipe.survey import Survey, survey
 from trainer.config.train import NAMED_WEIGHTS
@@ -34,38 +34,40 @@ def create_recipe(
             not exist or is among the images.
         DataError: the images cannot be used, or none of them is readable.
     """
-    if not output.absolute().parent.is_dir():
-        raise ConfigError(f'{output.absolute().parent} does not exist; create it, or give another')
+    keys = [key for key, _ in settings]
+    if others := [key for key in keys if not key.startswith('data.')]:
+        raise ConfigError(f'--set {others[0]}: init sets keys of data; give this one to `run`')
+    output = output.absolute()
+    if not output.parent.is_dir():
+        raise ConfigError(f'{output.parent} does not exist; create it, or give another')
     check_weights_file(weights)
     if weights not in NAMED_WEIGHTS:
-        weights = shown_path(Path(weights), output)
-    is_url = URL.match(data) or object_storage.URL.match(data)
-    place = data if is_url else without_parents(Path(data).absolute())
+        weights = _shown_path(weights, output)
+    place = shown = data
+    if not (URL.match(data) or object_storage.URL.match(data)):
+        place, shown = absolute(data, Path.cwd()), _shown_path(data, output)
     detected = detect(place)
-    if not is_url and detected.source != 'csv':  # only the images that a CSV file names are read
-        _require_outside(output, Path(place))
-    given = {key for key, _ in settings}
-    if others := [key for key in given if not key.startswith('data.')]:
-        raise ConfigError(f'--set {others[0]}: init sets keys of data; give this one to `run`')
-    config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
-    is_described = any(key.startswith(_LAYOUT) for key in given)
-    layout = 'as --set describes it' if is_described else detected.layout
-    found = survey(config, layout, all_spans='data.window' not in given)
-    if not found.sample.sides:
-        raise DataError(
-            f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'
+    # Runs are next to the recipe; of a CSV file only the images that it names are read.
+    folder = output.parent.resolve()
+    if detected.source != 'csv' and folder.is_relative_to(os.path.realpath(place)):
+        raise ConfigError(
+            f'{folder} is in the folder of the images, where the runs would be read as images; '
+            'call init in another folder, or give -o FILE in another'
         )
-    chosen = choose(found, data if is_url else shown_path(Path(data), output), weights, given)
+    config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
+    is_described = any(key.startswith(_LAYOUT) for key in keys)
+    layout = 'as --set describes it' if is_described else detected.layout
+    found = survey(config, layout, all_spans='data.window' not in keys)
+    if not found.sides:
+        raise DataError(f'{place}: no image can be read, such as {"; ".join(found.examples)}')
+    chosen = choose(found, shown, weights)
     text = recipe_text(found, chosen)
     recipe_of(parse_yaml(text), origin=str(output))  # what is written can be loaded
     return found, chosen, text
 
 
-def _require_outside(output: Path, data: Path) -> None:
-    """Raises ConfigError if runs next to the recipe would be among the images, and be read, too."""
-    folder = output.absolute().parent.resolve()
-    if folder.is_relative_to(os.path.realpath(data)):
-        raise ConfigError(
-            f'{folder} is in the folder of the images, where the runs would be read as images; '
-            'call init in another folder, or give -o FILE in another'
-        )
+def _shown_path(path: str, recipe: Path) -> str:
+    """A path for the recipe: relative if the file or folder is in the folder of the recipe."""
+    full = Path(path).absolute()
+    inside = full.is_relative_to(recipe.parent)
+    return str(full.relative_to(recipe.parent) if inside else full)

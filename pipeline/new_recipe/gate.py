@@ -1,7 +1,7 @@
 """Chooses an evaluation gate that test images can decide."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any
 
 from components.evaluation.gate.rules import accuracy_for_classes
 
@@ -15,17 +15,10 @@ _USUAL_IMAGES, _FEWEST_IMAGES, _SHORTFALL = 50, 10, 0.75
 _EMBEDDED_SHARE = 0.5
 
 
-class Gate(NamedTuple):
-    """Values of `evaluation:`."""
-
-    baseline_accuracy: float | None
-    min_images: int
-    max_drop: float
-    undecided: Literal['keep', 'push']
-
-
-def choose_gate(test: Sequence[int], most_frequent: float, *, embedded: bool = False) -> Gate:
-    """Chooses the smallest margin that is enough; if none is, undecided models are pushed.
+def choose_gate(
+    test: Sequence[int], most_frequent: float, *, embedded: bool = False
+) -> dict[str, Any]:
+    """Chooses `evaluation:`: the smallest margin that is enough; else undecided models are pushed.
 
     `test` has the expected number of test images of each class, `most_frequent` is the share of the
     largest class, and `embedded` states that the model starts from the embedded weights.
@@ -36,9 +29,9 @@ def choose_gate(test: Sequence[int], most_frequent: float, *, embedded: bool = F
         baseline = guessing + (1 - guessing) * _EMBEDDED_SHARE
     steps = next(steps for most, steps in _STEPS.items() if len(test) <= most)
     possible = [margin for step, margin in zip(steps, _MARGINS, strict=True) if images >= step]
-    return Gate(
-        baseline_accuracy=round(baseline, 2) if baseline > most_frequent else None,
-        min_images=min(_USUAL_IMAGES, max(_FEWEST_IMAGES, int(_SHORTFALL * images))),
-        max_drop=min(possible, default=min(_MARGINS)),
-        undecided='keep' if possible else 'push',
-    )
+    return {
+        'baseline_accuracy': round(baseline, 2) if baseline > most_frequent else None,
+        'min_images': min(_USUAL_IMAGES, max(_FEWEST_IMAGES, int(_SHORTFALL * images))),
+        'max_drop': min(possible, default=min(_MARGINS)),
+        'undecided': 'keep' if possible else 'push',
+    }

@@ -10,6 +10,7 @@ from common.console import one_line
 from pipeline.new_recipe.choices import Choices
 from pipeline.new_recipe.survey import Survey
 
+_TEMPLATE = Path(__file__).with_name('recipe.yaml.j2')
 _DATA_COMMENTS = {
     'path': 'absolute, or relative to this file',
     'label_pattern': 'the class is what the parentheses match in a file name',
@@ -26,33 +27,24 @@ _TRAINER_COMMENTS = {
 
 def recipe_text(found: Survey, chosen: Choices) -> str:
     """Formats the chosen values, with comments on what they are based on."""
-    about = '' if found.is_exact else 'about '
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader,
+    template = jinja2.Template(
+        _TEMPLATE.read_text(encoding='utf-8'),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {'value': _value, 'comment': one_line}
-    return environment.get_template('recipe.yaml.j2').render(
-        values=chosen.values,
-        images=f'{found.count:,}',
-        classes={name: f'{about}{number:,}' for name, number in found.classes.items()},
-        layout=found.layout,
+    return template.render(
+        found=found,
+        chosen=chosen,
+        yaml=_yaml,
+        one_line=one_line,
         data_comments=_DATA_COMMENTS,
-        split_comment='shares of the images, by a hash of each'
-        if found.sample.parts[None]
-        else 'shares, where the parts of the data leave a choice',
-        settings=chosen.settings,
-        median_side=found.median_side,
         trainer_comments=_TRAINER_COMMENTS,
-        test_images=f'{chosen.images["test"]:,}',
     )
 
 
-def _value(value: Any) -> str:
+def _yaml(value: Any) -> str:
     """A value in YAML on one line, quoted where YAML needs it."""
     is_plain = not isinstance(value, str) or value.isprintable()
     text = yaml.safe_dump(

@@ -39,7 +39,7 @@ def compiled(tmp_path_factory):
     """The two documents of a compiled recipe with placeholders in its texts."""
     path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
     texts = [('description', TEXT), ('report.intended_use', TEXT)]
-    compile_kubeflow(load_recipe('demo', [*texts, ('kubeflow.environment', {'TZ': 'CET'})]), path)
+    compile_kubeflow(load_recipe('demo', texts), path)
     return list(yaml.safe_load_all(path.read_text()))
 
 
@@ -54,7 +54,7 @@ def run(request, kubeflow, compiled, tmp_path):
             container = executor['container']
             container['command'] = ['python', '-c', TASK]
             for name, node in {'FAIL': fail, 'HANG': hang}.items():
-                container['env'].append({'name': name, 'value': node})
+                container.setdefault('env', []).append({'name': name, 'value': node})
         if edit:
             edit(spec, platform)
         package = tmp_path / 'pipeline.yaml'

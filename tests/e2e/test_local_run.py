@@ -33,13 +33,12 @@ from pipeline_runner import main
 pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
 
 SECRET = 'hunter2hunter2'
-RECIPE = f"""
+RECIPE = """
 data:
-  checks: {{max_bad_share: 0.15}}
+  checks: {max_bad_share: 0.15}
 evaluation:
   baseline_accuracy: 0.6  # far below what a training on squares reaches, above a constant
   min_images: 10
-kubeflow: {{environment: {{PASSWORD: {SECRET}}}}}
 """
 NEVER_CACHED = (
     'NewestSpans',

@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import ConfigError
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from pipeline.config.recipe import RECIPES, load_recipe, parse_override, recipe_of
+from pipeline.config.recipe import load_recipe, parse_override, recipe_of
 
 
 @pytest.fixture
@@ -48,17 +48,9 @@ def test_parses_override_value_as_yaml(text, expected):
     assert parse_override(text) == expected
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('trainer.batch_size', r'expected KEY=VALUE, as in trainer\.batch_size=64'),
-        (' = 64', 'expected KEY=VALUE'),
-        ('data..seed=1', 'expected KEY=VALUE'),
-        ('trainer.augment={flip', r'--set trainer\.augment: not a YAML value: line 1, column 6: '),
-    ],
-)
-def test_rejects_invalid_override(text, message):
-    with pytest.raises(ConfigError, match=message):
+@pytest.mark.parametrize('text', ['trainer.batch_size', ' = 64', 'data..seed=1'])
+def test_override_needs_key_and_value(text):
+    with pytest.raises(ConfigError, match=r'expected KEY=VALUE, as in trainer\.batch_size=64'):
         parse_override(text)
 
 
@@ -71,8 +63,6 @@ def test_rejects_override_below_a_scalar(write):
     ('value', 'words'),
     [
         ('2026-11-31', 'a value does not fit its type'),
-        ('!!int x', 'a value does not fit its type'),
-        ('!!bool x', 'a value does not fit its type'),
         ('9' * 5000, 'a value does not fit its type'),
         ('[' * 5000, 'nested too deeply'),
         ('&a [*a]', 'column .*: anchors .* and aliases .* are not supported'),
@@ -80,9 +70,10 @@ def test_rejects_override_below_a_scalar(write):
         ('!!python/object/apply:os.system [true]', 'could not determine a constructor'),
         ('{[a]: 1}', 'found unhashable key'),
         ('"\x07"', 'special characters are not allowed'),
-        ('{a: 1, a: 2}', "duplicate key 'a'"),
+        ('{a: 1, a: 2}', "line 1, column .*: duplicate key 'a'"),
+        ('{a: 1]', "line 1, column .*: expected ',' or '}'"),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_value_that_is_not_plain_yaml_is_one_error_line(write, value, words):
     with pytest.raises(ConfigError, match=rf'^\S+ is not YAML: .*{words}.{{0,100}}$'):
@@ -91,27 +82,27 @@ def test_value_that_is_not_plain_yaml_is_one_error_line(write, value, words):
         parse_override(f'trainer.seed={value}')
 
 
+def test_file_that_is_no_text_is_one_error_line(tmp_path):
+    path = tmp_path / 'image.yaml'
+    path.write_bytes(b'\xff\xd8\xff\xe0')
+
+    with pytest.raises(ConfigError, match=f'^{path} is not YAML: .* 0xff in position 0'):
+        load_recipe(str(path))
+
+
 def test_reports_all_errors_with_received_and_valid_values(write):
-    path = write(
-        'trainer:\n'
-        '  alpha: 0.6\n'
-        '  image_size: big\n'
-        '  feature_extraction: {optimizer: adamw}\n'
-        'evaluation: {baseline_accuracy: 95}\n'
-    )
+    path = write('trainer:\n  alpha: 0.6\n  image_size: big\nevaluation: {baseline_accuracy: 95}\n')
 
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
 
-    size, alpha, optimizer, accuracy = str(caught.value).splitlines()
-    assert alpha.endswith(
-        'trainer.alpha: input should be 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4, got 0.6'
-    )
-    assert 'trainer.image_size: input should be a valid integer' in size
+    size, alpha, accuracy = str(caught.value).splitlines()
+    assert size.startswith(f'{path}: trainer.image_size: Input should be a valid integer')
     assert size.endswith("got 'big'")
-    assert optimizer.endswith("input should be 'adam', 'rmsprop' or 'sgd', got 'adamw'")
-    assert accuracy.endswith('baseline_accuracy: input should be less than or equal to 1, got 95')
-    assert all(line.startswith(f'{path}: ') for line in str(caught.value).splitlines())
+    assert alpha.endswith(
+        'trainer.alpha: Input should be 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4, got 0.6'
+    )
+    assert accuracy.endswith('baseline_accuracy: Input should be less than or equal to 1, got 95')
 
 
 @pytest.mark.parametrize(
@@ -123,10 +114,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
         ('1: 2', 'unknown key|should be strings'),
-        ('trainer: {\ndata: ]', r'is not YAML: .*line 2, column'),
-        ('', 'is not a mapping; expected keys'),
-        ('- trainer', 'is not a mapping'),
-        ('trainer:\n  seed: 1\n  alpha: 1.0\n  seed: 1', "line 4, column 3: duplicate key 'seed'"),
+        ('kubeflow: {tasks: {Trainer: {cpus: 1}}}', 'Trainer.cpus: unknown key; .* valid keys: im'),
         (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
             'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
@@ -139,27 +127,26 @@ def test_reports_all_errors_with_received_and_valid_values(write):
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
             'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),
+        ('', 'is not a mapping; expected keys'),
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
-        ('name: ../up', "name: string should match pattern .*, got '../up'$"),
-        (f'name: {"a" * 5000}', 'name: string should have at most 100 characters'),
-        ('inference: {}', 'inference.path: field required$'),
+        ('name: ../up', "name: String should match pattern .*, got '../up'$"),
+        (f'name: {"a" * 5000}', 'name: String should have at most 100 characters'),
+        ('inference: {}', 'inference.path: Field required$'),
         ('pipeline_root: gs://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
         ('data: {source: folder, path: s3://pets}', "data.path: is a URL: set 'url' with source"),
         ('data: {path: ""}', 'data.path: should be a path: not empty, '),
-        ('data: {path: "a\\0b"}', 'data.path: should be a path: .* without null bytes'),
-        (f'workdir: {"x" * 5000}', 'workdir: path too long'),
-        ('data: {checks: {max_megabytes: 1.0e+308}}', 'max_megabytes: input should be less'),
-        ('data: {count: 1000000000000}', 'data.count: input should be less than or equal to'),
+        ('data: {path: "../a\\0b"}', 'data.path: should be a path: .* without null bytes'),
+        ('data: {path: "../a\\ud800b"}', "data.path: 'utf-8' codec can't encode"),
+        ('data: {checks: {max_megabytes: .inf}}', 'max_megabytes: Input should be a finite number'),
         ('trainer: {batch_size: true}', 'trainer.batch_size: should be a number, not true or'),
-        (
-            'trainer: {class_weights: {cats: 0}}',
-            'trainer.class_weights.cats: input should be greater than 0, got 0$',
-        ),
-        ('mlflow: {tracking_uri: pets}', 'mlflow.tracking_uri: input should be a valid URL'),
+        ('trainer: {class_weights: {cats: 0}}', 'class_weights.cats: Input .* than 0, got 0$'),
+        ('mlflow: {tracking_uri: pets}', 'mlflow.tracking_uri: Input should be a valid URL'),
         ('metadata: {address: "grpc://host:99999"}', "metadata.address: expected 'sqlite', "),
-        ('kubeflow: {environment: {"A=B": x}}', 'kubeflow.environment: string should match'),
-        ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: string should'),
+        ('"A=B": x', 'A: unknown key'),
+        ('"[1]": x', r'\[1\]: unknown key'),
+        ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: should be the'),
+        ('kubeflow: {image: "{{image}}"}', 'kubeflow: a value has {{, and Kubeflow'),
     ],
 )
 def test_mistake_is_one_line_with_the_file(write, text, message):
@@ -173,36 +160,19 @@ def test_mistake_is_one_line_with_the_file(write, text, message):
     assert len(str(error.value)) < 600
 
 
-@pytest.mark.parametrize(('mistakes', 'lines'), [(20, 20), (22, 21)])
-def test_reports_twenty_mistakes_and_the_number_of_further_ones(mistakes, lines):
+def test_reports_twenty_mistakes_and_the_number_of_further_ones():
     with pytest.raises(ConfigError) as error:
-        recipe_of({'name': 'pets'} | {f'key{number}': 1 for number in range(mistakes)})
+        recipe_of({'name': 'pets'} | {f'key{number}': 1 for number in range(22)})
 
-    found = str(error.value).splitlines()
-    assert len(found) == lines
-    assert found[-1].endswith(': 2 more mistakes') == (mistakes == 22)
-
-
-@pytest.mark.parametrize(
-    ('contents', 'words'),
-    [
-        (b'\xff\xd8\xff\xe0', 'cannot be read: it is not UTF-8$'),
-        (b'a: \x00', 'is not YAML: unacceptable character'),
-        (b'#' * 200_001, 'has more than 200 kB; a recipe is smaller$'),
-    ],
-)
-def test_rejects_what_is_no_text_of_a_recipe(tmp_path, contents, words):
-    path = tmp_path / 'image.yaml'
-    path.write_bytes(contents)
-
-    with pytest.raises(ConfigError, match=words):
-        load_recipe(str(path))
+    *lines, last = str(error.value).splitlines()
+    assert len(lines) == 20
+    assert last == 'recipe: 2 more mistakes'
 
 
 def test_missing_recipe_lists_known_ones():
-    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
-
-    with pytest.raises(ConfigError, match=f'recipe dmeo does not exist; did .* one of {known}$'):
+    with pytest.raises(
+        ConfigError, match=r'recipe dmeo does not exist; .* one of cats_vs_dogs, de'
+    ):
         load_recipe('dmeo')
 
 

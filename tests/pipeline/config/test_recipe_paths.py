@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import recipe_keys
 
 from pipeline.config import recipe
 from pipeline.config.recipe import load_recipe, shipped_folder
+from pipeline.config.recipe_paths import PATHS
 
 TEXT = """
 workdir: runs
@@ -24,9 +26,14 @@ def folder(tmp_path, monkeypatch):
     folder.mkdir()
     current.mkdir()
     (folder / 'mine.yaml').write_text(TEXT)
-    (folder / 'ca.pem').touch()
     monkeypatch.chdir(current)
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     return folder
+
+
+def test_each_key_of_a_path_is_listed():
+    paths = {key.name for key in recipe_keys.keys_of() if key.type_in_words.startswith('path')}
+    assert paths | {'trainer.weights'} == set(PATHS)
 
 
 def test_paths_of_a_recipe_are_relative_to_its_file(folder):
@@ -41,17 +48,17 @@ def test_paths_of_a_recipe_are_relative_to_its_file(folder):
 
 
 def test_paths_of_options_are_relative_to_the_current_folder(folder):
-    overrides = [('data', {'source': 'folder', 'path': 'here'}), ('trainer.weights', 'w.h5')]
+    overrides = [('data', {'source': 'folder', 'path': 'here'}), ('trainer.weights', '~/w.h5')]
     recipe = load_recipe(str(folder / 'mine.yaml'), [*overrides, ('workdir', 'runs')])
     given = load_recipe(str(folder / 'mine.yaml'), data='photographs')
 
     assert recipe.data.path == Path.cwd() / 'here'
-    assert recipe.trainer.weights == str(Path.cwd() / 'w.h5')
+    assert recipe.trainer.weights == str(folder.parent / 'home' / 'w.h5')
     assert recipe.workdir == Path.cwd() / 'runs'
     assert given.data.path == Path.cwd() / 'photographs'
 
 
-def test_spellings_of_a_path_are_one_path_except_after_a_link(folder):
+def test_spellings_of_a_path_are_one_path(folder):
     (folder / 'link').symlink_to(folder.parent / 'elsewhere')
 
     def path_of(text):
@@ -59,47 +66,28 @@ def test_spellings_of_a_path_are_one_path_except_after_a_link(folder):
 
     spellings = ['../pets/a', f'{folder}/a', f'{folder}/b/../a', f'{folder}//a/']
     assert {path_of(text) for text in spellings} == {folder / 'a'}
-    assert path_of(f'{folder}/link/../a') == folder / 'link' / '..' / 'a'
-
-
-def test_tilde_is_the_home_folder(folder, monkeypatch):
-    monkeypatch.setenv('HOME', str(folder))
-    (folder / 'home.yaml').write_text(
-        'workdir: ~/runs\ndata: {source: folder, path: ~/a}\ntrainer: {weights: ~/w.h5}'
-    )
-
-    recipe = load_recipe(str(folder / 'home.yaml'), [('push_directory', '~/models')])
-    given = load_recipe(str(folder / 'home.yaml'), [('data.path', '~/b'), ('workdir', '~')])
-
-    assert recipe.workdir == folder / 'runs'
-    assert recipe.data.path == folder / 'a'
-    assert recipe.trainer.weights == str(folder / 'w.h5')
-    assert recipe.push_directory == folder / 'models'
-    assert given.data.path == folder / 'b'
-    assert given.workdir == folder
+    assert path_of(f'{folder}/link/a') == folder / 'link' / 'a'
+    assert path_of(f'{folder}/link/../a') == folder.parent / 'a'
 
 
 def test_names_of_weights_and_urls_are_no_paths(folder):
-    assert load_recipe('demo').trainer.weights == 'embedded'
-    overrides = [('data.path', None), ('data.url', 's3://bucket/pets')]
-    assert load_recipe(str(folder / 'mine.yaml'), overrides).data.url == 's3://bucket/pets'
+    overrides = [('data.path', None), ('data.url', 's3://bucket/pets'), ('workdir', 'random')]
+    recipe = load_recipe(str(folder / 'mine.yaml'), [*overrides, ('trainer.weights', 'random')])
+
+    assert recipe.trainer.weights == 'random'
+    assert recipe.workdir == Path.cwd() / 'random'
+    assert recipe.data.url == 's3://bucket/pets'
 
 
-def test_runs_of_a_recipe_without_workdir_are_next_to_it(folder):
+def test_runs_are_next_to_a_recipe_and_for_shipped_ones_in_one_folder(folder, tmp_path):
     (folder / 'short.yaml').write_text('name: short')
 
     assert load_recipe('../pets/short.yaml').workdir == folder / 'runs'
+    for shipped in ('demo', str(recipe.RECIPES / 'demo.yaml')):
+        assert load_recipe(shipped).workdir == tmp_path / 'runs'
 
 
-def test_runs_of_a_shipped_recipe_do_not_depend_on_the_current_folder(folder, tmp_path):
-    path = str(recipe.RECIPES / 'demo.yaml')
-
-    assert load_recipe('demo').workdir == load_recipe(path).workdir == tmp_path / 'runs'
+def test_folder_of_shipped_recipes_is_the_checkout_or_for_a_package_at_home(folder, monkeypatch):
     assert shipped_folder() == recipe.RECIPES.parent
-
-
-def test_runs_of_shipped_recipes_of_an_installed_package_are_at_home(folder, monkeypatch):
-    monkeypatch.setenv('HOME', str(folder))
     monkeypatch.setattr(recipe, '_CHECKOUT', folder)
-
-    assert shipped_folder() == folder / 'catdog'
+    assert shipped_folder() == folder.parent / 'home' / 'catdog'

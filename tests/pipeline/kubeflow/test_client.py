@@ -81,13 +81,12 @@ def test_failed_replacement_keeps_the_old_schedule(
     assert len(kubeflow.stored['recurringruns']) == schedules
 
 
-def test_sends_token_and_cookie_from_environment(kubeflow, connect, monkeypatch):
+def test_sends_token_from_environment(kubeflow, connect, monkeypatch):
     monkeypatch.setenv('TOKEN', 'abc\n')
-    monkeypatch.setenv('COOKIE', 'session=xyz')
-    connect(token_env='TOKEN', cookie_env='COOKIE')
+    connect(token_env='TOKEN')
 
     _, headers = kubeflow.requests[-1]
-    assert (headers['Authorization'], headers['Cookie']) == ('Bearer abc', 'session=xyz')
+    assert headers['Authorization'] == 'Bearer abc'
 
 
 @pytest.mark.parametrize(

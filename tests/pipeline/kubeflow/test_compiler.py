@@ -19,8 +19,6 @@ KUBEFLOW = {
         {'claim': 'catdog-data', 'path': '/data'},
     ],
     'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
-    'environment': {'TZ': 'Europe/Berlin'},
-    'image_pull_secrets': ['registry'],
     'tasks': {
         'default': {'memory': '2Gi', 'retries': 1},
         'Trainer': {
@@ -241,7 +239,7 @@ def test_task_has_its_own_image(compiled):
 
 
 @pytest.mark.parametrize('task', ['decision', 'imageexamplegen', 'trainer', 'pusher'])
-def test_pods_have_volumes_secrets_and_environment(compiled, task):
+def test_pods_have_volumes_and_secrets(compiled, task):
     pod = compiled.on_kubernetes(task)
     mounts = {each['constant']: each['mountPath'] for each in pod['pvcMount']}
     assert mounts == {'catdog-runs': '/runs', 'catdog-data': '/data'}
@@ -249,8 +247,6 @@ def test_pods_have_volumes_secrets_and_environment(compiled, task):
     assert pod['secretAsEnv'][0]['keyToEnv'] == [
         {'envVar': 'METADATA_PASSWORD', 'secretKey': 'password'}
     ]
-    assert pod['imagePullSecret'][0]['secretName'] == 'registry'
-    assert compiled.container(task)['env'] == [{'name': 'TZ', 'value': 'Europe/Berlin'}]
     assert compiled.container('pusher')['image'] == 'registry.example/catdog:1'
 
 
@@ -302,8 +298,6 @@ def test_rejects_unknown_task(tmp_path):
 @pytest.mark.parametrize(
     ('key', 'value'),
     [
-        ('kubeflow.environment', {'A': '{{$}}'}),
-        ('kubeflow.image_pull_secrets', ['{{a}}']),
         ('kubeflow.volumes', [{'claim': '{{$}}', 'path': '/a'}]),
         ('kubeflow.tasks', {'Trainer': {'node_selector': {'{{$}}': 'a'}}}),
     ],

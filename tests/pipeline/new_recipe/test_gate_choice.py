@@ -22,14 +22,15 @@ from pipeline.new_recipe.gate import choose_gate
 def test_gate_fits_number_of_classes_and_test_images(test, baseline, max_drop, undecided):
     gate = choose_gate(test, max(test) / sum(test))
 
-    assert gate.baseline_accuracy == pytest.approx(baseline)
-    assert (gate.max_drop, gate.undecided) == (max_drop, undecided)
-    assert gate.min_images < sum(test)
+    assert gate['baseline_accuracy'] == pytest.approx(baseline)
+    assert (gate['max_drop'], gate['undecided']) == (max_drop, undecided)
+    assert gate['min_images'] < sum(test)
 
 
 def test_frequent_class_leaves_the_minimum_to_the_gate():
-    assert choose_gate([950, 50], 0.95).baseline_accuracy is None
+    assert choose_gate([950, 50], 0.95)['baseline_accuracy'] is None
 
 
 def test_embedded_weights_get_a_lower_minimum():
-    assert choose_gate([40, 40], 0.5, embedded=True).baseline_accuracy == pytest.approx(0.75)
+    gate = choose_gate([40, 40], 0.5, embedded=True)
+    assert gate['baseline_accuracy'] == pytest.approx(0.75)

@@ -1,73 +1,62 @@
-"""Warnings about surveyed images, and the picture with a few of them."""
-
-from collections import Counter
+"""Groups and warnings of surveyed images, and the picture with a few of them."""
 
 import PIL.Image
 import pytest
 
 from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.new_recipe import contact_sheet
-from pipeline.new_recipe.survey import Name, Sample, Survey
-from pipeline.new_recipe.warnings import group_hint, warnings
-
-NUMBERED = ['person{group}_{number}.jpeg', 'P{group}-a{number}.jpg', 'eye{group}.{number}.png']
+from pipeline.new_recipe.groups import Name, evident_groups, group_hint
+from pipeline.new_recipe.survey import Survey
+from pipeline.new_recipe.warnings import warnings
 
 
 def surveyed(classes, names=()):
-    sample = Sample(classes=Counter(classes), names=list(names))
-    for number, name in enumerate(classes):
-        sample.pictures[name] = [PIL.Image.new('RGB', (80, 60), (number, 199, 50))] * 9
-    return Survey(
+    found = Survey(
         data=DataConfig(source='folder', path='pets'),
         layout='a folder per class',
         count=sum(classes.values()),
-        spans=(),
         classes=classes,
-        is_exact=True,
-        group_by=None,
-        notes=(),
-        sample=sample,
+        names=list(names),
     )
+    for number, name in enumerate(classes):
+        found.pictures[name] = [PIL.Image.new('RGB', (80, 60), (number, 199, 50))] * 9
+    return found
 
 
-def test_no_warnings_about_usual_classes():
+@pytest.mark.parametrize(
+    ('classes', 'words'),
+    [
+        ({'a': 1, 'b': 2, 'c': 3, 'd': 4}, ['a 1, b 2: too few images', 'data.classes']),
+        (
+            {f'rare {n}': 10 + n for n in range(7)} | {'often': 1001},
+            ['100 times', 'rare 0 10, rare 1 11, rare 2 12, rare 3 13, rare 4 14 and 2 more'],
+        ),
+    ],
+)
+def test_warns_of_small_classes(classes, words):
+    (line,) = warnings(surveyed(classes))
+    assert all(word in line for word in words)
     assert warnings(surveyed({'cats': 290, 'dogs': 10})) == []
 
 
-def test_warns_of_classes_of_one_or_two_images():
-    (line,) = warnings(surveyed({'a': 1, 'b': 2, 'c': 3, 'd': 4}))
-    assert line.startswith('a 1, b 2: too few images')
-    assert 'data.classes' in line
+@pytest.mark.parametrize(
+    'pattern', ['person{group}_{number}.jpeg', 'P{group}-a{number}.jpg', 'eye{group}.{number}.png']
+)
+def test_hints_at_groups_in_numbered_names(pattern):
+    def names(parts_of):
+        return [
+            Name('ab'[group % 2], part, (pattern.format(group=group, number=number),))
+            for group in range(30)
+            for number, part in enumerate(parts_of(group))
+        ]
 
-
-def test_proposes_class_weights_for_rare_classes():
-    (line,) = warnings(surveyed({f'rare {n}': 10 + n for n in range(7)} | {'often': 1001}))
-    assert '100 times' in line
-    assert 'rare 0 10, rare 1 11, rare 2 12, rare 3 13, rare 4 14 and 2 more classes' in line
-    assert 'trainer.class_weights: balanced' in line
-
-
-@pytest.mark.parametrize('pattern', NUMBERED)
-def test_hints_at_groups_that_train_and_test_share(pattern):
-    names = [
-        Name('ab'[group % 2], part, (pattern.format(group=group, number=number),))
-        for group in range(8)
-        for number, part in enumerate(['train', 'test' if group < 5 else 'train'])
-    ]
-    hint = group_hint(names)
+    divided = names(lambda group: ['train', 'test' if group < 5 else 'train'])
+    hint = group_hint(divided)
     assert '5 have images in train and in validation or test' in hint
     assert '--set data.group_by.pattern=' in hint
-    assert hint in warnings(surveyed({'a': 8, 'b': 8}, names))
-
-
-@pytest.mark.parametrize('pattern', NUMBERED)
-def test_hints_at_groups_of_several_images(pattern):
-    names = [
-        Name('ab'[group % 2], None, (pattern.format(group=group, number=number),))
-        for group in range(30)
-        for number in range(1 if group < 5 else 4)
-    ]
-    assert '25 have several images' in group_hint(names)
+    assert warnings(surveyed({'a': 30, 'b': 30}, divided)) == [hint]
+    undivided = names(lambda group: [None] * (1 if group < 5 else 4))
+    assert '25 have several images' in group_hint(undivided)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +73,31 @@ def test_numbers_of_images_and_names_of_classes_are_no_groups(pattern):
     assert group_hint(names) is None
 
 
-@pytest.mark.parametrize('classes', [2, 30, 100, 150])
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['film{group}/{number}.jpg'], {'folder': 1}),
+        (['walk{group}_frame{number}.jpg'], {'pattern': r'^(.+)[_.-]frame[_.-]?\d+'}),
+        (['IMG_{group}{number}.jpg'], None),
+        (['{number}/{group}.jpg'], None),  # folders of a few sources are no groups
+        (['film{group}/{number}.jpg', 'other{group}{number}.jpg'], None),
+    ],
+    ids=str,
+)
+def test_groups_are_written_only_if_they_are_evident(names, expected):
+    found = evident_groups(
+        [
+            Name('cats', None, tuple(name.format(group=group, number=number).split('/')))
+            for name in names
+            for group in range(30)
+            for number in range(5)
+        ]
+    )
+
+    assert (found.model_dump(exclude_none=True) if found else None) == expected
+
+
+@pytest.mark.parametrize('classes', [2, 30, 150])
 def test_picture_has_images_of_each_class(classes):
     found = surveyed({f'class {number}': 5 for number in range(classes)})
     sheet = contact_sheet.draw(found, {'train': 6, 'eval': 2, 'test': 2})
