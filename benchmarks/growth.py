@@ -211,18 +211,15 @@ def write_predictions(folders: Folders) -> Parts:
 
 
 def search_duplicates(folders: Folders) -> Parts:
-    from components.image_example_gen.ingestion.assignment import EXAMINED, SplitAssignment
+    from components.image_example_gen.ingestion.assignment import SplitAssignment
     from components.image_example_gen.ingestion.splits import boundaries
     from components.image_example_gen.inspection.check_config import CheckConfig
     from components.image_example_gen.sources.base.data_config import SplitConfig
 
     known = index_of(folders.images)
-    images = np.zeros(len(known), EXAMINED)
-    images[list(known.dtype.names)] = known
-    images['position'] = np.random.default_rng(0).random(len(images))
     yield ''
     limits = boundaries(SplitConfig())
-    SplitAssignment(images, known[:0], known[:0], CheckConfig().near_distance, limits)
+    SplitAssignment(known, known[:0], known[:0], CheckConfig().near_distance, limits)
     yield 'duplicate search'
 
 
