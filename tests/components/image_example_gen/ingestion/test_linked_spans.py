@@ -48,7 +48,13 @@ def test_unchanged_spans_are_linked(runs, forty):
     runs.run(spans=[one, two])
     assert runs.run(1, spans=[one, two, three]) == [True, True, False]
     assert runs.run(1, spans=[one[:9], two]) == [False, True]
-    assert runs.run(1, spans=[one, two], checks={'min_side': 17}) == [False, False]
+    for keys in (
+        {'checks': {'min_side': 17}},
+        {'source': 'parquet', 'columns': {'label': 'other'}},  # with the same classes
+        {'source': 'folder', 'classes': {'cats': 'cats', 'dogs': 'dogs', 'wolves': 'dogs'}},
+    ):
+        assert runs.run(1, spans=[one, two], **keys) == [False, False]
+    assert runs.run(1, spans=[one], window=2, source='folder', path='moved') == [False]
     quarantined = [*read_quarantined(runs.folder / 'quarantine' / '3' / 'span-2')]
     assert [line['source'] for line in quarantined] == ['cats/cut.jpg']
 
