@@ -95,7 +95,7 @@ def tfrecord_files(path, images):
     for part, of_part in by_part(images):
         records = [example(jpeg=each.contents, kind=each.label.encode()) for each in of_part]
         write_tfrecord(path / f'{part or "all"}.tfrecord', records)
-    return {'source': 'tfrecord', 'path': path, 'features': {'image': 'jpeg', 'label': 'kind'}}
+    return {'source': 'tfrecord', 'path': path, 'columns': {'image': 'jpeg', 'label': 'kind'}}
 
 
 def own_records(path, images):

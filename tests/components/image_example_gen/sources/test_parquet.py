@@ -14,29 +14,34 @@ from components.image_example_gen.sources.base.source import BadImage, LabelledI
 from components.image_example_gen.sources.parquet import read_rows
 from components.image_example_gen.sources.spans import make_source
 
+NO_LABEL = 'label outside the list'
+
 
 def source_of(path, **keys):
     return make_source(DataConfig(source='parquet', path=path, **keys))
 
 
-def test_reads_images_with_their_paths(tmp_path):
-    images = pa.array([{'bytes': b'a', 'path': 'x/a.jpg'}, {'bytes': b'b', 'path': None}], IMAGE)
-    source = source_of(write_parquet(tmp_path / 'pets.parquet', NAMES, image=images, label=[0, 1]))
+def test_images_may_have_paths_and_lack_bytes(tmp_path):
+    images = [{'bytes': b'a', 'path': 'x/a.jpg'}, {'bytes': b'b'}, None, {'path': 'b.jpg'}]
+    images, label = pa.array(images, IMAGE), [0, 1, 0, 0]
+    source = source_of(write_parquet(tmp_path / 'pets.parquet', NAMES, image=images, label=label))
 
-    assert [*every_image(source)] == [
+    *good, missing, empty = every_image(source)
+    assert good == [
         LabelledImage(b'a', 0, 'pets.parquet:0 (x/a.jpg)'),
         LabelledImage(b'b', 1, 'pets.parquet:1'),
     ]
-    assert (source.count, source.counts) == (2, {'cat': 1, 'dog': 1})
+    assert (missing.filename, missing.reason) == ('pets.parquet:2', 'unreadable')
+    assert (empty.filename, empty.reason) == ('pets.parquet:3 (b.jpg)', 'unreadable')
 
 
 @pytest.mark.parametrize(
     ('column', 'keys', 'expected'),
     [
-        ([0, 1, 2, None, -1], {'classes': ['a', 'b']}, ['a', 'b', *['label outside the list'] * 3]),
-        ([0.0, 1.0, float('nan')], {'classes': ['a', 'b']}, ['a', 'b', 'label outside the list']),
+        ([0, 1, 2, None, -1], {'classes': ['a', 'b']}, ['a', 'b', *[NO_LABEL] * 3]),
+        ([0.0, 1.0, float('nan')], {'classes': ['a', 'b']}, ['a', 'b', NO_LABEL]),
         ([False, True], {'classes': {False: 'a', True: 'b'}}, ['a', 'b']),
-        (['b', 'a', None], {}, ['b', 'a', 'label outside the list']),
+        (['b', 'a', None], {}, ['b', 'a', NO_LABEL]),
     ],
 )
 @pytest.mark.parametrize('encoded', [False, True])
@@ -89,6 +94,15 @@ def test_files_may_number_the_classes_differently(tmp_path):
     assert [source.classes[image.label] for image in every_image(source)] == ['cat', 'dog']
 
 
+def test_column_of_other_values_leaves_the_parts_of_the_files(tmp_path):
+    for part in ('train', 'test'):
+        columns = {'image': [b'a', b'b'], 'label': ['a', 'b'], 'set': ['indoor', 'outdoor']}
+        write_parquet(tmp_path / f'{part}-00000-of-00001.parquet', **columns)
+
+    parts = [image.part for image in every_image(source_of(tmp_path))]
+    assert parts == ['test'] * 2 + ['train_and_eval'] * 2
+
+
 @pytest.mark.parametrize('contents', [b'', b'PAR1 and no more of it'])
 def test_other_file_is_an_error(tmp_path, contents):
     (tmp_path / 'a.parquet').write_bytes(contents)
@@ -96,27 +110,12 @@ def test_other_file_is_an_error(tmp_path, contents):
         source_of(tmp_path)
 
 
-def test_row_without_bytes_is_bad(tmp_path):
-    images = pa.array([None, {'bytes': None, 'path': 'b.jpg'}, {'bytes': b'c'}], IMAGE)
-    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=images, label=[0, 0, 1])
-
-    *bad, good = every_image(source_of(path))
-
-    assert [(each.filename, each.reason) for each in bad] == [
-        ('a.parquet:0', 'unreadable'),
-        ('a.parquet:1 (b.jpg)', 'unreadable'),
-    ]
-    assert (good.contents, good.filename) == (b'c', 'a.parquet:2')
-
-
 @pytest.mark.parametrize('rows_in_group', [1, 100, 1000, 1200])
 def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group):
     columns = {'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600}
     write_parquet(tmp_path / 'a.parquet', NAMES, rows_in_group=rows_in_group, **columns)
 
-    shards = pickle.loads(pickle.dumps(source_of(tmp_path).shards()))
-    parts = [[*shard.images()] for shard in shards]
-
+    parts = [[*shard.images()] for shard in source_of(tmp_path).shards()]
     assert [len(part) for part in parts] == [400] * 3
     images = [(image.contents, image.filename) for part in parts for image in part]
     assert images == [(b'%d' % n, f'a.parquet:{n}') for n in range(1200)]
@@ -149,11 +148,9 @@ def test_memory_does_not_grow_with_number_of_images(tmp_path):
     options = {'compression': 'none', 'use_dictionary': False, 'write_batch_size': 50}
     pq.write_table(table, tmp_path / 'a.parquet', **options)
     del table
-    config = DataConfig(source='parquet')
     before = pa.total_allocated_bytes()
 
-    rows = read_rows(tmp_path / 'a.parquet', config, range(2000))
+    rows = read_rows(tmp_path / 'a.parquet', DataConfig(source='parquet'), range(2000))
     allocated = [pa.total_allocated_bytes() - before for _ in rows]
-
     assert len(allocated) == 2000
     assert max(allocated) < 10 * 2**20
