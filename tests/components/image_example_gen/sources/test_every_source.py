@@ -10,8 +10,7 @@ import zipfile
 from typing import NamedTuple
 
 import pytest
-from parquet_files import write_parquet
-from tfrecord_files import example, write_tfrecord
+from record_files import example, write_parquet, write_tfrecord
 
 from common import features
 from common.errors import DataError

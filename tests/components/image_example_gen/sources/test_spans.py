@@ -1,6 +1,5 @@
 import pytest
-from parquet_files import write_parquet
-from tfrecord_files import example, write_tfrecord
+from record_files import write_records
 
 from common.errors import DataError, TooFewImages
 from common.features import SPLITS
@@ -95,11 +94,9 @@ def test_listed_class_needs_images_in_one_span(make_spans):
 def write_span(source, folder, labels):
     """Writes an image for each label."""
     images, labels = [b'a'] * len(labels), [*labels]
-    if source == 'parquet':
-        write_parquet(folder / 'a.parquet', image=images, label=labels)
-    elif source == 'tfrecord':
-        records = [example(image=b'a', label=label.encode()) for label in labels]
-        write_tfrecord(folder / 'a.tfrecord', records)
+    if source != 'csv':
+        folder.mkdir(parents=True)
+        write_records(source, folder / f'a.{source}', image=images, label=labels)
     else:
         folder.mkdir()
         for number, contents in enumerate(images):
