@@ -184,10 +184,12 @@ def test_listed_classes_are_the_order_of_labels(store, classes, names):
 
 
 @pytest.mark.parametrize('classes', [['Cat', 'Fox'], ['hund', 'katze'], {'Cat': 'a', 'Fox': 'b'}])
-def test_unknown_listed_class_is_an_error(store, classes):
-    with pytest.raises(DataError) as raised:
-        make_source(store(PETS, classes=classes))
-    assert '\n' not in str(raised.value)
+def test_unknown_listed_class_and_missing_place_are_errors_of_one_line(store, classes):
+    config = store(PETS, classes=classes)
+    for place in (config.path, config.path.parent / 'nowhere'):
+        with pytest.raises(DataError) as raised:
+            make_source(config.model_copy(update={'path': place}))
+        assert '\n' not in str(raised.value)
 
 
 def test_other_classes_are_not_trained(store):
@@ -217,38 +219,21 @@ def test_fingerprint_changes_with_the_images(store):
     assert make_source(store([*PETS, Stored('Dog', b'new')])).fingerprint != first
 
 
-def test_own_division_is_kept(store):
-    source = make_source(store(DIVIDED))
-
-    parts = {image.contents.decode().split()[0]: image.part for image in every_image(source)}
-    assert parts == {'train': 'train', 'validation': 'eval', 'test': 'test'}
-
-
-def test_class_that_a_part_lacks_is_a_note(store):
+def test_own_division_is_kept_and_a_class_that_a_part_lacks_is_a_note(store):
     *images, _ = DIVIDED
 
     _, bad, source = read(store(images))
+    parts = {image.contents.decode().split()[0]: image.part for image in every_image(source)}
+    assert parts == {'train': 'train', 'validation': 'eval', 'test': 'test'}
     assert not bad
     assert [note for note in source.notes if 'Dog' in note and 'test' in note]
 
 
-def test_numbers_are_sorted_by_value(store):
+def test_order_of_names(store):
+    """Numbers are sorted by value; names that differ only in case are a note with counts."""
     images = [Stored(str(number), str(number).encode()) for number in range(12)]
-
     assert make_source(store(images)).classes == tuple(map(str, range(12)))
 
-
-def test_names_that_differ_only_in_case_are_a_note_with_counts(store):
-    images = [*PETS, Stored('cat', b'1'), Stored('cat', b'2')]
-
-    source = make_source(store(images))
+    source = make_source(store([*PETS, Stored('cat', b'1'), Stored('cat', b'2')]))
     assert source.classes == ('Cat', 'Dog', 'cat')
     assert [note for note in source.notes if "'Cat' (3 images), 'cat' (2 images)" in note]
-
-
-def test_missing_place_is_an_error_of_one_line(store):
-    config = store(PETS).model_copy(update={'path': store(PETS).path.parent / 'nowhere'})
-
-    with pytest.raises(DataError) as raised:
-        make_source(config)
-    assert '\n' not in str(raised.value)
