@@ -83,23 +83,18 @@ def test_finds_images_beside_the_table(make, table, folders):
 
 
 def test_class_folders_are_preferred_to_a_table(make):
-    folder = make(
-        {'labels.csv': 'path,label\ncat/1.jpg,a\ndog/1.jpg,b\n'}, 'cat/1.jpg', 'dog/1.jpg'
-    )
-
-    found = detect(str(folder))
+    names = 'cat/1.jpg', 'dog/1.jpg'
+    found = detect(str(make({'labels.csv': 'path,label\ncat/1.jpg,a\ndog/1.jpg,b\n'}, *names)))
     assert found.source == 'folder'
     assert 'not read: labels.csv' in found.layout
 
 
 def test_columns_may_be_named(make):
-    text = (
-        'path,label,photo,kind,use\nx,y,a.jpg,cat,Train\nx,y,b.jpg,dog,TEST\nx,y,b.jpg,cat,test\n'
-    )
-    columns = {'image': 'photo', 'label': 'kind', 'split': 'use'}
+    rows = 'a.jpg,cat,Train', 'b.jpg,dog,TEST', 'b.jpg,cat,test', 'a.jpg,dog,train'
+    folder = make({'labels.csv': '\nx,y,'.join(['path,label,photo,kind,use', *rows])})
 
-    found = read(make({'labels.csv': text + 'x,y,a.jpg,dog,train\n'}), columns=columns)
-    assert {each[1] for each in found.values()} == {'train_and_eval', 'test'}
+    source = source_of(folder, columns={'image': 'photo', 'label': 'kind', 'split': 'use'})
+    assert parts_of(source) == ['train_and_eval', 'test', 'test', 'train_and_eval']
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import zipfile
 from typing import NamedTuple
 
 import pytest
-from record_files import example, write_parquet, write_tfrecord
+from record_files import write_parquet, write_records
 
 from common import features
 from common.errors import DataError
@@ -63,56 +63,49 @@ def text_lists(path, images):
     return {'source': 'csv', 'path': path}
 
 
-def by_part(images):
-    for part in {image.part for image in images}:
-        yield part, [image for image in images if image.part == part]
+def columns_of(images, image, label, names=()):
+    return {
+        image: [each.contents for each in images],
+        label: [names.index(each.label) if names else each.label for each in images],
+    }
+
+
+def files(path, images, kind, name, **columns):
+    """A file for each part, of a name with it."""
+    for part in {each.part for each in images}:
+        of_part = [each for each in images if each.part == part]
+        write_records(kind, path / name.format(part or 'all'), **columns_of(of_part, **columns))
 
 
 def parquet_files(path, images):
-    for part, of_part in by_part(images):
-        columns = {
-            'img': [image.contents for image in of_part],
-            'fine_label': [image.label for image in of_part],
-        }
-        write_parquet(path / 'data' / f'{part or "all"}-00000-of-00001.parquet', **columns)
+    columns = {'image': 'img', 'label': 'fine_label'}
+    files(path, images, 'parquet', 'data/{}-00000-of-00001.parquet', **columns)
     return {'source': 'parquet', 'path': path}
 
 
 def parquet_columns(path, images):
     """Numbers with names, and a column of parts."""
-    names = sorted({image.label for image in images})
-    columns = {
-        'image': [image.contents for image in images],
-        'label': [names.index(image.label) for image in images],
-        'split': [image.part for image in images],
-    }
-    write_parquet(path / 'a.parquet', names, **columns)
+    names = sorted({each.label for each in images})
+    columns = columns_of(images, 'image', 'label', names)
+    write_parquet(path / 'a.parquet', names, **columns, split=[each.part for each in images])
     return {'source': 'parquet', 'path': path / 'a.parquet'}
 
 
 def tfrecord_files(path, images):
-    for part, of_part in by_part(images):
-        records = [example(jpeg=each.contents, kind=each.label.encode()) for each in of_part]
-        write_tfrecord(path / f'{part or "all"}.tfrecord', records)
-    return {'source': 'tfrecord', 'path': path, 'columns': {'image': 'jpeg', 'label': 'kind'}}
+    columns = {'image': 'jpeg', 'label': 'kind'}
+    files(path, images, 'tfrecord', '{}.tfrecord', **columns)
+    return {'source': 'tfrecord', 'path': path, 'columns': columns}
 
 
 def own_records(path, images):
     """Numbers with names, in the folders of ImageExampleGen."""
-    names = sorted({image.label for image in images})
-    for part, of_part in by_part(images):
-        records = [
-            example(
-                **{
-                    features.IMAGE_BYTES: image.contents,
-                    features.LABEL: names.index(image.label),
-                    features.CLASS_NAME: image.label.encode(),
-                }
-            )
-            for image in of_part
-        ]
+    names = sorted({each.label for each in images})
+    for part in {each.part for each in images}:
+        of_part = [each for each in images if each.part == part]
         split = {'validation': 'eval', '': 'train'}.get(part, part)
-        write_tfrecord(path / f'Split-{split}' / 'data_tfrecord-00000-of-00001.gz', records, 'GZIP')
+        columns = columns_of(of_part, features.IMAGE_BYTES, features.LABEL, names)
+        columns[features.CLASS_NAME] = [each.label for each in of_part]
+        write_records('tfrecord', path / f'Split-{split}' / 'data-00000-of-00001', **columns)
     return {'source': 'tfrecord', 'path': path}
 
 
