@@ -74,7 +74,7 @@ def test_yields_results():
         (Limits(5), fail, DataError('no such file'), DataError, 'no such file'),
         (Limits(5), fail, ValueError('odd\nthings'), CallFailed, 'odd$'),
         (Limits(5, megabytes=100), allocate, 200, CallFailed, 'needs more than 100 MB'),
-        (Limits(1), spin, None, CallFailed, 'takes longer than 1 s'),
+        (Limits(1), spin, None, CallFailed, 'needs more than 1 s of CPU time'),
         (Limits(5), end, signal.SIGSEGV, CallFailed, 'crashes'),
     ],
 )
