@@ -2,7 +2,6 @@ import pytest
 from record_files import write_records
 
 from common.errors import DataError, TooFewImages
-from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
@@ -122,16 +121,6 @@ def test_spans_of_files_share_the_combined_classes(tmp_path, source, spans, clas
     found = open_window(DataConfig(source=source, path=tmp_path, window=3, classes=classes))
     assert {span.source.classes for span in found} == {('a', 'b', 'c')}
     assert [[image.label for image in every_image(span.source)] for span in found] == expected
-
-
-def test_spans_of_own_records(tmp_path):
-    for name in ('span-1', 'span-2'):
-        for split in SPLITS:
-            write_span('tfrecord', tmp_path / name / f'Split-{split}', 'ab')
-
-    *_, newest = open_window(DataConfig(source='tfrecord', path=tmp_path, window=2))
-    assert newest.source.count == 6
-    assert {image.part for image in every_image(newest.source)} == {*SPLITS}
 
 
 @pytest.mark.parametrize(
