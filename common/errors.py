@@ -87,11 +87,7 @@ class CallFailed(DataError):
 
 
 class WorkerDied(CallFailed):
-    """A worker process ended before it had answered; `signal` is the one that ended it, or 0."""
-
-    def __init__(self, message: str, ended_by: int = 0) -> None:
-        super().__init__(message)
-        self.signal = ended_by
+    """A worker process ended before it had answered: by a limit, or as its decoder crashed."""
 
 
 class DownloadError(DataError):

@@ -18,7 +18,7 @@ from pipeline.new_recipe.survey import Survey, survey
 from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
-_LAYOUT = ('data.source', 'data.label_pattern', 'data.columns', 'data.features')
+_LAYOUT = ('data.source', 'data.label_pattern', 'data.columns')
 
 
 def create_recipe(

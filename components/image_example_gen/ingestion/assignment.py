@@ -7,7 +7,6 @@ import numpy as np
 
 from common.features import FIXED
 from components.image_example_gen.ingestion.duplicates import (
-    IMAGE,
     SAME_PICTURE,
     digests_of,
     equal_pairs,
@@ -21,8 +20,6 @@ from components.image_example_gen.ingestion.splits import (
     stratify,
 )
 
-# Of a new image, whose split is not known; its position is that of `splits.position_of`.
-EXAMINED = np.dtype([*IMAGE.descr, ('position', '<f8')])
 # Next to the indices into SPLITS: the split depends on the class, or why an image is not used.
 # SPLIT_CONFLICT: near-duplicates or its group are in two splits that are given, or in a test split
 # that the source has chosen.
@@ -42,10 +39,10 @@ class SplitAssignment:
     - A test split that the source has chosen keeps its images and gets no others: images that would
       leave it or join it by the rule above are not used.
     - The others are stratified (`splits.stratify`). A unit counts for the class of most of its
-      images, and has the position of its image with the lowest digest.
+      images. Its position depends on the digest, or the group, of one of them.
 
     Args:
-        examined: EXAMINED [n].
+        images: IMAGE [n], new ones, whose `split` is not known.
         spans: IMAGE [m], of spans that are already written; their splits do not change.
         earlier: IMAGE [k], of the earlier ingestion.
         near: largest distance between the perceptual hashes of near-duplicates, in bits of 256;
@@ -60,13 +57,12 @@ class SplitAssignment:
 
     def __init__(
         self,
-        examined: np.ndarray,
+        images: np.ndarray,
         spans: np.ndarray,
         earlier: np.ndarray,
         near: int,
         limits: np.ndarray,
     ) -> None:
-        images = examined[list(IMAGE.names or ())].astype(IMAGE)
         present = digests_of(np.concatenate([spans, images]))
         removed = earlier[~np.isin(digests_of(earlier), present)]  # only their splits count
         self._index = np.concatenate([spans, removed, images])
@@ -82,7 +78,7 @@ class SplitAssignment:
         clusters = self._clusters(near)
         for cluster in groups(clusters):
             self._unify_splits(cluster)
-        self._stratify(clusters, examined['position'], limits)
+        self._stratify(clusters, limits)
         self.splits = self._splits[self._is_new]
         self.other_labels = self._other_labels[self._is_new]
 
@@ -151,25 +147,27 @@ class SplitAssignment:
                 conflicting = self._is_own_test[new] != (split == TEST)
                 self._splits[new[conflicting]] = SPLIT_CONFLICT
 
-    def _stratify(self, clusters: np.ndarray, positions: np.ndarray, limits: np.ndarray) -> None:
-        """Assigns the clusters whose split is not given; `positions` are of new images."""
+    def _stratify(self, clusters: np.ndarray, limits: np.ndarray) -> None:
+        """Assigns the clusters whose split is not given."""
         images = np.flatnonzero(self._splits == _OPEN)
         labels = self._index['label'].astype(np.int64)
         classes = int(labels.max(initial=0)) + 1
         given = (self._is_span | self._is_new) & (self._splits < _OPEN)
         taken = np.bincount(3 * labels[given] + self._splits[given], minlength=3 * classes)
         _, units, sizes = np.unique(clusters[images], return_inverse=True, return_counts=True)
-        # Of each unit, the first image by digest, and the class of most images.
-        digests = np.ascontiguousarray(self._index['sha256'][images, :8]).view('>u8').ravel()
-        first = images[np.lexsort((digests, units))[np.cumsum(sizes) - sizes]]
+        # Of each unit, one image, whose choice does not depend on positions, and the class of most.
+        digests = np.ascontiguousarray(self._index['sha256'][images]).view('>u8')
+        first = np.lexsort((digests[:, 1], units))[np.cumsum(sizes) - sizes]
+        chosen = self._index[images[first]]
+        keys = np.where(chosen['group'] > 0, chosen['group'], digests[first, 0])
         pairs, counts = np.unique(units * classes + labels[images], return_counts=True)
         most = np.zeros(len(sizes), np.int64)
         np.maximum.at(most, pairs // classes, (counts + 1) * classes - 1 - pairs % classes)
         splits = stratify(
             classes - 1 - most % classes,
-            positions[first - len(self._index)],
+            (keys >> 11) / 2**53,
             sizes,
-            self._index['part'][first],
+            chosen['part'],
             taken.reshape(classes, 3),
             limits,
         )

@@ -14,7 +14,7 @@ from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import Source
 
-FORMAT = 11  # version of the files of a span; a new number ingests everything again
+FORMAT = 12  # version of the files of a span; a new number ingests everything again
 _FILES = 'files.json'  # of a source of files: size, stamp and SHA-256 of each, by name
 RUN = 'run.json'
 

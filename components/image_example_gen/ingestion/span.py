@@ -36,6 +36,9 @@ from components.image_example_gen.ingestion.splits import boundaries
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import Source, every_image
 
+# Keys of `data` that do not change the records of a span with the same fingerprint and labels.
+_NOT_OF_RECORDS = {'path', 'url', 'sha256', 'classes', 'window', 'test_window', 'min_test_images'}
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,9 +64,9 @@ def ingest_spans(
     """
     records, quarantine = folders
     known = sorted(each.parent for each in Path(earlier).glob(f'span-*/{INDEX}')) if earlier else []
-    checks = config.model_dump(mode='json', include={'splits', 'group_by', 'checks'})
+    keys = config.model_dump(mode='json', exclude=_NOT_OF_RECORDS)
     settings = {
-        number: json.dumps([FORMAT, images[number], source.classes, checks])
+        number: json.dumps([FORMAT, images[number], source.classes, _names(source), keys])
         for number, source in sources.items()
     }
     linked = [
@@ -138,7 +141,7 @@ def ingest_span(
     reasons = Counter(line['reason'] for line in read_quarantined(quarantine))
     write_files(records, source, (shards.result(number)[1] for number in numbers))
     shutil.rmtree(shards.folder)
-    used = images[assignment.splits < DUPLICATE][list(IMAGE.names or ())].astype(IMAGE)
+    used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]
     np.save(records / INDEX, used)
     counts = np.zeros((len(SPLITS), len(source.classes)), int)
@@ -168,6 +171,11 @@ def ingest_span(
 def read_index(folders: Sequence[Path]) -> np.ndarray:
     """The index of spans: IMAGE [n]."""
     return np.concatenate([np.empty(0, IMAGE), *(np.load(each / INDEX) for each in folders)])
+
+
+def _names(source: Source) -> list[str]:
+    """The class of each label."""
+    return sorted(f'{label!r} is {name}' for label, name in source.labels.names.items())
 
 
 def _require_groups(source: Source, config: DataConfig, images: np.ndarray) -> None:

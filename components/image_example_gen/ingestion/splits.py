@@ -5,8 +5,6 @@ but its digest, and the splits are ranges of positions. So an image added or rem
 one, except in a class that is so small that a boundary is off.
 """
 
-import hashlib
-
 import numpy as np
 
 from common.features import SPLITS
@@ -33,20 +31,6 @@ def boundaries(config: SplitConfig) -> np.ndarray:
             [0.0, 1 - config.test_share_of_validation],
         ]
     )
-
-
-def position_of(key: str, part: Part | None, config: SplitConfig) -> float:
-    """The position in [0, 1) of a hexadecimal digest.
-
-    Its bucket is that of TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
-    """
-    if part == 'eval_and_test':
-        return 1 - int(key, 16) / 2**256
-    buckets = config.train + config.eval + (config.test if part is None else 0)
-    # A serialized tf.train.Feature with one value of less than 128 bytes.
-    value = bytes([0x0A, len(key) + 2, 0x0A, len(key)]) + key.encode()
-    number = int(hashlib.sha256(value).hexdigest(), 16)
-    return (number % buckets + number // buckets % 2**32 / 2**32) / buckets
 
 
 def stratify(

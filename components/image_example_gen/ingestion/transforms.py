@@ -22,13 +22,10 @@ import tensorflow as tf
 
 from common import features
 from common.errors import DataError
-from components.image_example_gen.ingestion.assignment import (
-    DUPLICATE,
-    EXAMINED,
-    LABEL_CONFLICT,
-)
+from components.image_example_gen.ingestion.assignment import DUPLICATE, LABEL_CONFLICT
+from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.quarantine import LIST, line_of
-from components.image_example_gen.ingestion.splits import PARTS, position_of
+from components.image_example_gen.ingestion.splits import PARTS
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine_all
 from components.image_example_gen.inspection.measures import GoodImage
@@ -74,7 +71,7 @@ class Shards(NamedTuple):
         return self.folder / f'divided-{number:05d}'
 
     def result(self, number: int) -> tuple[np.ndarray, dict[str, str]]:
-        """The index of the first pass, EXAMINED [n], and digests by file name.
+        """The index of the first pass, IMAGE [n], and digests by file name.
 
         Raises DataError if a file of many images cannot be read.
         """
@@ -127,13 +124,10 @@ def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, di
                 continue
             example = to_example(image, good, key, shards.classes)
             writer.write(example.SerializeToString(deterministic=True))
-            group = 0
-            if image.group is not None:
-                key, group = _identify(image.group, shards.config)
-            position = position_of(key, image.part, shards.config.splits)
             hashes = list(sha256.digest()), list(good.perceptual_hash)
-            rows.append((*hashes, image.label, 0, PARTS.index(image.part), group, position))
-    return np.array(rows, EXAMINED), digests
+            group = _identify(image.group, shards.config)
+            rows.append((*hashes, image.label, 0, PARTS.index(image.part), group))
+    return np.array(rows, IMAGE), digests
 
 
 def to_example(
@@ -166,14 +160,16 @@ def to_example(
     return example
 
 
-def _identify(group: str, config: DataConfig) -> tuple[str, int]:
-    """The digest of a group's name, which decides its split, and its identifier in the index.
+def _identify(group: str | None, config: DataConfig) -> int:
+    """The identifier of a group in the index, a digest of its name; 0 without one.
 
     Equal names are different groups if `group_by` differs.
     """
+    if group is None:
+        return 0
     name = unicodedata.normalize('NFC', group).encode(errors='surrogateescape')
-    identifier = hashlib.sha256(f'{config.group_by!r}\n'.encode() + name).digest()[:8]
-    return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
+    digest = hashlib.sha256(f'{config.group_by!r}\n'.encode() + name).digest()
+    return int.from_bytes(digest[:8], 'big')
 
 
 def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], shards: Shards) -> None:

@@ -30,7 +30,6 @@ from components.image_example_gen.inspection.measures import (
     measure,
     perceptual_hash,
     reduced,
-    reduction,
     scale_for,
 )
 
@@ -39,7 +38,6 @@ for _name in ('keras', 'pandas'):  # half of the time that the import takes
 import tensorflow as tf  # noqa: E402
 
 _FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF', 'AVIF', 'HEIF')
-_ROWS = 64  # that are reduced at once
 _TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), 2))  # of Pillow's Transpose, by orientation
 _GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a transparent colour
 
@@ -155,7 +153,7 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
         scale = 1 if is_plain and orientation != 1 else scale_for(*image.size)
         pixels = _decode_with_tensorflow(image, contents, channels, scale)
         if is_plain and orientation == 1:
-            small = _reduced(pixels)
+            small = reduced(PIL.Image.fromarray(pixels))
             return GoodImage(b'', name, *image.size, measure(small), perceptual_hash(small))
         if is_plain or kind == 'PNG':
             image = PIL.Image.fromarray(pixels)
@@ -215,16 +213,3 @@ def _read_warnings() -> str:
         return os.read(_warnings, 2**16).decode(errors='replace')
     except BlockingIOError:  # none
         return ''
-
-
-def _reduced(pixels: np.ndarray) -> PIL.Image.Image:
-    """`measures.reduced` in bands, as Pillow needs a third more memory than TensorFlow."""
-    height, width = pixels.shape[:2]
-    if (factor := reduction(width, height)) == 1:
-        return PIL.Image.fromarray(pixels)
-    small = PIL.Image.new('RGB', (-(-width // factor), -(-height // factor)))
-    rows = -(-_ROWS // factor) * factor
-    for top in range(0, height, rows):
-        band = PIL.Image.fromarray(pixels[top : top + rows])
-        small.paste(band.reduce(factor), (0, top // factor))
-    return small

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -23,6 +22,7 @@ _BATCH, _BATCH_BYTES = 32, 2**20
 _LARGE = 2**24  # bytes of a batch that is in memory alone
 _WORKERS = min(len(os.sched_getaffinity(0)), 8)
 _MOST_DEATHS = 20  # of workers, each of which may have taken half a minute of CPU time
+_DIED = 'decoding it takes more CPU time or memory than its size allows, or crashes the decoder'
 _LIMITS = Limits(60)  # until `decoding` sets those of an image
 _deaths = 0  # since the start of `worker_processes`
 _single = threading.BoundedSemaphore(_WORKERS)
@@ -87,12 +87,12 @@ def examine_all(
         for number, (item, contents) in enumerate(batch, start=1):
             try:
                 outcome = next(outcomes)
-            except WorkerDied as died:
+            except WorkerDied:
                 _deaths += 1
                 if _deaths > _MOST_DEATHS and not is_server:
-                    problem = 'crashed their decoder, or took more CPU time than their sizes allow'
+                    problem = 'crashed their decoder, or needed more than their sizes allow'
                     raise DataError(f'{_deaths} images {problem}') from None
-                outcome = _rejected(died)
+                outcome = Rejected('too large', _DIED)
                 outcomes = send(batch[number:])
             if isinstance(outcome, GoodImage) and contents and not outcome.contents:
                 outcome = dataclasses.replace(outcome, contents=contents)
@@ -116,12 +116,6 @@ def _outcomes(images: list[bytes | None], config: CheckConfig) -> Iterator[_Outc
     from components.image_example_gen.inspection import decoding  # imports TensorFlow
 
     return decoding.outcomes(images, config)
-
-
-def _rejected(died: WorkerDied) -> Rejected:
-    if died.signal == signal.SIGXCPU:
-        return Rejected('too large', 'decoding it takes more CPU time than its size allows')
-    return Rejected('damaged', f'its decoder crashes (signal {died.signal})')
 
 
 def batches(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:

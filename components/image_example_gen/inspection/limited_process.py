@@ -37,6 +37,7 @@ _ENVIRONMENT = {
     'TF_ENABLE_ONEDNN_OPTS': '0',  # its allocator keeps freed memory
 }
 _PR_SET_PDEATHSIG = 1
+_PAUSE = 0.2  # seconds in which the end of the server is seen, which ends its workers
 _Parameters = ParamSpec('_Parameters')
 _Answer = TypeVar('_Answer')
 
@@ -54,16 +55,9 @@ class Limits(NamedTuple):
         return cls(60 + size, min(400 + 4 * size, 1400))
 
 
-class _Worker(NamedTuple):
-    """The pipes to a worker process, which ends when they are closed."""
-
-    calls: Connection
-    status: Connection  # gets the exit code
-
-
 _lock = threading.Lock()
 _server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
-_idle: list[_Worker] = []
+_idle: list[Connection] = []  # to workers, which end when it is closed
 
 
 def start_server() -> socket.socket:
@@ -109,14 +103,14 @@ def _forget_server() -> None:
 os.register_at_fork(after_in_child=_forget_server)
 
 
-def _worker() -> _Worker:
+def _worker() -> Connection:
     requests = start_server()
     with contextlib.suppress(IndexError):
         return _idle.pop()
-    (calls, theirs), (status, their_status) = Pipe(), Pipe(duplex=False)
-    with theirs, their_status, contextlib.suppress(ConnectionError):
-        socket.send_fds(requests, [b'.'], [theirs.fileno(), their_status.fileno()])
-    return _Worker(calls, status)
+    calls, theirs = Pipe()
+    with theirs, contextlib.suppress(ConnectionError):  # `_results` reports it
+        socket.send_fds(requests, [b'.'], [theirs.fileno()])
+    return calls
 
 
 def call(
@@ -134,65 +128,49 @@ def call(
         CallFailed: it raises another error, exceeds a limit, or crashes (WorkerDied).
     """
     worker = _worker()
-    with contextlib.suppress(ConnectionError):  # `_results` reports it
-        worker.calls.send((limits, function, args, kwargs))
+    with contextlib.suppress(ConnectionError):
+        worker.send((limits, function, args, kwargs))
     return _results(worker, limits)
 
 
-def _results(worker: _Worker, limits: Limits) -> Iterator[Any]:
+def _results(worker: Connection, limits: Limits) -> Iterator[Any]:
     try:
-        while isinstance(answer := worker.calls.recv(), tuple):
+        while isinstance(answer := worker.recv(), tuple):
             yield answer[0]
     except (EOFError, ConnectionError):
-        raise _death(worker, limits) from None
+        raise _death(limits) from None
     _idle.append(worker)
     if answer:
         raise answer
 
 
-def _death(worker: _Worker, limits: Limits) -> DataError:
-    try:
-        ended_by = max(0, -worker.status.recv())
-    except EOFError:
+def _death(limits: Limits) -> DataError:
+    with contextlib.suppress(subprocess.TimeoutExpired):  # the server is running
+        if _server:
+            _server[0].wait(_PAUSE)
         return DataError('worker processes cannot be started, or were killed')
-    if ended_by == signal.SIGXCPU:
-        return WorkerDied(f'it takes longer than {limits.seconds:g} s', ended_by)
-    memory = f'{limits.megabytes:,} MB of memory'  # some decoders end the process if there is none
-    return WorkerDied(f'its decoder crashes ({ended_by}) with {memory}', ended_by)
+    most = f'{limits.seconds:g} s of CPU time or {limits.megabytes:,} MB of memory'
+    return WorkerDied(f'it needs more than {most}, or crashes its decoder')
 
 
 def serve() -> None:
-    """Forks a worker for each pair of pipes that standard input, a socket, receives."""
+    """Forks a worker for each pipe that standard input, a socket, receives."""
     module = importlib.import_module(_PRELOADED)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the operating system removes ended children
     with socket.socket(fileno=0) as requests:
-        while descriptors := socket.recv_fds(requests, 1, 2)[1]:
-            calls, status = (Connection(each) for each in descriptors)
-            _fork(_watch, calls, status, module.prepare)
-            calls.close()
-            status.close()
-
-
-def _fork(function: Callable[..., None], *args: Any) -> int:
-    """Runs a function in a new process, which ends with this one; returns its number."""
-    if process := os.fork():
-        return process
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        function(*args)
-    finally:
-        os._exit(0)
-
-
-def _watch(calls: Connection, status: Connection, prepare: Callable[[], None]) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    worker = _fork(_work, calls, prepare)
-    calls.close()
-    status.send(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+        while descriptors := socket.recv_fds(requests, 1, 1)[1]:
+            with Connection(descriptors[0]) as calls:
+                if not os.fork():
+                    try:
+                        _work(calls, module.prepare)
+                    finally:
+                        os._exit(0)
 
 
 def _work(calls: Connection, prepare: Callable[[], None]) -> None:
     global _idle_size
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with the server
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prepare()
     while True:

@@ -21,8 +21,6 @@ _NAMES = {
         'text, such as HTML, an error message of a server, or a Git LFS pointer'
     ),
     rb'.{4}ftyp|\x1aE\xdf\xa3|RIFF|%PDF|PK\x03\x04|\x1f\x8b': 'a video, a document or an archive',
-    rb'\0\x05\x16\x07|\0\0\0\x01Bud1': 'macOS metadata (._NAME or .DS_Store)',
-    rb'\0*$': 'only zeros',
 }
 
 

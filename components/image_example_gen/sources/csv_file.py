@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import DataError, TooFewImages
 from common.files import sha256_of
-from components.image_example_gen.sources.base.csv_columns import CsvColumns, Table, read_table
+from components.image_example_gen.sources.base.columns import Table, read_table
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import (
     TABLE_SUFFIXES,
@@ -71,17 +71,15 @@ def _find_tables(path: Path, config: DataConfig) -> list[Table]:
     Several tables are the parts of one data set. Raises DataError if there is none, several that
     are no parts, or one that lacks a column.
     """
-    columns = config.columns or CsvColumns()
-    group = config.group_by.column if config.group_by else None
     if not path.is_dir():
-        return [read_table(path, columns, group)]
+        return [read_table(path, config)]
     error = DataError(f'{path} has no CSV file; give the path of one')
     listed = list_files(LocalFolder(path), lambda n: Path(n).suffix.lower() in TABLE_SUFFIXES)
     for depth in (0, 1):
         found = []
         for file in (file for file in listed if file.name.count('/') == depth):
             try:
-                found.append(read_table(path / file.name, columns, group))
+                found.append(read_table(path / file.name, config))
             except DataError as raised:  # perhaps a file of another kind, such as readme.txt
                 error = raised if not file.name.lower().endswith('.txt') else error
         parts = [table for table in found if kind_of(os.path.relpath(table.file, path))]

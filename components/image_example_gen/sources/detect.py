@@ -64,7 +64,7 @@ def data_overrides(
     """The keys of a recipe that `--data` (a path or a URL) sets or removes.
 
     The classes of the source before are kept unless only the new source has class folders; a
-    digest, names of features and columns, and a `label_pattern` are kept if the source is the same.
+    digest, names of columns, and a `label_pattern` are kept if the source is the same.
     """
     found = detect(data)
     source = found.source
@@ -72,7 +72,7 @@ def data_overrides(
     values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None}
     values |= {'source': source, 'url' if is_url else 'path': data}
     if before not in (None, source):
-        values |= {'sha256': None, 'features': {}, 'columns': None}
+        values |= {'sha256': None, 'columns': {}}
     if source not in ONLY_FOR['label_pattern']:
         values['label_pattern'] = None
     elif found.label_pattern and not label_pattern:

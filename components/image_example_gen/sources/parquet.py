@@ -3,9 +3,9 @@
 import bisect
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,13 +13,7 @@ import pyarrow.parquet as pq
 from common import stack
 from common.errors import DataError, Rejected
 from common.files import open_regular
-from components.image_example_gen.sources.base.csv_columns import (
-    IMAGES,
-    LABELS,
-    SPLITS,
-    CsvColumns,
-    find_column,
-)
+from components.image_example_gen.sources.base.columns import Columns, find_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES, too_large
 from components.image_example_gen.sources.base.record_source import (
@@ -38,20 +32,11 @@ _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row grou
 _VALUES = 4096  # labels read at once; images are read one by one, as they may be large
 
 
-class _Columns(NamedTuple):
-    """Names of columns."""
-
-    image: str
-    label: str
-    split: str | None
-    group: str | None
-
-
 def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator[Record]:
     """Yields rows of a file; raises DataError if it lacks a column or states impossible sizes."""
     with open_regular(file) as opened, pq.ParquetFile(opened, buffer_size=_BUFFER) as parquet:
         columns = _find_columns(file, parquet.schema_arrow, config)
-        names = _class_names(parquet.schema_arrow, columns.label)
+        names = _class_names(parquet.schema_arrow, str(columns.label))
         groups = range(parquet.metadata.num_row_groups)
         counts = [parquet.metadata.row_group(group).num_rows for group in groups]
         if not 0 <= sum(counts) <= file.stat().st_size or min(counts, default=0) < 0:
@@ -90,7 +75,7 @@ def _is_used(name: str) -> bool:
     return PurePath(name).suffix.lower() in PARQUET_SUFFIXES
 
 
-def _find_columns(file: Path, schema: pa.Schema, config: DataConfig) -> _Columns:
+def _find_columns(file: Path, schema: pa.Schema, config: DataConfig) -> Columns:
     """The columns of a recipe, else of usual names, else the only one with bytes."""
     images = [each.name for each in schema if _has_bytes(each.type)]
     others = [
@@ -98,25 +83,16 @@ def _find_columns(file: Path, schema: pa.Schema, config: DataConfig) -> _Columns
         for each in schema
         if each.name not in images and not pa.types.is_nested(each.type)
     ]
-    wanted = config.columns or CsvColumns()
-    image = _find(file, images, wanted.image, IMAGES)
-    if image is None and len(images) == 1:
-        (image,) = images
-    label = _find(file, others, wanted.label, LABELS)
-    if image is None or label is None or len({*schema.names}) < len(schema):
-        columns = ', '.join(f'{field.name[:40]} ({field.type})'[:80] for field in schema)
+    columns = find_columns(file, images, others, config)
+    if columns.image is None and len(images) == 1:
+        columns = columns._replace(image=images[0])
+    if not (columns.image and columns.label) or len({*schema.names}) < len(schema):
+        listed = ', '.join(f'{field.name[:40]} ({field.type})'[:80] for field in schema)
         raise DataError(
             f'{file} has not one column of a usual name with bytes of images and one with labels; '
-            f'it has {columns[:400]}; set data.columns.image and data.columns.label'
+            f'it has {listed[:400]}; set data.columns.image and data.columns.label'
         )
-    split = None if wanted.split == '' else _find(file, others, wanted.split, SPLITS)
-    group = config.group_by.column if config.group_by else None
-    return _Columns(image, label, split, _find(file, others, group, ()))
-
-
-def _find(file: Path, names: Sequence[str], wanted: str | None, usual: Sequence[str]) -> str | None:
-    position = find_column(file, names, wanted, usual)
-    return None if position is None else names[position]
+    return columns
 
 
 def _has_bytes(kind: pa.DataType) -> bool:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from common.errors import DataError
 from components.image_example_gen.sources import tfrecord
-from components.image_example_gen.sources.base.data_config import DataConfig, FeatureNames
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import Source
-
-_FEATURES = FeatureNames(image='image', label='label', filename='image/filename')
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +43,6 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
             'to use local images, give --data PATH'
         ) from error
     read = functools.partial(tfrecord.read_examples, names=tuple(names))
-    place = {'path': Path(builder.data_dir), 'features': _FEATURES}
-    source = tfrecord.open_source(config.model_copy(update=place), complete=complete, read=read)
+    place = config.model_copy(update={'path': Path(builder.data_dir)})
+    source = tfrecord.open_source(place, complete=complete, read=read)
     return dataclasses.replace(source, fingerprint=builder.info.full_name)

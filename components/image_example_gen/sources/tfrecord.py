@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import features
 from common.errors import Rejected
 from common.files import open_regular
+from components.image_example_gen.sources.base.columns import LABELS, SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import RECORDS, too_large
 from components.image_example_gen.sources.base.record_source import (
@@ -20,6 +22,8 @@ from components.image_example_gen.sources.base.record_source import (
 from components.image_example_gen.sources.base.source import Source
 
 _GZIP = b'\x1f\x8b\x08'
+_IMAGES = (features.IMAGE_BYTES, 'image', 'img', 'image_raw')
+_FILE_NAMES = (features.FILENAME, 'filename', 'file_name')
 
 
 def read_examples(
@@ -45,7 +49,8 @@ def open_source(
 ) -> Source:
     """Opens a TFRecord file, or all in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
-    Labels are numbers or names, see `data.features`. See `open_records`.
+    Without `data.columns`, the features have the names of TensorFlow Models, or usual ones of a
+    table. Labels are numbers or names; the feature `image/class/text` names numbers.
     """
     names = '*.tfrecord or *-00000-of-00010'
     return open_records(config, read, _is_used, names, complete=complete)
@@ -55,34 +60,36 @@ def _is_used(name: str) -> bool:
     return RECORDS.fullmatch(name) is not None
 
 
-def _record(features: Mapping[str, Any], config: DataConfig, names: Sequence[str]) -> Record:
-    keys = config.features
-    image, label = _value(features, keys.image), as_label(_value(features, keys.label))
+def _record(found: Mapping[str, Any], config: DataConfig, names: Sequence[str]) -> Record:
+    wanted = config.columns
+
+    def value(name: str | None, *usual: str) -> Any:
+        """The first value of a feature; None without one."""
+        name = name or next((each for each in usual if each in found), '')
+        kind = found[name].WhichOneof('kind') if name in found else None
+        return next(iter(getattr(found[name], kind).value), None) if kind else None
+
+    image = value(wanted.image, *_IMAGES)
+    label = as_label(value(wanted.label, features.LABEL, *LABELS))
     label = label if isinstance(image, bytes) else None
-    text = as_text(_value(features, keys.text))
-    group = config.group_by.column if config.group_by else None
+    split = wanted.split
+    if split is None:
+        split = next((name for name in SPLITS if name in found), '')
+    text = as_text(value(features.CLASS_NAME))
     if isinstance(label, int) and label >= 0:
         label = text or (names[label] if label < len(names) else label)
     contents: bytes | Rejected
     if label is None:
-        found = ', '.join(sorted(name[:40] for name in features)[:20]) or 'none'
-        wanted = f'bytes {keys.image} or a label {keys.label}'
-        detail = f'its record lacks {wanted}; its features: {found}'
+        listed = ', '.join(sorted(name[:40] for name in found)[:20]) or 'none'
+        detail = f'its record lacks an image or a label: set data.columns; its features: {listed}'
         contents = Rejected('unreadable', detail)
     else:
         contents = too_large(config.checks.max_bytes, len(image)) or image
+    group = config.group_by.column if config.group_by else None
     return Record(
         contents,
-        as_text(_value(features, keys.filename)),
+        as_text(value(None, *_FILE_NAMES)),
         label,
-        part_of(keys.split, _value(features, keys.split)) if keys.split else '',
-        as_text(_value(features, group)) or None,
+        part_of(split, value(split)) if split else '',
+        as_text(value(group)) or None,
     )
-
-
-def _value(features: Mapping[str, Any], name: str | None) -> Any:
-    """The first value of a feature; None without one."""
-    if name is None or name not in features:
-        return None
-    kind = features[name].WhichOneof('kind')
-    return next(iter(getattr(features[name], kind).value), None) if kind else None

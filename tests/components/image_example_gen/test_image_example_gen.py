@@ -115,8 +115,16 @@ def test_earlier_images_are_cached_and_their_splits_kept(runs):
     assert EARLIER not in runs.example_gen.inputs
 
 
-def test_only_other_images_or_settings_need_workers(runs):
+def test_touched_images_are_the_same(runs):
     examples = runs.folder / 'artifacts' / 'ImageExampleGen' / 'examples'
+
+    def touch(seconds):
+        for file in runs.images.rglob('*.jpg'):
+            os.utime(file, (seconds, seconds))
+
+    def fingerprint():
+        (span,) = open_window(DataConfig(**runs.data))
+        return known_fingerprint(span.source, examples, 1)
 
     def is_known(**keys):
         config = DataConfig(**runs.data, **keys)
@@ -127,35 +135,20 @@ def test_only_other_images_or_settings_need_workers(runs):
     runs.run(classes=['class-0', 'class-1'])
     assert is_known()
     assert not is_known(checks={'min_side': 17})
-    runs.add(12)
-    assert not is_known()
-
-
-def touch(runs, seconds=10):
-    for file in runs.images.rglob('*.jpg'):
-        os.utime(file, (seconds, seconds))
-
-
-def test_touched_images_are_the_same(runs):
-    runs.run()
     before = custom_property(runs.examples()[0], 'input_fingerprint')
-    examples = folder_of(runs.examples()[0].uri).parents[1]
 
-    def fingerprint():
-        (span,) = open_window(DataConfig(**runs.data))
-        return known_fingerprint(span.source, examples, 1)
-
-    touch(runs)
+    touch(10)
     assert fingerprint() == before
-    assert runs.run() == ALL
-    assert runs.run(min_test_images=2) == []  # linked
-    touch(runs, 20)
+    assert runs.run(classes=['class-0', 'class-1']) == ALL
+    assert runs.run() == []  # linked
+    touch(20)
     assert runs.run(checks={'min_side': 17}) == []
     assert custom_property(runs.examples()[0], 'input_fingerprint') == before
     assert fingerprint() == before
     (changed,) = runs.images.glob('*/1.jpg')
     changed.write_bytes(changed.read_bytes()[:-2] + b'\xff\xd8')  # the same size
     assert fingerprint() != before
+    assert not is_known()
 
 
 def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
@@ -175,16 +168,17 @@ def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
     assert (folder_of(runs.examples()[0].uri) / INDEX).samefile(old)
 
 
-def test_older_spans_are_judged_but_not_trained_on(tmp_path, caplog):
+def test_older_spans_are_judged_but_not_trained_on(tmp_path):
     runs = Runs(tmp_path, min_test_images=4)
     for span in (1, 2, 3):
         runs.add(*range(span * 10, span * 10 + 10), span=span)
-    with caplog.at_level(logging.INFO):
-        runs.run()
+    runs.run()
 
-    judged_only = [custom_property(each, 'judged_only') for each in runs.examples()]
-    assert judged_only == [1, None]
-    assert 'the test images of span 2 are judged too: data.min_test_images' in caplog.text
+    spans = [
+        (custom_property(each, 'span'), custom_property(each, 'judged_only'))
+        for each in runs.examples()
+    ]
+    assert spans == [(2, 1), (3, None)]
 
 
 def test_class_without_images_in_a_split_and_notes_of_the_source_are_warnings(tmp_path, caplog):
@@ -200,19 +194,12 @@ def test_class_without_images_in_a_split_and_notes_of_the_source_are_warnings(tm
     assert warnings[1].startswith('1 of 2 classes has no images in a split: class-1 (no ')
 
 
-def execute(runs, **properties):
-    """Runs the executor without a driver."""
+def test_images_that_changed_after_the_driver_are_an_error(runs):
     outputs = {'examples': [standard_artifacts.Examples()], 'quarantine': [Quarantine()]}
     for key, (artifact,) in outputs.items():
         artifact.uri = str(runs.folder / 'artifacts' / key / '1')
-    for name, text in properties.items():
-        outputs['examples'][0].set_string_custom_property(name, text)
-    data = DataConfig(**runs.data).model_dump_json()
+    of_others = '{"1": "of other images"}'
+    outputs['examples'][0].set_string_custom_property('input_fingerprint', of_others)
     executor = ImageExampleGenExecutor(BaseBeamExecutor.Context([], tmp_dir=str(runs.folder)))
-    executor.Do({}, outputs, {'data': data})
-    return outputs['examples']
-
-
-def test_images_that_changed_after_the_driver_are_an_error(runs):
     with pytest.raises(DataError, match='changed during the run; start again'):
-        execute(runs, input_fingerprint='{"1": "of other images"}')
+        executor.Do({}, outputs, {'data': DataConfig(**runs.data).model_dump_json()})

@@ -22,7 +22,6 @@ from common.files import open_regular, sha256_of
 from components.image_example_gen.sources.base.listing import TABLE_SUFFIXES, is_ignored, is_image
 
 IMAGES, DIGEST = 'images', 'sha256'  # in the folder of an extracted archive
-_MEMBERS = 2_000_000
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
 
@@ -36,8 +35,8 @@ def extract_archive(path: Path, target: Path) -> Iterator[Problem]:
     files. If several runs extract an archive at once, the first does the work, the others wait.
 
     Raises:
-        DataError: the file is no archive, has very many members, or unpacks to very many bytes, or
-            a name leads out of it or is not UTF-8.
+        DataError: the file is no archive, or unpacks to very many bytes, or a name leads out of it
+            or is not UTF-8.
         Exception: the archive is damaged or encrypted, or the target cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,10 +67,10 @@ def _extract(path: Path, folder: Path) -> Iterator[Problem]:
 
 
 def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator[Problem]:
-    for number, info in enumerate(archive, 1):
+    for info in archive:
         if info.size < 0:  # tarfile would read the same members again and again
             raise tarfile.ReadError('a member has a negative size')
-        _require_within(limit, number, info.offset_data + info.size)
+        _require_within(limit, info.offset_data + info.size)
         if (info.isreg() or info.islnk()) and _is_used(info.name):
             place = _place_of(folder, info.name)
             if info.isreg():
@@ -91,9 +90,9 @@ def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator
 
 def _extract_zip(archive: zipfile.ZipFile, folder: Path, limit: int) -> Iterator[Problem]:
     unpacked = 0
-    for number, info in enumerate(archive.infolist(), 1):
+    for info in archive.infolist():
         unpacked += info.file_size
-        _require_within(limit, number, unpacked)
+        _require_within(limit, unpacked)
         name = _name_in_zip(info).replace('\\', '/')  # written by some programs on Windows
         kind = stat.S_IFMT(info.external_attr >> 16)  # 0: not from Unix
         if kind in (0, stat.S_IFREG) and not name.endswith('/') and _is_used(name):
@@ -113,13 +112,11 @@ def _place_of(folder: Path, name: str) -> Path:
     return place
 
 
-def _require_within(limit: int, members: int, unpacked: int) -> None:
+def _require_within(limit: int, unpacked: int) -> None:
     if unpacked > limit:
         raise DataError(
             f'it unpacks to more than {_RATIO} times its size; it may be a decompression bomb'
         )
-    if members > _MEMBERS:
-        raise DataError(f'it has more than {_MEMBERS:,} members; divide it')
 
 
 def _is_used(name: str) -> bool:

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from common import object_storage
-from common.features import CLASS_NAME, FILENAME, IMAGE_BYTES, LABEL, SPLITS
+from common.features import SPLITS
 from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.sources.base.csv_columns import CsvColumns
 from components.image_example_gen.sources.base.labels import class_name, is_class_name
 from components.image_example_gen.sources.base.parts import GroupConfig, Pattern
 
@@ -26,8 +25,7 @@ ONLY_FOR = {
     'dataset': ('tfds',),
     'classes': (*_FILES, 'archive', 'tfds'),
     'label_pattern': ('folder', 'archive'),
-    'columns': ('csv', 'parquet'),
-    'features': ('tfrecord',),
+    'columns': ('csv', 'parquet', 'tfrecord'),
     'group_by': (*_FILES, 'archive', 'tfds'),
     'group_by.folder': ('folder', 'archive'),
     'group_by.column': ('csv', 'parquet', 'tfrecord'),
@@ -56,14 +54,21 @@ class SplitConfig(StrictModel):
         return {split: round(count * getattr(self, split) / total) for split in SPLITS}
 
 
-class FeatureNames(StrictModel):
-    """Feature names of `tf.Example`s; by default, those of TensorFlow Models."""
+class ColumnConfig(StrictModel):
+    """Names of columns, or of features; by default, usual names are recognised."""
 
-    image: str = Field(IMAGE_BYTES, description='bytes of an image file')
-    label: str = Field(LABEL, description='class index, or class name')
-    text: str = Field(CLASS_NAME, description='name of the class index; optional')
-    filename: str = Field(FILENAME, description='file name of an image; optional')
-    split: str | None = Field(None, min_length=1, description='train, validation or test; optional')
+    image: str | None = Field(
+        None,
+        min_length=1,
+        description='csv: path of an image; parquet, tfrecord: its bytes; default: image, img, ...',
+    )
+    label: str | None = Field(
+        None, min_length=1, description='its class; default: label, class, category, ...'
+    )
+    split: str | None = Field(
+        None,
+        description="train, validation or test; default: split, set, is_valid, ...; '': none",
+    )
 
 
 def _local_path(path: Any) -> Any:
@@ -140,8 +145,7 @@ class DataConfig(StrictModel):
         description='folder, archive: regular expression whose one pair of parentheses matches the '
         'class in the file name; default: the class is the folder',
     )
-    columns: CsvColumns | None = Field(None, description='csv, parquet: default: usual names')
-    features: FeatureNames = FeatureNames()
+    columns: ColumnConfig = ColumnConfig()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
     count: int = Field(2000, ge=100, le=10**7, description='drawings: number of images')
     seed: int = Field(0, ge=0, description='drawings: random seed')

@@ -128,7 +128,7 @@ def _count(
     seen: Counter[tuple[str, Label]] = Counter()
     problem = None
     for record in read(file, config, None):
-        seen[record.split or _part_of_file(name), record.label] += 1
+        seen[_part_of(record, name), record.label] += 1
         problem = record.image if isinstance(record.image, Rejected) else problem
     if problem and not any(label is not None for _, label in seen):
         raise DataError(f'{file} has no image that can be used: of the last one, {problem.detail}')
@@ -140,16 +140,17 @@ def _images(shard: RecordShard) -> Iterator[LabelledImage | BadImage]:
     for number, record in itertools.zip_longest(shard.numbers, records):
         if record is None:
             raise DataError(f'{shard.file} changed while it was read: it has fewer records')
-        part = record.split or _part_of_file(shard.name)
+        part = _part_of(record, shard.name)
         if part in shard.parts:
             place = f'{shard.name}:{number}' + (f' ({record.path})' if record.path else '')
             group = record.group or group_of_name(shard.config.group_by, record.path)
             yield shard.to_image(record.image, record.label, place, part, group=group)
 
 
-def _part_of_file(name: str) -> str:
-    """The part that a file or a folder is called after; `Split-train` is one of ExampleGen."""
-    return kind_of(name.replace('Split-', '')) or ''
+def _part_of(record: Record, name: str) -> str:
+    """The part of a record, else that of the name of its file or folder, such as `Split-train`."""
+    of_file = kind_of(name.replace('Split-', ''))
+    return of_file if of_file and not kind_of(record.split) else record.split
 
 
 def as_label(value: object) -> Label:

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from index_entries import EVAL, NEAR, TEST, TRAIN, assign, given, image, splits_of
+from index_entries import EVAL, NEAR, NONE, TEST, TRAIN, assign, image, splits_of
 
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
@@ -11,21 +12,29 @@ from components.image_example_gen.ingestion.assignment import (
 )
 from components.image_example_gen.ingestion.duplicates import SAME_PICTURE
 
-
-def test_different_images_have_the_splits_of_their_positions():
-    assert splits_of(*(image(n, split=n) for n in range(3))) == [TRAIN, EVAL, TEST]
-    assert splits_of(image(1, split=TRAIN), image(1, NEAR + 20, split=TEST)) == [TRAIN, TEST]
-
-
-def test_first_of_duplicates_is_used():
-    assert splits_of(image(1), image(2), image(1), image(1)) == [TEST, TEST, DUPLICATE, DUPLICATE]
+RESAVED, OTHER_PICTURE = SAME_PICTURE, SAME_PICTURE + 2
 
 
 @pytest.mark.parametrize(
-    ('bits', 'expected'), [(SAME_PICTURE, [LABEL_CONFLICT] * 2), (SAME_PICTURE + 2, [TEST] * 2)]
+    ('new', 'expected'),
+    [
+        ([image(0, at=TRAIN), image(1, at=EVAL), image(2, at=TEST)], [TRAIN, EVAL, TEST]),
+        ([image(1, at=TRAIN), image(1, NEAR + 20, at=TEST)], [TRAIN, TEST]),
+        # of the same bytes and label the first is used
+        ([image(1), image(2), image(1), image(1)], [TEST, TEST, DUPLICATE, DUPLICATE]),
+        ([image(1), image(1, RESAVED, label=1)], [LABEL_CONFLICT] * 2),
+        ([image(1), image(1, OTHER_PICTURE, label=1)], [TEST] * 2),
+        # near-duplicates are in one split, whatever their order, also those of near-duplicates
+        ([image(1, digest=5), image(1, 2, digest=3, at=EVAL)], [EVAL, EVAL]),
+        ([image(1, 15, digest=3, at=EVAL), image(1, digest=5)], [EVAL, EVAL]),
+        ([image(1, 30, digest=3, at=EVAL), image(1, digest=5), image(1, 60)], [EVAL] * 3),
+        # a group is at the position of its name
+        ([*(image(n, at=n, group=7) for n in range(3)), image(5, at=EVAL)], [TRAIN] * 3 + [EVAL]),
+        ([image(1, group=7), image(2, group=8), image(2, 20, group=7)], [TRAIN] * 3),
+    ],
 )
-def test_resaved_picture_under_another_label_is_excluded(bits, expected):
-    assert splits_of(image(1), image(1, bits, label=1)) == expected
+def test_new_images(new, expected):
+    assert splits_of(*new) == expected
 
 
 def test_label_conflicts_have_the_other_label():
@@ -34,135 +43,101 @@ def test_label_conflicts_have_the_other_label():
     assert found.other_labels.tolist() == [4, 1, 0, 0]
 
 
-@pytest.mark.parametrize('bits', [2, 15, NEAR])
-def test_near_duplicates_have_the_split_of_the_lowest_digest(bits):
-    apart = image(1, digest=5, split=TEST), image(1, bits, digest=3, split=EVAL)
-    assert splits_of(*apart) == [EVAL, EVAL]
-    assert splits_of(*reversed(apart)) == [EVAL, EVAL]
-
-
-def test_near_duplicates_are_transitive():
-    chain = [image(1, bits, digest=9 - bits // 30, split=bits // 30) for bits in (0, 30, 60)]
-    assert splits_of(*chain) == [TEST, TEST, TEST]
-
-
 def test_images_without_structure_are_not_near_duplicates():
-    plain = [image(0, split=split, digest=split + 1, label=split) for split in (0, 1, 2)]
+    plain = [image(0, at=split, digest=split + 1, label=split) for split in (0, 1, 2)]
     for each in plain:
         each['perceptual'] = 0
     assert splits_of(*plain) == splits_of(*plain, near=0)
 
 
 def test_distance_of_zero_compares_bytes_only():
-    new = image(1), image(1, 2, label=1), image(1, 4, split=TRAIN), image(1), image(2), image(2)
+    new = image(1), image(1, 2, label=1), image(1, 4, TRAIN), image(1), image(2), image(2)
     found = splits_of(*new, near=0)
     assert found == [TEST, found[1], TRAIN, DUPLICATE, TEST, DUPLICATE]
 
 
-class TestOwnParts:
-    def test_duplicates_of_train_images_are_in_train(self):
-        train = image(1, digest=5, part='train', split=TRAIN)
-        assert splits_of(train, image(1, 4, digest=1, split=TEST)) == [TRAIN, TRAIN]
-        assert splits_of(image(1, digest=5, part='eval'), train) == [TRAIN, DUPLICATE]
-
-    def test_test_split_keeps_its_images_and_gets_no_others(self):
-        near_train, near_eval = image(1, 4, split=TRAIN), image(2, 4, part='eval')
-        own = image(1, part='test')
-        assert splits_of(near_train, own) == [SPLIT_CONFLICT, TEST]
-        assert splits_of(image(2, digest=9, part='test'), near_eval) == [TEST, SPLIT_CONFLICT]
-        same = image(1, split=TRAIN), image(1, split=EVAL), own
-        assert splits_of(*same, near=0) == [DUPLICATE, DUPLICATE, TEST]
-        grouped = image(4, group=7, split=TRAIN), image(5, group=7, part='test')
-        assert splits_of(*grouped, near=0) == [SPLIT_CONFLICT, TEST]
-
-    @pytest.mark.parametrize('near', [0, NEAR])
-    def test_test_images_of_an_earlier_train_split_are_not_used(self, near):
-        new = image(1, part='test'), image(2, part='test')
-        spans = [image(1, split=TRAIN)]
-        assert splits_of(*new, spans=spans, near=near) == [SPLIT_CONFLICT, TEST]
-
-    def test_train_images_do_not_join_a_test_split_next_to_an_own_one(self):
-        own, earlier = image(2, part='test'), image(1, split=TEST)
-        joining = image(1, 4, part='train_and_eval')
-        assert splits_of(joining, own, spans=[earlier]) == [SPLIT_CONFLICT, TEST]
-        assert splits_of(image(1, 4, part='test'), own, spans=[earlier]) == [TEST, TEST]
-
-    def test_eval_image_that_is_also_in_train_moves_there(self):
-        own = image(1, part='eval')
-        assert splits_of(image(1, 4, part='train'), own) == [TRAIN, TRAIN]
-        assert splits_of(own, image(1, 4, digest=1, part='eval')) == [EVAL, EVAL]
-
-    def test_a_new_division_counts_more_than_the_earlier_ingestion(self):
-        new = image(1, part='test'), image(2, part='train'), image(3, part='train_and_eval')
-        earlier = image(1, split=TRAIN), image(2, split=TEST), image(3, split=TEST)
-        found = splits_of(*new, earlier=earlier)
-        assert found[:2] == [TEST, TRAIN]
-        assert found[2] in (TRAIN, EVAL)
+OWN_TEST, EARLIER = image(1, part='test'), image(1, split=TEST)
 
 
-class TestOtherSpans:
-    def test_near_duplicates_follow_them(self):
-        new = image(1, split=TEST), image(1, 6, part='train')
-        assert splits_of(*new, spans=[image(1, split=EVAL)]) == [EVAL, EVAL]
-
-    def test_conflicts_exclude_new_images(self):
-        spans = image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70)
-        found = assign(image(1), image(2, 35), image(3), image(1, 5), spans=spans)
-        expected = [LABEL_CONFLICT, SPLIT_CONFLICT, TEST, LABEL_CONFLICT]
-        assert found.splits.tolist() == expected
-        assert found.repeated == 1
-
-
-class TestEarlierIngestion:
-    def test_known_images_keep_their_splits(self):
-        earlier = [image(n, split=(n + 1) % 3) for n in range(3)]
-        assert splits_of(*(image(n, split=n) for n in range(3)), earlier=earlier) == [1, 2, 0]
-
-    def test_new_near_duplicate_follows_a_known_image_also_if_that_was_removed(self):
-        new, known = image(1, 4, digest=1, split=TRAIN), image(1, digest=9, split=TEST)
-        assert splits_of(new, known, earlier=[known]) == [TEST, TEST]
-        assert splits_of(new, earlier=[known]) == [TEST]
-
-    def test_new_near_duplicate_of_two_splits_is_not_used(self):
-        known = image(1, split=TRAIN), image(1, 70, split=TEST)
-        assert splits_of(image(1, 35), *known, earlier=known) == [SPLIT_CONFLICT, TRAIN, TEST]
-
-    def test_a_corrected_label_is_no_conflict(self):
-        known = image(1, label=1, split=TEST)
-        assert splits_of(image(1, split=TRAIN), earlier=[known]) == [TEST]
-        assert splits_of(image(1, 4, split=TRAIN), earlier=[known]) == [TEST]
+@pytest.mark.parametrize(
+    ('new', 'known', 'expected'),
+    [
+        # duplicates of train images are in train
+        ([image(1, part='train'), image(1, 4)], {}, [TRAIN, TRAIN]),
+        ([image(1, part='eval'), image(1, part='train')], {}, [TRAIN, DUPLICATE]),
+        ([image(1, 4, part='train'), image(1, part='eval')], {}, [TRAIN, TRAIN]),
+        ([image(1, part='eval'), image(1, 4, part='eval')], {}, [EVAL, EVAL]),
+        # a test split of the source keeps its images and gets no others
+        ([image(1, 4, TRAIN), OWN_TEST], {}, [SPLIT_CONFLICT, TEST]),
+        ([OWN_TEST, image(1, 4, part='eval')], {}, [TEST, SPLIT_CONFLICT]),
+        ([image(1), image(1), OWN_TEST], {'near': 0}, [DUPLICATE, DUPLICATE, TEST]),
+        ([image(4, group=7), image(5, group=7, part='test')], {}, [SPLIT_CONFLICT, TEST]),
+        ([OWN_TEST, image(2, part='test')], {'spans': [image(1, split=TRAIN)]},
+         [SPLIT_CONFLICT, TEST]),
+        ([OWN_TEST], {'spans': [image(1, split=TRAIN)], 'near': 0}, [SPLIT_CONFLICT]),
+        ([image(1, 4, part='train_and_eval'), image(2, part='test')], {'spans': [EARLIER]},
+         [SPLIT_CONFLICT, TEST]),
+        ([image(1, 4, part='test'), image(2, part='test')], {'spans': [EARLIER]}, [TEST, TEST]),
+        # a new division counts more than the earlier ingestion
+        ([OWN_TEST, image(2, part='train')],
+         {'earlier': [image(1, split=TRAIN), image(2, split=TEST)]}, [TEST, TRAIN]),
+        ([image(3, at=TRAIN, part='train_and_eval')], {'earlier': [image(3, split=TEST)]},
+         [TRAIN]),
+    ],
+)  # fmt: skip
+def test_parts_of_the_source(new, known, expected):
+    assert splits_of(*new, **known) == expected
 
 
-class TestGroups:
-    def test_share_a_split(self):
-        apart = [image(n, split=n % 3, group=7, digest=9 - n) for n in range(4)]
-        assert splits_of(*apart, image(5, split=EVAL), near=0) == [TRAIN] * 4 + [EVAL]
+@pytest.mark.parametrize(
+    ('new', 'known', 'expected'),
+    [
+        ([image(1, 4), image(1, 6, part='train')], {'spans': [image(1, split=EVAL)]}, [EVAL, EVAL]),
+        # those of the earlier ingestion keep their splits
+        ([image(n) for n in range(3)],
+         {'earlier': [image(n, split=n) for n in range(3)]}, [TRAIN, EVAL, TEST]),
+        # a new near-duplicate follows a known image, also if that was removed
+        ([image(1, 4, digest=1), image(1)], {'earlier': [image(1, split=EVAL)]}, [EVAL, EVAL]),
+        ([image(1, 4)], {'earlier': [image(1, split=EVAL)]}, [EVAL]),
+        # of images in two splits it is not used
+        ([image(1, 35), image(1), image(1, 70)],
+         {'earlier': [image(1, split=TRAIN), image(1, 70, split=TEST)]},
+         [SPLIT_CONFLICT, TRAIN, TEST]),
+        # a corrected label is no conflict
+        ([image(1)], {'earlier': [image(1, label=1, split=EVAL)]}, [EVAL]),
+        ([image(1, 4)], {'earlier': [image(1, label=1, split=EVAL)]}, [EVAL]),
+        # groups
+        ([image(2, group=7), image(3)], {'spans': [image(1, split=EVAL, group=7)]}, [EVAL, TEST]),
+        ([image(2, group=7), image(3)], {'earlier': [image(1, split=EVAL, group=7)]}, [EVAL, TEST]),
+        ([image(3, group=7), image(2, 5, group=7), image(4)],
+         {'spans': [image(1, split=EVAL, group=7), image(2, split=TRAIN)]},
+         [SPLIT_CONFLICT, SPLIT_CONFLICT, TEST]),
+    ],
+)  # fmt: skip
+def test_known_images_and_their_near_duplicates(new, known, expected):
+    assert splits_of(*new, **known) == expected
 
-    def test_are_joined_by_near_duplicates_and_the_same_bytes(self):
-        one, other = image(1, split=TRAIN, group=7), image(2, split=EVAL, group=8)
-        near, same = image(2, 20, digest=1, split=TEST, group=7), image(2, split=EVAL, group=7)
-        again = image(1, split=TEST, group=8)
-        assert splits_of(one, other, near) == [TEST, TEST, TEST]
+
+def test_conflicts_with_other_spans():
+    spans = image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70)
+    found = assign(image(1), image(2, 35), image(3), image(1, 5), spans=spans)
+    assert found.splits.tolist() == [LABEL_CONFLICT, SPLIT_CONFLICT, TEST, LABEL_CONFLICT]
+    assert found.repeated == 1
+
+
+def test_same_bytes_join_groups():
+    one, other = image(1, group=7), image(2, group=2**63)
+    assert splits_of(one, other, near=0) == [TRAIN, TRAIN]
+    assert splits_of(one, image(2, group=2**64 - 2048), near=0) == [TRAIN, TEST]
+    for again in (image(1, group=2**63), image(2, group=7)):
         assert splits_of(one, other, again, near=0) == [TRAIN, TRAIN, DUPLICATE]
-        assert splits_of(one, other, same, near=0) == [TRAIN, TRAIN, DUPLICATE]
 
-    def test_follow_given_splits(self):
-        known, new = image(1, split=EVAL, group=7), image(2, group=7)
-        assert splits_of(new, image(3), spans=[known], near=0) == [EVAL, TEST]
-        assert splits_of(new, image(3), earlier=[known], near=0) == [EVAL, TEST]
-        assert splits_of(new, image(3, part='train', group=7), near=0) == [TRAIN, TRAIN]
 
-    def test_in_two_given_splits_are_not_used(self):
-        spans = image(1, split=EVAL, group=7), image(2, split=TRAIN)
-        new = image(3, group=7), image(2, 5, group=7), image(4)
-        assert splits_of(*new, spans=spans) == [SPLIT_CONFLICT, SPLIT_CONFLICT, TEST]
-
-    def test_count_for_the_class_of_most_images(self):
-        group = [image(n, label=n > 0, group=7, split=TRAIN) for n in range(3)]
-        singles = [image(n, label=1, split=TRAIN) for n in (4, 5)]
-        found = splits_of(*group, *singles, others=given([]))
-        assert len({*found}) == 3
-        assert len({*found[:3]}) == 1
+def test_groups_count_for_the_class_of_most_images():
+    group = [image(n, label=n > 0, group=7) for n in range(3)]
+    found = splits_of(*group, *(image(n, label=1) for n in (4, 5)), others=NONE)
+    assert len({*found}) == 3
+    assert len({*found[:3]}) == 1
 
 
 class Growth(RuleBasedStateMachine):
@@ -173,7 +148,7 @@ class Growth(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.images, self.splits, self.index = {}, {}, given([])
+        self.images, self.splits, self.index = {}, {}, NONE
 
     @rule(
         numbers=st.lists(st.integers(0, 59), min_size=1, max_size=8),
@@ -181,10 +156,8 @@ class Growth(RuleBasedStateMachine):
     )
     def add(self, numbers, bits):
         for number in numbers:
-            group = number // 10 if number < 30 else 0
-            entry = image(number, bits, label=number % 2, group=group)
-            entry['position'] = number * 0.618 % 1
-            self.images[number, bits] = entry
+            group, at = number // 10 if number < 30 else 0, (number + bits / 99) * 0.618 % 1
+            self.images[number, bits] = image(number, bits, at, label=number % 2, group=group)
         self.ingest()
 
     @rule(data=st.data())
@@ -195,13 +168,13 @@ class Growth(RuleBasedStateMachine):
 
     def ingest(self):
         names, entries = zip(*sorted(self.images.items()), strict=True)
-        found = assign(*entries, earlier=[self.index], others=given([])).splits
+        found = assign(*entries, earlier=[self.index], others=NONE).splits
         splits = dict(zip(names, found.tolist(), strict=True))
         known = {name for name, split in self.splits.items() if split < DUPLICATE}
         assert all(splits[name] == self.splits[name] for name in known & splits.keys())
-        self.splits, used = splits, found < DUPLICATE
-        self.index = given(entries)[used]
-        self.index['split'] = found[used]
+        self.splits = splits
+        self.index = np.concatenate(entries)[found < DUPLICATE]
+        self.index['split'] = found[found < DUPLICATE]
 
     @invariant()
     def no_test_image_is_like_a_train_image(self):

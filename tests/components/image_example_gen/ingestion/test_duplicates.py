@@ -49,7 +49,6 @@ def test_ten_thousand_equal_hashes_are_compared_in_bounded_memory(bits, expected
 def test_similar_frames_of_a_film_are_in_one_split():
     random = np.random.default_rng(2)
     frames = np.repeat(image(0), 600)
-    frames['position'] = np.arange(600) / 600
     frames['sha256'] = random.integers(0, 256, (600, 32))
     bits = np.unpackbits(frames['perceptual'], axis=1)
     for each in bits:

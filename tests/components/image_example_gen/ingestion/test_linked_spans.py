@@ -1,8 +1,9 @@
+import dataclasses
 import os
 
 import apache_beam as beam
 import pytest
-from made_images import memory_source
+from made_images import LABELS, memory_source
 
 from common.features import INDEX
 from components.image_example_gen.ingestion.quarantine import read_quarantined
@@ -19,11 +20,15 @@ class Runs:
     def __init__(self, folder):
         self.folder, self.number = folder, 0
 
-    def run(self, earlier=0, spans=(), **data):
+    def run(self, earlier=0, spans=(), names=None, **data):
         """Ingests spans; returns whether each is linked from the earlier run."""
         self.number += 1
         records = [self.folder / 'examples' / f'{run}' for run in (earlier, self.number)]
-        sources = {n: memory_source(images, per_shard=5) for n, images in enumerate(spans, start=1)}
+        labels = dataclasses.replace(LABELS, names=names or {})
+        sources = {
+            number: dataclasses.replace(memory_source(images, per_shard=5), labels=labels)
+            for number, images in enumerate(spans, start=1)
+        }
         ingest_spans(
             sources,
             {number: source.fingerprint for number, source in sources.items()},
@@ -48,7 +53,16 @@ def test_unchanged_spans_are_linked(runs, forty):
     runs.run(spans=[one, two])
     assert runs.run(1, spans=[one, two, three]) == [True, True, False]
     assert runs.run(1, spans=[one[:9], two]) == [False, True]
-    assert runs.run(1, spans=[one, two], checks={'min_side': 17}) == [False, False]
+    for keys in (
+        {'checks': {'min_side': 17}},
+        {'source': 'parquet', 'columns': {'label': 'other'}},  # with the same classes
+        {'names': {'cats': 'cats', 'dogs': 'dogs', 'wolves': 'dogs'}},
+    ):
+        assert runs.run(1, spans=[one, two], **keys) == [False, False]
+    moved = {'source': 'folder', 'path': 'moved'}
+    for keys in (moved, {**moved, 'window': 2, 'classes': ['cats', 'dogs']}):
+        number = runs.number
+        assert runs.run(number, spans=[one], **keys) == [keys != moved]
     quarantined = [*read_quarantined(runs.folder / 'quarantine' / '3' / 'span-2')]
     assert [line['source'] for line in quarantined] == ['cats/cut.jpg']
 

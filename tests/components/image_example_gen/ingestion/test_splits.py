@@ -1,26 +1,12 @@
-import hashlib
-import itertools
-
 import numpy as np
 import pytest
-import tensorflow as tf
-from tfx.components.example_gen.base_example_gen_executor import _PartitionFn
-from tfx.proto import example_gen_pb2
 
-from common import features
-from components.image_example_gen.ingestion.splits import (
-    PARTS,
-    boundaries,
-    position_of,
-    stratify,
-)
+from common.features import SPLITS
+from components.image_example_gen.ingestion.splits import PARTS, boundaries, stratify
 from components.image_example_gen.sources.base.data_config import SplitConfig
 
-CONFIG = SplitConfig()
-DIGESTS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(1000)]
 
-
-def splits_of(positions, sizes=None, labels=None, part=None, taken=((0, 0, 0),)):
+def splits_of(positions, labels=None, part=None, sizes=None, taken=((0, 0, 0),), **shares):
     """The splits of units of one class, or of several."""
     count = len(positions)
     return stratify(
@@ -29,49 +15,36 @@ def splits_of(positions, sizes=None, labels=None, part=None, taken=((0, 0, 0),))
         np.ones(count, int) if sizes is None else sizes,
         np.full(count, PARTS.index(part)),
         np.array(taken),
-        boundaries(CONFIG),
+        boundaries(SplitConfig(**shares)),
     )
 
 
-def by_digest(digest, part=None, config=CONFIG):
-    """The split of an image alone: that of its position."""
-    limits = boundaries(config)[PARTS.index(part)]
-    return features.SPLITS[int(np.searchsorted(limits, position_of(digest, part, config), 'right'))]
-
-
-@pytest.mark.parametrize('shares', [(3, 1, 1), (8, 1, 2)])
-def test_positions_divide_as_example_gen_does(shares):
-    splits = SplitConfig(**dict(zip(features.SPLITS, shares, strict=True)))
-    config = example_gen_pb2.SplitConfig(partition_feature_name=features.SHA256)
-    buckets = list(itertools.accumulate(shares))
-
-    for digest in DIGESTS[:100]:
-        key = tf.train.Feature(bytes_list=tf.train.BytesList(value=[digest.encode()]))
-        example = tf.train.Example(features=tf.train.Features(feature={features.SHA256: key}))
-        expected = features.SPLITS[_PartitionFn(example, 3, buckets, config)]
-        assert by_digest(digest, config=splits) == expected
+def drawn(seed, size):
+    return np.random.default_rng(seed).random(size)
 
 
 @pytest.mark.parametrize(
-    ('part', 'splits', 'expected'),
+    ('part', 'shares', 'expected'),
     [
-        ('eval_and_test', {'test_share_of_validation': 0.1}, {'eval': 0.9, 'test': 0.1}),
-        ('train_and_eval', {'test': 6}, {'train': 0.75, 'eval': 0.25}),
+        (None, {}, [0.6, 0.2, 0.2]),
+        (None, {'train': 8, 'eval': 1, 'test': 2}, [8 / 11, 1 / 11, 2 / 11]),
+        ('eval_and_test', {'test_share_of_validation': 0.1}, [0, 0.9, 0.1]),
+        ('train_and_eval', {'test': 6}, [0.75, 0.25, 0]),
     ],
 )
-def test_parts_are_divided_within(part, splits, expected):
-    found = [by_digest(digest, part, SplitConfig(**splits)) for digest in DIGESTS]
-    assert set(found) == {*expected}
-    assert found.count('eval') / len(found) == pytest.approx(expected['eval'], abs=0.04)
-    drawn = splits_of(np.random.default_rng(0).random(10), part=part)
-    assert {features.SPLITS[split] for split in drawn} == {*expected}
+def test_shares_are_those_of_the_recipe_and_the_part(part, shares, expected):
+    counts = np.bincount(splits_of(drawn(0, 10_000), part=part, **shares), minlength=3)
+    assert counts / 10_000 == pytest.approx(expected, abs=0.02)
+    few = splits_of(drawn(0, 10), part=part, **shares)
+    assert {SPLITS[split] for split in few} == {
+        s for s, e in zip(SPLITS, expected, strict=True) if e
+    }
 
 
 @pytest.mark.parametrize('size', [3, 10, 40, 1000, 12500])
 def test_boundaries_are_within_the_tolerance_and_no_split_is_empty(size):
     for seed in range(1 + 2000 // size):
-        positions = np.random.default_rng(seed).random(size)
-        counts = np.bincount(splits_of(positions), minlength=3)
+        counts = np.bincount(splits_of(drawn(seed, size)), minlength=3)
         assert (counts > 0).all()
         ends, expected = counts.cumsum()[:2], np.array([0.6, 0.8]) * size
         assert (np.abs(ends - expected) <= max(1, 0.05 * size) + 1e-9).all()
@@ -82,7 +55,7 @@ def test_boundaries_are_within_the_tolerance_and_no_split_is_empty(size):
 def test_few_images_move_when_others_are_added_or_removed(size, moved, change):
     shares = []
     for seed in range(1 + 8000 // size):
-        positions = np.random.default_rng(seed).random(size + round(size * abs(change)))
+        positions = drawn(seed, size + round(size * abs(change)))
         before, after = (positions, positions[:size])[:: 1 if change < 0 else -1]
         one, other = splits_of(before)[:size], splits_of(after)[:size]
         shares.append((one != other).mean())
@@ -91,13 +64,12 @@ def test_few_images_move_when_others_are_added_or_removed(size, moved, change):
 
 def test_classes_are_divided_each_for_itself():
     labels = np.arange(90) % 9
-    splits = splits_of(np.random.default_rng(0).random(90), labels=labels, taken=[(0, 0, 0)] * 9)
+    splits = splits_of(drawn(0, 90), labels, taken=[(0, 0, 0)] * 9)
     assert all(len({*splits[labels == label]}) == 3 for label in range(9))
 
 
 def test_large_groups_are_not_cut():
-    splits = splits_of([0.1, 0.3, 0.5], sizes=np.array([90, 5, 5]))
-    assert splits.tolist() == [0, 1, 2]
+    assert splits_of([0.1, 0.3, 0.5], sizes=np.array([90, 5, 5])).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -119,12 +119,8 @@ def test_results_are_ordered_and_few_images_are_read_ahead():
     assert first[0][1] is None
     assert len(read) <= 32 * (2 + (os.cpu_count() or 1))
     results.close()  # ends what the workers do
-    assert examine(made.jpeg(), CONFIG).width == made.WIDTH
-
-
-def test_worker_processes_end_after_a_run():
     with worker_processes():
-        examine(made.jpeg(), CONFIG)
+        assert examine(made.jpeg(), CONFIG).width == made.WIDTH
         server, _ = limited_process._server
         assert server.poll() is None
     assert server.poll() is not None

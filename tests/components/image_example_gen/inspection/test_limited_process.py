@@ -59,26 +59,28 @@ def end(number):
     os.kill(os.getpid(), number)
 
 
-def test_yields_results_and_raises_errors():
+def test_yields_results():
     assert list(call(Limits(5), count, 3)) == [1, 2, 3]
-    with pytest.raises(DataError, match='no such file'):
-        list(call(Limits(5), fail, DataError('no such file')))
-    with pytest.raises(CallFailed, match='odd'):
-        list(call(Limits(5), fail, ValueError('odd\nthings')))
     results = call(Limits(5), count, 10**6)
     assert next(results) == 1
     results.close()
     assert list(call(Limits(5), count, 2)) == [1, 2]
-
-
-def test_limits():
     assert list(call(Limits(5, megabytes=300), allocate, 200)) == [200_000_000]
-    with pytest.raises(CallFailed, match='needs more than 100 MB'):
-        list(call(Limits(5, megabytes=100), allocate, 200))
-    with pytest.raises(CallFailed, match='takes longer than 1 s'):
-        list(call(Limits(1), spin))
-    with pytest.raises(CallFailed, match='crashes'):
-        list(call(Limits(5), end, signal.SIGSEGV))
+
+
+@pytest.mark.parametrize(
+    ('limits', 'function', 'argument', 'error', 'message'),
+    [
+        (Limits(5), fail, DataError('no such file'), DataError, 'no such file'),
+        (Limits(5), fail, ValueError('odd\nthings'), CallFailed, 'odd$'),
+        (Limits(5, megabytes=100), allocate, 200, CallFailed, 'needs more than 100 MB'),
+        (Limits(1), spin, None, CallFailed, 'needs more than 1 s of CPU time'),
+        (Limits(5), end, signal.SIGSEGV, CallFailed, 'crashes'),
+    ],
+)
+def test_errors_and_limits_end_only_the_call(limits, function, argument, error, message):
+    with pytest.raises(error, match=message):
+        list(call(limits, function, *[] if argument is None else [argument]))
     assert list(call(Limits(5), count, 1)) == [1]
 
 
@@ -87,18 +89,30 @@ def test_memory_that_an_earlier_call_keeps_is_not_that_of_the_next():
     assert list(call(Limits(5, megabytes=100), allocate, 50)) == [50_000_000]
 
 
-def descendants(process):
-    """Running processes whose sessions a process has started."""
-    found = []
+def running():
+    """Parent and session of each running process."""
+    found = {}
     for stat in Path('/proc').glob('[0-9]*/stat'):
         try:
             state, parent, _, session = stat.read_text().rsplit(')', 1)[1].split()[:4]
         except OSError:
             continue
-        name = int(stat.parent.name)
-        if state != 'Z' and (int(parent) == process or int(session) in found):
-            found.append(name)
+        if state != 'Z':
+            found[int(stat.parent.name)] = int(parent), int(session)
     return found
+
+
+def descendants(process):
+    """Running processes whose sessions a process has started."""
+    servers = {name for name, (parent, _) in running().items() if parent == process}
+    return {name for name, (_, session) in running().items() if session in servers}
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
 
 
 @pytest.mark.parametrize(
@@ -109,21 +123,10 @@ def test_processes_end_with_the_one_that_uses_them(number):
     with subprocess.Popen(
         [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as user:
-        assert user.stdout
-        assert user.stderr
         process = int(user.stdout.readline())
-        deadline = time.monotonic() + 30
-        while len(started := descendants(process)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert wait_until(lambda: len(descendants(process)) >= 2, 30)
+        started = descendants(process)
         user.send_signal(number)
         errors = user.stderr.read()
-        deadline = time.monotonic() + 40
-    assert len(started) >= 2
     assert errors.count('Traceback') == (number == signal.SIGINT)  # that of the user only
-    while time.monotonic() < deadline and any(
-        (Path(f'/proc/{each}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z')
-        for each in started
-        if Path(f'/proc/{each}').exists()
-    ):
-        time.sleep(0.05)
-    assert time.monotonic() < deadline
+    assert wait_until(lambda: started.isdisjoint(running()), 40)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources.base import csv_columns
+from components.image_example_gen.sources.base import columns as csv_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import BadImage, every_image
 from components.image_example_gen.sources.detect import detect
@@ -83,45 +83,37 @@ def test_finds_images_beside_the_table(make, table, folders):
 
 
 def test_class_folders_are_preferred_to_a_table(make):
-    folder = make(
-        {'labels.csv': 'path,label\ncat/1.jpg,a\ndog/1.jpg,b\n'}, 'cat/1.jpg', 'dog/1.jpg'
-    )
-
-    found = detect(str(folder))
+    names = 'cat/1.jpg', 'dog/1.jpg'
+    found = detect(str(make({'labels.csv': 'path,label\ncat/1.jpg,a\ndog/1.jpg,b\n'}, *names)))
     assert found.source == 'folder'
     assert 'not read: labels.csv' in found.layout
 
 
 def test_columns_may_be_named(make):
-    text = (
-        'path,label,photo,kind,use\nx,y,a.jpg,cat,Train\nx,y,b.jpg,dog,TEST\nx,y,b.jpg,cat,test\n'
-    )
-    columns = {'image': 'photo', 'label': 'kind', 'split': 'use'}
+    rows = 'a.jpg,cat,Train', 'b.jpg,dog,TEST', 'b.jpg,cat,test', 'a.jpg,dog,train'
+    folder = make({'labels.csv': '\nx,y,'.join(['path,label,photo,kind,use', *rows])})
 
-    found = read(make({'labels.csv': text + 'x,y,a.jpg,dog,train\n'}), columns=columns)
-    assert {each[1] for each in found.values()} == {'train_and_eval', 'test'}
-
-
-def divided(column, *values):
-    names = ['a.jpg,cat', 'b.jpg,dog'] * 2
-    return {
-        'labels.csv': '\n'.join(
-            [f'path,label,{column}', *map(','.join, zip(names, values, strict=True))]
-        )
-    }
+    source = source_of(folder, columns={'image': 'photo', 'label': 'kind', 'split': 'use'})
+    assert parts_of(source) == ['train_and_eval', 'test', 'test', 'train_and_eval']
 
 
 @pytest.mark.parametrize(
-    ('column', 'values'),
+    ('column', 'values', 'parts', 'note'),
     [
-        ('data set', ('train', 'train', 'valid', 'valid')),
-        ('is_valid', ('False', 'False', 'True', 'True')),
+        ('data set', 'train train valid valid', ['train'] * 2 + ['eval_and_test'] * 2, ''),
+        ('is_valid', 'False False True True', ['train'] * 2 + ['eval_and_test'] * 2, ''),
+        ('split', 'train train test extra', ['train_and_eval'] * 2 + ['test'], "is 'extra' (1)"),
+        ('set', 'a b a b', [None] * 4, "names no parts: its values are 'a' (2), 'b' (2)"),
     ],
 )
-def test_column_divides_the_images(make, column, values):
-    folder = make(divided(column, *values))
+def test_column_divides_the_images(make, column, values, parts, note):
+    rows = zip(['a.jpg,cat', 'b.jpg,dog'] * 2, values.split(), strict=True)
+    folder = make({'labels.csv': '\n'.join([f'path,label,{column}', *map(','.join, rows)])})
 
-    assert parts_of(source_of(folder)) == ['train', 'train', 'eval_and_test', 'eval_and_test']
+    source = source_of(folder)
+    assert parts_of(source) == parts
+    assert note in ' '.join(source.notes)
+    assert bool(note) == bool(source.notes)
     assert {*parts_of(source_of(folder, columns={'split': ''}))} == {None}
 
 
@@ -134,21 +126,6 @@ def test_names_of_tables_divide_the_images(make):
     assert 'test: 1 images without labels are left out' in source.notes
 
 
-@pytest.mark.parametrize(
-    ('column', 'values', 'count', 'note'),
-    [
-        ('split', ('train', 'train', 'test', 'test'), 4, ''),
-        ('split', ('train', 'train', 'test', 'extra'), 3, "left out: split is 'extra' (1)"),
-        ('set', ('a', 'b', 'a', 'b'), 4, "names no parts: its values are 'a' (2), 'b' (2)"),
-    ],
-)
-def test_rows_of_no_part_are_left_out_with_a_note(make, column, values, count, note):
-    source = source_of(make(divided(column, *values)))
-
-    assert source.count == count
-    assert note in ' '.join(source.notes)
-
-
 def test_groups_are_those_of_a_column_or_of_names(make):
     folder = make({'labels.csv': 'path,label,subject\na.jpg,cat,7\nb.jpg,dog,\n'})
 
@@ -159,22 +136,16 @@ def test_groups_are_those_of_a_column_or_of_names(make):
         assert [found[3] for found in read(folder, group_by=group_by).values()] == groups
 
 
-def test_paths_may_lead_out_of_the_folder(make):
-    folder = make({})
-    make({'labels.csv': f'path,label\n../outside.jpg,cat\n{folder.parent}/outside.jpg,dog\n'})
-
-    images = every_image(source_of(folder))
-    assert [each.contents for each in images] == [b'../outside.jpg'] * 2
-
-
 def test_rows_without_a_usable_image_are_bad_images(make):
-    text = ROWS + 'gone.jpg,cat\nlabels.csv,cat\nmore,dog\npipe.jpg,dog\na.jpg,\n,cat\na.jpg,wolf\n'
-    folder = make({'labels.csv': text})
+    text = 'gone.jpg,cat\nlabels.csv,cat\nmore,dog\npipe.jpg,dog\na.jpg,\n,cat\na.jpg,wolf\n'
+    folder = make({})
+    make({'labels.csv': ROWS + text + f'../outside.jpg,cat\n{folder.parent}/outside.jpg,dog\n'})
     os.mkfifo(folder / 'pipe.jpg')
 
     source = source_of(folder, classes=['cat', 'dog'])
     bad = [each for each in every_image(source) if isinstance(each, BadImage)]
-    assert source.count == 10
+    outside = [each.contents for each in every_image(source) if each not in bad][-2:]
+    assert (source.count, outside) == (12, [b'../outside.jpg'] * 2)
     assert [(each.filename, each.reason) for each in bad] == [
         ('gone.jpg', 'unreadable'),
         ('labels.csv', 'not an image'),
@@ -209,16 +180,18 @@ def test_rejects_bad_tables_with_one_line(make, text, message):
     assert '\n' not in str(raised.value)
 
 
-def test_rejects_missing_columns_and_several_files(make):
+@pytest.mark.parametrize(
+    ('name', 'keys', 'message'),
+    [
+        ('labels.csv', {'columns': {'image': 'photo'}}, "no column 'photo'; correct data.columns"),
+        ('labels.csv', {'group_by': {'column': 'film'}}, "no column 'film'; correct"),
+        ('', {}, r'has labels\.csv, more\.csv; give the path of one'),
+    ],
+)
+def test_rejects_missing_columns_and_several_files(make, name, keys, message):
     folder = make({'labels.csv': ROWS, 'more.csv': ROWS})
-    for keys, message in (
-        ({'columns': {'image': 'photo'}}, "no column 'photo'; correct data.columns"),
-        ({'group_by': {'column': 'film'}}, "no column 'film'; correct"),
-    ):
-        with pytest.raises(DataError, match=message):
-            source_of(folder / 'labels.csv', **keys)
-    with pytest.raises(DataError, match=r'has labels\.csv, more\.csv; give the path of one'):
-        source_of(folder)
+    with pytest.raises(DataError, match=message):
+        source_of(folder / name, **keys)
 
 
 def test_number_of_rows_and_lengths_are_limited(make, monkeypatch):

@@ -10,8 +10,7 @@ import zipfile
 from typing import NamedTuple
 
 import pytest
-from parquet_files import write_parquet
-from tfrecord_files import example, write_tfrecord
+from record_files import write_parquet, write_records
 
 from common import features
 from common.errors import DataError
@@ -64,56 +63,49 @@ def text_lists(path, images):
     return {'source': 'csv', 'path': path}
 
 
-def by_part(images):
-    for part in {image.part for image in images}:
-        yield part, [image for image in images if image.part == part]
+def columns_of(images, image, label, names=()):
+    return {
+        image: [each.contents for each in images],
+        label: [names.index(each.label) if names else each.label for each in images],
+    }
+
+
+def files(path, images, kind, name, **columns):
+    """A file for each part, of a name with it."""
+    for part in {each.part for each in images}:
+        of_part = [each for each in images if each.part == part]
+        write_records(kind, path / name.format(part or 'all'), **columns_of(of_part, **columns))
 
 
 def parquet_files(path, images):
-    for part, of_part in by_part(images):
-        columns = {
-            'img': [image.contents for image in of_part],
-            'fine_label': [image.label for image in of_part],
-        }
-        write_parquet(path / 'data' / f'{part or "all"}-00000-of-00001.parquet', **columns)
+    columns = {'image': 'img', 'label': 'fine_label'}
+    files(path, images, 'parquet', 'data/{}-00000-of-00001.parquet', **columns)
     return {'source': 'parquet', 'path': path}
 
 
 def parquet_columns(path, images):
     """Numbers with names, and a column of parts."""
-    names = sorted({image.label for image in images})
-    columns = {
-        'image': [image.contents for image in images],
-        'label': [names.index(image.label) for image in images],
-        'split': [image.part for image in images],
-    }
-    write_parquet(path / 'a.parquet', names, **columns)
+    names = sorted({each.label for each in images})
+    columns = columns_of(images, 'image', 'label', names)
+    write_parquet(path / 'a.parquet', names, **columns, split=[each.part for each in images])
     return {'source': 'parquet', 'path': path / 'a.parquet'}
 
 
 def tfrecord_files(path, images):
-    for part, of_part in by_part(images):
-        records = [example(jpeg=each.contents, kind=each.label.encode()) for each in of_part]
-        write_tfrecord(path / f'{part or "all"}.tfrecord', records)
-    return {'source': 'tfrecord', 'path': path, 'features': {'image': 'jpeg', 'label': 'kind'}}
+    columns = {'image': 'jpeg', 'label': 'kind'}
+    files(path, images, 'tfrecord', '{}.tfrecord', **columns)
+    return {'source': 'tfrecord', 'path': path, 'columns': columns}
 
 
 def own_records(path, images):
     """Numbers with names, in the folders of ImageExampleGen."""
-    names = sorted({image.label for image in images})
-    for part, of_part in by_part(images):
-        records = [
-            example(
-                **{
-                    features.IMAGE_BYTES: image.contents,
-                    features.LABEL: names.index(image.label),
-                    features.CLASS_NAME: image.label.encode(),
-                }
-            )
-            for image in of_part
-        ]
+    names = sorted({each.label for each in images})
+    for part in {each.part for each in images}:
+        of_part = [each for each in images if each.part == part]
         split = {'validation': 'eval', '': 'train'}.get(part, part)
-        write_tfrecord(path / f'Split-{split}' / 'data_tfrecord-00000-of-00001.gz', records, 'GZIP')
+        columns = columns_of(of_part, features.IMAGE_BYTES, features.LABEL, names)
+        columns[features.CLASS_NAME] = [each.label for each in of_part]
+        write_records('tfrecord', path / f'Split-{split}' / 'data-00000-of-00001', **columns)
     return {'source': 'tfrecord', 'path': path}
 
 
@@ -185,10 +177,12 @@ def test_listed_classes_are_the_order_of_labels(store, classes, names):
 
 
 @pytest.mark.parametrize('classes', [['Cat', 'Fox'], ['hund', 'katze'], {'Cat': 'a', 'Fox': 'b'}])
-def test_unknown_listed_class_is_an_error(store, classes):
-    with pytest.raises(DataError) as raised:
-        make_source(store(PETS, classes=classes))
-    assert '\n' not in str(raised.value)
+def test_unknown_listed_class_and_missing_place_are_errors_of_one_line(store, classes):
+    config = store(PETS, classes=classes)
+    for place in (config.path, config.path.parent / 'nowhere'):
+        with pytest.raises(DataError) as raised:
+            make_source(config.model_copy(update={'path': place}))
+        assert '\n' not in str(raised.value)
 
 
 def test_other_classes_are_not_trained(store):
@@ -218,38 +212,21 @@ def test_fingerprint_changes_with_the_images(store):
     assert make_source(store([*PETS, Stored('Dog', b'new')])).fingerprint != first
 
 
-def test_own_division_is_kept(store):
-    source = make_source(store(DIVIDED))
-
-    parts = {image.contents.decode().split()[0]: image.part for image in every_image(source)}
-    assert parts == {'train': 'train', 'validation': 'eval', 'test': 'test'}
-
-
-def test_class_that_a_part_lacks_is_a_note(store):
+def test_own_division_is_kept_and_a_class_that_a_part_lacks_is_a_note(store):
     *images, _ = DIVIDED
 
     _, bad, source = read(store(images))
+    parts = {image.contents.decode().split()[0]: image.part for image in every_image(source)}
+    assert parts == {'train': 'train', 'validation': 'eval', 'test': 'test'}
     assert not bad
     assert [note for note in source.notes if 'Dog' in note and 'test' in note]
 
 
-def test_numbers_are_sorted_by_value(store):
+def test_order_of_names(store):
+    """Numbers are sorted by value; names that differ only in case are a note with counts."""
     images = [Stored(str(number), str(number).encode()) for number in range(12)]
-
     assert make_source(store(images)).classes == tuple(map(str, range(12)))
 
-
-def test_names_that_differ_only_in_case_are_a_note_with_counts(store):
-    images = [*PETS, Stored('cat', b'1'), Stored('cat', b'2')]
-
-    source = make_source(store(images))
+    source = make_source(store([*PETS, Stored('cat', b'1'), Stored('cat', b'2')]))
     assert source.classes == ('Cat', 'Dog', 'cat')
     assert [note for note in source.notes if "'Cat' (3 images), 'cat' (2 images)" in note]
-
-
-def test_missing_place_is_an_error_of_one_line(store):
-    config = store(PETS).model_copy(update={'path': store(PETS).path.parent / 'nowhere'})
-
-    with pytest.raises(DataError) as raised:
-        make_source(config)
-    assert '\n' not in str(raised.value)

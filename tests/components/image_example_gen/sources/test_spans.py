@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
-from parquet_files import write_parquet
-from tfrecord_files import example, write_tfrecord
+from record_files import write_records
 
 from common.errors import DataError, TooFewImages
-from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
@@ -13,6 +9,8 @@ from components.image_example_gen.sources.spans import (
     open_older_spans,
     open_window,
 )
+
+SIX = ('ants', 'bees', 'cats', 'dogs', 'elks', 'foxes')
 
 
 @pytest.fixture
@@ -26,36 +24,16 @@ def make_spans(make_files):
     return make
 
 
-def window(path, size, **keys):
-    return open_window(DataConfig(source='folder', path=path, window=size, **keys))
+def config_of(path, window, **keys):
+    return DataConfig(source='folder', path=path, window=window, **keys)
 
 
-def test_class_folders_with_names_of_dates_are_no_spans(tmp_path):
-    for name in ('10010105', '20261121', 'cats'):
-        (tmp_path / name / 'more').mkdir(parents=True)
-        (tmp_path / name / '1.jpg').touch()
-
-    (span,) = open_window(DataConfig(source='folder', path=tmp_path))
-
-    assert span.source.classes == ('10010105', '20261121', 'cats')
+def window(*args, **keys):
+    return open_window(config_of(*args, **keys))
 
 
-@pytest.mark.parametrize('name', ['incoming', 'span-x', '20261399', '2026-1121', '7'])
-def test_folders_next_to_spans_must_not_contain_images(make_spans, name):
-    path = make_spans(1, 'span-8.partial', '.span-8', '_more', '__MACOSX')  # ignored
-    (path / name).mkdir()
-    assert [span.number for span in window(path, 2)] == [1]
-
-    make_spans(name)
-    with pytest.raises(DataError, match=f'images in {name}, which is not a span; move them'):
-        window(path, 1)
-
-
-@pytest.mark.parametrize('names', [('span-007', 'span-7'), ('2026-11-21', 'span-20261121')])
-def test_rejects_duplicate_span_numbers(make_spans, names):
-    message = f'{names[0]} and {names[1]}, which are the same span; remove one'
-    with pytest.raises(DataError, match=message):
-        window(make_spans(*names), 1)
+def numbers(spans):
+    return [span.number for span in spans]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +48,35 @@ def test_rejects_duplicate_span_numbers(make_spans, names):
 def test_window_has_newest_spans_by_number_or_date_oldest_first(make_spans, names, size, expected):
     selected = window(make_spans(*names), size)
 
-    assert [span.number for span in selected] == expected
+    assert numbers(selected) == expected
     assert [span.source.count for span in selected] == [2] * len(expected)
+
+
+def test_class_folders_with_names_of_dates_are_no_spans(make_files):
+    classes = ('10010105', '20261121', 'cats')
+    path = make_files(
+        {f'{name}/{file}': '' for name in classes for file in ('1.jpg', 'more/2.jpg')}
+    )
+
+    (span,) = window(path, 1)
+    assert span.source.classes == classes
+
+
+@pytest.mark.parametrize('name', ['incoming', 'span-x', '20261399', '2026-1121', '7'])
+def test_folders_next_to_spans_must_not_contain_images(make_spans, name):
+    path = make_spans(1, 'span-8.partial', '.span-8', '_more', '__MACOSX')  # ignored
+    (path / name).mkdir()
+    assert numbers(window(path, 2)) == [1]
+
+    make_spans(name)
+    with pytest.raises(DataError, match=f'images in {name}, which is not a span; move them'):
+        window(path, 1)
+
+
+@pytest.mark.parametrize('names', [('span-007', 'span-7'), ('2026-11-21', 'span-20261121')])
+def test_rejects_duplicate_span_numbers(make_spans, names):
+    with pytest.raises(DataError, match=f'{names[0]} and {names[1]}, which are the same span'):
+        window(make_spans(*names), 1)
 
 
 def test_listed_class_needs_images_in_one_span(make_spans):
@@ -85,67 +90,37 @@ def test_listed_class_needs_images_in_one_span(make_spans):
     assert window(path, 2)[1].source.classes == ('cats', 'dogs', 'wolves')
 
 
-def write_span(source: str, folder: Path, labels: str) -> None:
-    """Writes an image for each letter, which is its class."""
-    if source == 'parquet':
-        write_parquet(folder / 'a.parquet', image=[b'a'] * len(labels), label=[*labels])
-    elif source == 'tfrecord':
-        write_tfrecord(
-            folder / 'a.tfrecord',
-            [
-                example(**{'image/encoded': b'a', 'image/class/label': label.encode()})
-                for label in labels
-            ],
-        )
+def write_span(source, folder, labels):
+    """Writes an image for each label."""
+    images, labels = [b'a'] * len(labels), [*labels]
+    if source != 'csv':
+        folder.mkdir(parents=True)
+        write_records(source, folder / f'a.{source}', image=images, label=labels)
     else:
         folder.mkdir()
-        for number in range(len(labels)):
-            (folder / f'{number}.jpg').touch()
-        rows = ''.join(f'{number}.jpg,{label}\n' for number, label in enumerate(labels))
-        (folder / 'a.csv').write_text(f'path,label\n{rows}')
-
-
-@pytest.mark.parametrize('source', ['parquet', 'tfrecord', 'csv'])
-def test_spans_of_files_share_the_combined_classes(tmp_path, source):
-    for number, labels in enumerate(('ab', 'cb', 'c')):
-        write_span(source, tmp_path / f'2026-11-2{number}', labels)
-
-    oldest, *newer = open_window(DataConfig(source=source, path=tmp_path, window=3))
-
-    assert {span.source.classes for span in newer} == {('a', 'b', 'c')}
-    assert [oldest.source.count, *(span.source.count for span in newer)] == [2, 2, 1]
-    contents = [*every_image(newer[1].source)]
-    assert source == 'csv' or [image.label for image in contents] == [2]
+        for number, contents in enumerate(images):
+            (folder / f'{number}.jpg').write_bytes(contents)
+        rows = [f'{number}.jpg,{label}' for number, label in enumerate(labels)]
+        (folder / 'a.csv').write_text('\n'.join(['path,label', *rows]))
 
 
 @pytest.mark.parametrize(
-    ('labels', 'expected'),
+    ('source', 'spans', 'classes', 'expected'),
     [
-        (((1, 2), (1, 2, 3)), [[0, 1], [0, 1, 2]]),
-        (((1, 2), (0, 1)), [[1, 2], [0, 1]]),
+        *((source, ('ab', 'cb', 'c'), None, [[0, 1], [2, 1], [2]])
+          for source in ('parquet', 'tfrecord', 'csv')),
+        # numbers mean the same class in all spans
+        ('parquet', ((1, 2), (1, 2, 3)), ['a', 'b', 'c'], [[0, 1], [0, 1, 2]]),
+        ('parquet', ((1, 2), (0, 1)), ['a', 'b', 'c'], [[1, 2], [0, 1]]),
     ],
-)
-def test_numbers_mean_the_same_class_in_all_spans(tmp_path, labels, expected):
-    for number, column in enumerate(labels, start=1):
-        folder = tmp_path / f'span-{number}'
-        write_parquet(folder / 'a.parquet', image=[b'a'] * len(column), label=[*column])
-    config = DataConfig(source='parquet', path=tmp_path, window=2, classes=['a', 'b', 'c'])
+)  # fmt: skip
+def test_spans_of_files_share_the_combined_classes(tmp_path, source, spans, classes, expected):
+    for number, labels in enumerate(spans):
+        write_span(source, tmp_path / f'2026-11-2{number}', labels)
 
-    found = open_window(config)
-
+    found = open_window(DataConfig(source=source, path=tmp_path, window=3, classes=classes))
+    assert {span.source.classes for span in found} == {('a', 'b', 'c')}
     assert [[image.label for image in every_image(span.source)] for span in found] == expected
-
-
-def test_spans_of_own_records(tmp_path):
-    for name in ('span-1', 'span-2'):
-        for split in SPLITS:
-            folder = tmp_path / name / f'Split-{split}'
-            write_span('tfrecord', folder, 'ab')
-
-    *_, newest = open_window(DataConfig(source='tfrecord', path=tmp_path, window=2))
-
-    assert newest.source.count == 6
-    assert {image.part for image in every_image(newest.source)} == {*SPLITS}
 
 
 @pytest.mark.parametrize(
@@ -154,21 +129,15 @@ def test_spans_of_own_records(tmp_path):
     [(1, []), (2, [3]), (3, [2, 3]), (99, [1, 2, 3])],
 )
 def test_older_spans_are_opened_for_their_test_images(make_spans, least, expected):
-    path = make_spans(1, 2, 3, 4, classes=('ants', 'bees', 'cats', 'dogs', 'elks', 'foxes'))
-    config = DataConfig(source='folder', path=path, window=1, min_test_images=least)
-
-    older = open_older_spans(config, open_window(config))
-
-    assert [span.number for span in older] == expected
+    config = config_of(make_spans(1, 2, 3, 4, classes=SIX), 1, min_test_images=least)
+    assert numbers(open_older_spans(config, open_window(config))) == expected
 
 
 def test_older_spans_have_the_classes_of_the_window(make_spans):
-    path = make_spans(2, classes=('cats', 'dogs'))
-    make_spans(1, classes=('cats', 'wolves'))
-    config = DataConfig(source='folder', path=path, window=1, min_test_images=99)
+    make_spans(2)
+    config = config_of(make_spans(1, classes=('cats', 'wolves')), 1, min_test_images=99)
 
     (older,) = open_older_spans(config, open_window(config))
-
     assert older.source.classes == ('cats', 'dogs')
     assert [getattr(image, 'label', None) for image in every_image(older.source)] == [0, None]
 
@@ -176,8 +145,7 @@ def test_older_spans_have_the_classes_of_the_window(make_spans):
 def test_newest_span_may_be_incomplete(make_spans):
     path = make_spans(1, 2)
     (path / 'span-3' / 'cats').mkdir(parents=True)
-    config = DataConfig(source='folder', path=path)
 
     with pytest.raises(TooFewImages):
-        open_window(config)
-    assert incomplete_span(config) == 3
+        window(path, 1)
+    assert incomplete_span(config_of(path, 1)) == 3

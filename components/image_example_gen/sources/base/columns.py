@@ -1,4 +1,4 @@
-"""Columns of tables of images: `data.columns` of a recipe, and the header of a CSV file."""
+"""Finds the columns of tables of images, and reads CSV files."""
 
 import csv
 import io
@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import Field
-
 from common.errors import DataError
 from common.files import MEGABYTE, open_regular
-from common.strict_model import StrictModel
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import is_image
 
 # Usual names, by priority.
@@ -31,21 +29,13 @@ _MOST_MEGABYTES, _MOST_ROWS = 200, 2_000_000  # of a file
 _SAMPLE = 20  # rows that are read to recognise columns
 
 
-class CsvColumns(StrictModel):
-    """Names of the columns; by default, usual names are recognised in any case."""
+class Columns(NamedTuple):
+    """Names of the columns of a table; None or empty without one."""
 
-    image: str | None = Field(
-        None,
-        min_length=1,
-        description='csv: path of an image; parquet: its bytes; default: image, path, file, ...',
-    )
-    label: str | None = Field(
-        None, min_length=1, description='its class; default: label, class, category, ...'
-    )
-    split: str | None = Field(
-        None,
-        description="train, validation or test; default: split, set, is_valid, ...; '': none",
-    )
+    image: str | None
+    label: str | None
+    split: str | None = None
+    group: str | None = None
 
 
 class Row(NamedTuple):
@@ -70,8 +60,8 @@ class Table(NamedTuple):
         return not self.rows or any(row.label for row in self.rows)
 
 
-def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Table:
-    """Reads a CSV file; `group` is the column of `data.group_by`, if any.
+def read_table(file: Path, config: DataConfig) -> Table:
+    """Reads a CSV file.
 
     A file without a header has the path of an image in its first line. A path may be recognised by
     its values, the class because no other column is left.
@@ -82,59 +72,72 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
     names = [name.strip() for name in next(rows, [])]
     sample = list(itertools.islice(rows, _SAMPLE))
     images = [number for number, name in enumerate(names) if is_image(name)]
-    image: int | None
-    label: int | None
-    split = of_group = None
     if images and len(names) > 1:
         sample = [names, *sample]
         names = [str(number) for number in range(1, len(names) + 1)]
-        image, label = images[0], (images[0] + 1) % len(names)
+        columns = Columns(names[images[0]], names[(images[0] + 1) % len(names)])
     else:
-        repeated, times = Counter(names).most_common(1)[0] if names else ('', 0)
-        if times > 1:
-            raise DataError(f'{file}: line 1 has the column {repeated[:40]!r} twice; rename one')
-        image = find_column(file, names, columns.image, IMAGES)
-        if columns.image is None:
-            values = enumerate(zip(*sample, strict=False))
-            image = next((n for n, each in values if all(map(is_image, each))), image)
-        label = find_column(file, names, columns.label, LABELS)
-        split = None if columns.split == '' else find_column(file, names, columns.split, SPLITS)
-        of_group = find_column(file, names, group, ())
-        left = set(range(len(names))) - {image, split, of_group}
-        if label is None and len(left) == 1:
-            (label,) = left
-    if image is None:
+        columns = _named_columns(file, names, sample, config)
+    if columns.image is None:
         raise DataError(
             f'{file}: line 1 has the columns {_listed(names)}, and none with paths of images; '
             'expected such as path,label, or set data.columns.image'
         )
-    used = (image, label, split, of_group)
+    places = [None if name is None else names.index(name) for name in columns]
     found = []
     for number, row in enumerate(itertools.chain(sample, rows), 1):
         if len(row) != len(names):
             raise DataError(f'{file}: row {number:,} has {len(row)} fields; expected {len(names)}')
-        found.append(Row(*('' if n is None else row[n].strip() for n in used)))
-    of_image, of_label, of_split, _ = ('' if n is None else names[n] for n in used)
-    layout = f'images from column {of_image}, classes from column {of_label}'
-    return Table(file, layout, of_split, found)
+        found.append(Row(*('' if place is None else row[place].strip() for place in places)))
+    layout = f'images from column {columns.image}, classes from column {columns.label or ""}'
+    return Table(file, layout, columns.split or '', found)
 
 
-def find_column(
-    place: object, names: Sequence[str], wanted: str | None, usual: Sequence[str]
-) -> int | None:
-    """The position of the column `wanted`, else of the first usual name; None without one.
+def _named_columns(
+    file: Path, names: Sequence[str], sample: Sequence[Sequence[str]], config: DataConfig
+) -> Columns:
+    repeated, times = Counter(names).most_common(1)[0] if names else ('', 0)
+    if times > 1:
+        raise DataError(f'{file}: line 1 has the column {repeated[:40]!r} twice; rename one')
+    columns = find_columns(file, names, names, config)
+    if config.columns.image is None:
+        values = zip(names, zip(*sample, strict=False), strict=False)
+        paths = (name for name, each in values if all(map(is_image, each)))
+        columns = columns._replace(image=next(paths, columns.image))
+    left = {*names} - {*columns}
+    return columns._replace(label=left.pop()) if not columns.label and len(left) == 1 else columns
 
-    Raises DataError if there is no column `wanted` of a recipe.
+
+def find_columns(
+    place: object, images: Sequence[str], others: Sequence[str], config: DataConfig
+) -> Columns:
+    """Finds the columns of a recipe, else those of usual names.
+
+    Args:
+        place: name of the table in messages.
+        images: names of columns that may have images.
+        others: names of columns that may have labels, parts and groups.
+        config: the section `data` of a recipe.
+
+    Raises DataError if there is no column of a name in the recipe.
     """
-    if wanted is not None:
-        if wanted not in names:
+
+    def find(names: Sequence[str], wanted: str | None, usual: Sequence[str]) -> str | None:
+        if wanted and wanted not in names:
             raise DataError(
                 f'{place} has the columns {_listed(names)}, and no column {wanted!r}; '
                 'correct data.columns or data.group_by'
             )
-        return [*names].index(wanted)
-    plain = [name.lower().replace(' ', '_').replace('-', '_') for name in names]
-    return next((plain.index(name) for name in usual if name in plain), None)
+        plain = {name.lower().replace(' ', '_').replace('-', '_'): name for name in names[::-1]}
+        return wanted or next((plain[name] for name in usual if name in plain), None)
+
+    wanted = config.columns
+    return Columns(
+        find(images, wanted.image, IMAGES),
+        find(others, wanted.label, LABELS),
+        None if wanted.split == '' else find(others, wanted.split, SPLITS),
+        find(others, config.group_by.column if config.group_by else None, ()),
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
