@@ -25,9 +25,7 @@ class ConnectionConfig(StrictModel):
     """
 
     host: HttpAddress | None = Field(
-        None,
-        description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline; '
-        'default: the environment variable KF_PIPELINES_ENDPOINT',
+        None, description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline'
     )
     namespace: str | None = Field(
         None, description='profile of the user; required if Kubeflow is multi-user'

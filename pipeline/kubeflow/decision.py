@@ -5,15 +5,12 @@ import logging
 from typing import Any
 
 from common.errors import ConfigError
-from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
-from pipeline.kubeflow.escaping import escape_placeholders
-from pipeline.kubeflow.run_inputs import recipe_of_run
+from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.preparation import prepare_metadata
-from pipeline.retraining import decision
-from pipeline.retraining.tick import retrying, with_decision
+from pipeline.retraining.tick import decide_tick, retrying, with_decision
 from pipeline.run.record import utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -46,6 +43,21 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     return outputs
 
 
+def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
+    _check_nodes(recipe, inputs['optional_nodes'])
+    if inputs['only_when_new']:
+        recipe, decision = decide_tick(recipe, record.run.started)
+        record.run = with_decision(record.run, decision)
+        if not decision.train:
+            return _outputs(recipe)
+    else:
+        with reporting_errors():
+            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+        record.run = record.run.with_values(decision='this run was requested')
+    classes, images = check(recipe)
+    return _outputs(recipe, classes, images, train=True)
+
+
 def _check_nodes(recipe: Recipe, compiled: str) -> None:
     """Raises ConfigError if overrides of this run add or remove nodes of the compiled pipeline."""
     required = ','.join(recipe.optional_nodes)
@@ -55,23 +67,6 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
             'it again (see data.source, trainer.warm_start, tuner, lite, onnx and inference)'
         )
-
-
-def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
-    _check_nodes(recipe, inputs['optional_nodes'])
-    store = open_store(recipe.metadata, recipe.home)
-    with reporting_errors():
-        provenance = prepare_metadata(recipe, store)
-        if inputs['only_when_new']:
-            recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-            found = decision.decide(recipe, provenance, record.run.started)
-            record.run = with_decision(record.run, found)
-            if not found.train:
-                return _outputs(recipe)
-        else:
-            record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(recipe)
-    return _outputs(recipe, classes, images, train=True)
 
 
 def _outputs(

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -15,11 +14,11 @@ from pipeline.tracking.track import track
 
 
 def write_run_outputs(
-    ir: pipeline_pb2.Pipeline, recipe: Recipe, verdict: Path, report: Path, outputs: dict[str, Any]
+    ir: pipeline_pb2.Pipeline, recipe: Recipe, report: Path, output_file: Path
 ) -> None:
     """Records and prints the results of a run after its Pusher, and writes the artifacts.
 
-    `verdict` and `report` are files of artifacts; `outputs` is a part of Kubeflow's ExecutorInput.
+    `report` is the file of an artifact, `output_file` that of kfp's ExecutorOutput.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
@@ -31,13 +30,9 @@ def write_run_outputs(
         warnings = {'warnings': (*run.warnings, *problems)}
         run = update_run(recipe.home, run_id, lambda _: warnings)
     show_run(run)
-    numbers = metrics(run)
-    _write_json(verdict, numbers)
-    # The metadata of the artifact, which Kubeflow reads from the output file: an ExecutorOutput.
-    (artifact,) = outputs['artifacts']['verdict']['artifacts']
-    artifact = {**artifact, 'metadata': {**artifact.get('metadata', {}), **numbers}}
-    executor_output = {'artifacts': {'verdict': {'artifacts': [artifact]}}}
-    _write_json(Path(outputs['outputFile']), executor_output)
+    # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
+    verdict = {'artifacts': [{'metadata': metrics(run)}]}
+    output_file.write_text(json.dumps({'artifacts': {'verdict': verdict}}))
 
 
 def metrics(run: Run) -> dict[str, float]:
@@ -50,8 +45,3 @@ def metrics(run: Run) -> dict[str, float]:
         'previous_accuracy': run.previous_accuracy,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values))

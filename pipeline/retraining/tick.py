@@ -68,7 +68,7 @@ def _decide_and_train(
     tick = record.run
     try:
         with record:
-            recipe, decision = retrying(recipe.retrain)(_decide, recipe, tick.started)
+            recipe, decision = retrying(recipe.retrain)(decide_tick, recipe, tick.started)
             tick = record.run = with_decision(tick, decision)
             if not decision.train:
                 record.end('nothing new', exit_code=0)
@@ -91,8 +91,8 @@ def _decide_and_train(
     return record
 
 
-def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
-    """The decision, and the recipe with the classes of the live model."""
+def decide_tick(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
+    """Whether to train, and the recipe with the classes of the live model."""
     store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
         provenance = prepare_metadata(recipe, store)

@@ -44,7 +44,7 @@ class Cluster:
         volumes = [{'claim': each, 'path': str(folder / each)} for each in ('data', 'work')]
         overrides = [('data', data), ('workdir', volumes[1]['path']), ('kubeflow.volumes', volumes)]
         (folder / 'work').mkdir()
-        compile_kubeflow(load_recipe(folder / 'pets.yaml', overrides), self._package)
+        self._package.write_text(compile_kubeflow(load_recipe(folder / 'pets.yaml', overrides)))
 
     def run(self, *, new_spans=(), trainer=None, **parameters):
         """Runs the pipeline on new spans.

@@ -24,7 +24,6 @@ node, text = sys.argv[1:3]
 outputs = json.loads(text)['outputs']
 values = {'train': 'true', 'merged_recipe': json.loads(text)['inputs']['parameterValues']['recipe']}
 folder = pathlib.Path(outputs['outputFile']).parent
-folder.mkdir(parents=True, exist_ok=True)
 (folder / 'input.json').write_text(text)
 for key, each in outputs.get('parameters', {}).items():
     pathlib.Path(each['outputFile']).write_text(values.get(key, key))
@@ -35,12 +34,11 @@ sys.exit(2 * (os.environ['FAIL'] == node))
 
 
 @pytest.fixture(scope='module')
-def compiled(tmp_path_factory):
+def compiled():
     """The two documents of a compiled recipe with placeholders in its texts."""
-    path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
     texts = [('description', TEXT), ('report.intended_use', TEXT)]
-    compile_kubeflow(load_recipe('demo', [*texts, ('kubeflow.environment', {'TZ': 'CET'})]), path)
-    return list(yaml.safe_load_all(path.read_text()))
+    recipe = load_recipe('demo', [*texts, ('kubeflow.environment', {'TZ': 'CET'})])
+    return list(yaml.safe_load_all(compile_kubeflow(recipe)))
 
 
 @pytest.fixture(params=ENGINES)
