@@ -8,7 +8,7 @@ from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
-from pipeline.metadata_store import open_store, reporting_errors
+from pipeline.metadata_store import open_store
 from pipeline.registry.preparation import prepare_metadata
 from pipeline.retraining.tick import decide_tick, retrying, with_decision
 from pipeline.run.record import utc_now
@@ -51,8 +51,7 @@ def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[s
         if not decision.train:
             return _outputs(recipe)
     else:
-        with reporting_errors():
-            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+        prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
         record.run = record.run.with_values(decision='this run was requested')
     classes, images = check(recipe)
     return _outputs(recipe, classes, images, train=True)
