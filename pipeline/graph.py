@@ -26,15 +26,9 @@ from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.evaluation_graph import Others, Spans, evaluate_and_push
+from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
-from pipeline.resolver_nodes import (
-    anchor_model,
-    baseline_model,
-    newest_spans,
-    previous_statistics,
-    warm_start_model,
-)
+from pipeline.resolver_nodes import anchor_model, live_model, newest_spans, previous_statistics
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn
@@ -71,13 +65,14 @@ def create_pipeline(
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
-    warm_start = warm_start_model(recipe) if recipe.trainer.warm_start else None
+    warm_start = live_model(recipe, 'warm_start_resolver') if recipe.trainer.warm_start else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
 
-    baseline = baseline_model(recipe, trainer)
+    baseline = live_model(recipe, 'baseline_resolver', trainer.outputs['model'])
     anchor = anchor_model(baseline)
-    others = Others(baseline.outputs['model'], anchor.outputs['model'])
-    evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
+    evaluation_nodes = evaluate_and_push(
+        recipe, classes, spans, transform, trainer, baseline, anchor
+    )
     transform.add_upstream_node(anomaly_gate)
 
     optional_nodes = (
