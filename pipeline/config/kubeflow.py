@@ -92,9 +92,7 @@ class TaskConfig(StrictModel):
     memory_limit: Memory | None = Field(None, description='memory limit; default: none')
     gpus: int = Field(0, ge=0, description='number of reserved GPUs')
     gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
-    retries: int = Field(
-        2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
-    )
+    retries: int = Field(2, ge=0, description='retries of a failed task')
     backoff_seconds: int = Field(
         30, ge=0, description='delay of the first retry; doubles each time'
     )

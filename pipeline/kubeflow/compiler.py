@@ -87,10 +87,7 @@ def _edges(recipe: Recipe, folder: Path) -> dict[str, list[str]]:
 
 
 def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> dsl.base_component.BaseComponent:
-    """Creates the pipeline; its defaults are the values of the recipe.
-
-    A task has no display name if others read its outputs: Kubeflow 2.5 then does not find it.
-    """
+    """Creates the pipeline; its defaults are the values of the recipe."""
     # On one line, because kfp also writes it into a comment.
     embedded = config.as_json()
 

@@ -1,7 +1,7 @@
 """The last task of a Kubeflow run, which also runs after a failure and after the user stops it.
 
-Kubeflow's own final status (`dsl.PipelineTaskFinalStatus`) is not used: releases before 2.14 refuse
-it, and it stays RUNNING for a pipeline with a condition in 2.14, and after a stop in all releases.
+Kubeflow's own final status (`dsl.PipelineTaskFinalStatus`) is not used: for a pipeline with a
+condition it stays RUNNING in 2.14, and after a stop in all releases.
 """
 
 import logging

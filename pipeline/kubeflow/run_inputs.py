@@ -35,7 +35,9 @@ def parse_executor_input(text: str) -> dict[str, Any]:
         ) from None
     run = executor_input['inputs']['parameterValues']['run_id']
     if '{{' in run:
-        raise ConfigError(f'the run ID {run} is a placeholder; use Kubeflow Pipelines 2.5 or newer')
+        raise ConfigError(
+            f'the run ID {run} is a placeholder; use Kubeflow Pipelines 2.14 or newer'
+        )
     return executor_input
 
 

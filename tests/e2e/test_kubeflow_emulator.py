@@ -7,14 +7,13 @@ import json
 
 import pytest
 import yaml
-from kubeflow_emulator import DriverError
 
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
 pytestmark = pytest.mark.slow
 
-ENGINES = ('2.5', '2.14', 'programs')
+ENGINES = ('emulated', 'programs')
 TEXT = "{{$}} {{{$.inputs.parameters['run_id']}}} {{workflow.name}} $(TZ) $ \\{{ \\$ {{{{"
 # Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2, that of
 # `HANG` does not end.
@@ -90,34 +89,15 @@ def test_placeholder_in_override_is_replaced(run):
 
     for task in done.finished:
         inputs = inputs_of(done, task)
-        replaced = [f'description={inputs["run_id"]}']
-        # 2.5 replaces it only if it has replaced the whole input before.
-        expected = [replaced] if done.release == '2.14' else [replaced, overrides]
-        assert inputs['overrides'] in expected
+        assert inputs['overrides'] == [f'description={inputs["run_id"]}']
 
 
-def name_decision(spec, _):
-    tasks = spec['components']['comp-exit-handler-1']['dag']['tasks']
-    tasks['decision']['taskInfo']['name'] = 'Anything new?'
-
-
-def test_release_2_5_finds_tasks_by_display_name(run):
-    tasks = ['decision', 'trainer']
-    done = run(only=['decision'])
-    if done.release == '2.5':
-        with pytest.raises(DriverError, match='producer task, decision, not in tasks'):
-            run(edit=name_decision, only=tasks)
-    else:
-        assert list(run(edit=name_decision, only=tasks).finished) == tasks
-
-
-def test_failed_component_is_retried_since_2_14(run):
+def test_failed_component_is_retried(run):
     done = run(fail='Trainer', only=['decision', 'trainer', 'pusher', 'finish'])
 
     assert list(done.finished) == ['decision', 'trainer', 'finish']
     trainer = done.finished['trainer']
-    attempts = {'2.5': 1, '2.14': 3}[done.release]
-    assert (trainer.code, trainer.attempts) == (1, attempts)  # the pod ends with 1, the task with 2
+    assert (trainer.code, trainer.attempts) == (1, 3)  # the pod ends with 1, the task with 2
     assert list(done.states().values()) == ['COMPLETE', 'FAILED', 'COMPLETE']
 
 

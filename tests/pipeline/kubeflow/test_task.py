@@ -106,7 +106,7 @@ def test_decision_prints_new_spans(task, tmp_path):
         ({'overrides': ['data.path=/nowhere']}, 'data folder /nowhere does not exist; '),
         ({'overrides': ['trainer.weights=/no.h5']}, 'weights file /no.h5 does not exist'),
         ({'overrides': ['evaluation.floors={class.birds: 0.5}']}, 'unknown class birds'),
-        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.5'),
+        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.14'),
     ],
 )
 def test_invalid_parameter_is_one_line(task, parameters, message):
