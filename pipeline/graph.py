@@ -61,7 +61,13 @@ def create_pipeline(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
     previous = previous_statistics(statistics_gen)
-    anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
+    anomaly_gate = AnomalyGate(  # stops the run on anomalies, drift or skew above the thresholds
+        anomalies=validator.outputs['anomalies'],
+        statistics=statistics_gen.outputs['statistics'],
+        validation=recipe.validation.model_dump_json(),
+        code=code_of(AnomalyGate),
+        **{PREVIOUS: previous.outputs[PREVIOUS]},
+    )
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
@@ -75,23 +81,9 @@ def create_pipeline(
     )
     transform.add_upstream_node(anomaly_gate)
 
-    optional_nodes = (
-        example_gen,
-        newest,
-        statistics_gen,
-        schema_gen,
-        validator,
-        previous,
-        anomaly_gate,
-        transform,
-        warm_start,
-        tuner,
-        trainer,
-        baseline,
-        anchor,
-        *evaluation_nodes,
-    )
-    nodes = [node for node in optional_nodes if node is not None]
+    optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
+    optional += [transform, warm_start, tuner, trainer, baseline, anchor, *evaluation_nodes]
+    nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:
             node.exec_properties['stack'] = stack.libraries()  # a part of the cache key
@@ -102,19 +94,6 @@ def create_pipeline(
         enable_cache=use_cache,
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
-    )
-
-
-def _anomaly_gate(
-    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode
-) -> BaseNode:
-    """Stops the run on schema anomalies, or on drift or skew above the thresholds."""
-    return AnomalyGate(
-        anomalies=validator.outputs['anomalies'],
-        statistics=statistics_gen.outputs['statistics'],
-        validation=recipe.validation.model_dump_json(),
-        code=code_of(AnomalyGate),
-        **{PREVIOUS: previous.outputs[PREVIOUS]},
     )
 
 

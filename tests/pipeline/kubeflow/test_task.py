@@ -56,6 +56,7 @@ def task(words, monkeypatch):
     monkeypatch.setattr('pipeline.execution.recipe_checks.check_model', lambda *_: None)
     monkeypatch.setattr('pipeline.execution.recipe_checks.check_disk_space', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
+    monkeypatch.delenv('KERAS_HOME', raising=False)
     monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
     def run(node_id, **changes):
@@ -65,16 +66,22 @@ def task(words, monkeypatch):
     return run
 
 
-def test_decision_writes_its_outputs_and_the_record(task, tmp_path):
-    code, output, error = task('decision')
-    assert (code, output.splitlines()[-1], error) == (0, 'this run was requested', '')
+@pytest.mark.parametrize(
+    ('only_when_new', 'reason'),
+    [(False, 'this run was requested'), (True, 'span 1 is new (6 images)')],
+)
+def test_decision_writes_its_outputs_and_the_record(task, tmp_path, only_when_new, reason):
+    code, output, error = task('decision', only_when_new=only_when_new)
+
+    assert (code, output.splitlines()[-1], error) == (0, reason, '')
     outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     recipe = json.loads(outputs.pop('merged_recipe'))
     assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
     assert recipe['data']['path'] == str(tmp_path / 'data')
     (run,) = read_runs(tmp_path / 'work' / 'demo')
-    assert (run.engine, run.result) == ('kubeflow', 'running')
+    assert (run.engine, run.result, run.decision) == ('kubeflow', 'running', reason)
     assert run.config['data']['path'] == str(tmp_path / 'data')
+    assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')  # shared by all pods
 
 
 def test_module_prints_error_and_exits(words):
@@ -83,13 +90,6 @@ def test_module_prints_error_and_exits(words):
 
     assert (pod.returncode, pod.stdout) == (2, '')
     assert re.fullmatch(r'error: the run ID .*\n', pod.stderr)
-
-
-def test_decision_prints_new_spans(task, tmp_path):
-    code, output, _ = task('decision', only_when_new=True, overrides=['data.window=5'])
-
-    assert (code, output.splitlines()[-1]) == (0, 'span 1 is new (6 images)')
-    assert (tmp_path / 'out' / 'train').read_text() == 'true'
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,6 @@ def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
 
     monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
     assert task('decision')[0] == 0
-
-
-def test_tasks_share_downloaded_weights(task, tmp_path, monkeypatch):
-    monkeypatch.delenv('KERAS_HOME', raising=False)
-    task('decision')
-    assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')
 
 
 @pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
