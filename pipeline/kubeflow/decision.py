@@ -8,7 +8,7 @@ from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
-from pipeline.metadata_store import open_store
+from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.preparation import prepare_metadata
 from pipeline.retraining.tick import decide_tick, retrying, with_decision
 from pipeline.run.record import utc_now
@@ -43,6 +43,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     return outputs
 
 
+@reporting_errors()
 def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
     _check_nodes(recipe, inputs['optional_nodes'])
     if inputs['only_when_new']:

@@ -9,19 +9,16 @@ from common.artifacts import folder_of
 from common.errors import ModelError
 from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
-from pipeline.metadata_store import reporting_errors
 from pipeline.registry.overrides import complete_rollback
 from pipeline.registry.provenance import Provenance
 
 _BATCH = 100  # executions per request
 
 
-@reporting_errors()
 def prepare_metadata(recipe: Recipe, store: MetadataStore) -> Provenance:
     """Lets ML Metadata and the files of a recipe fit, for commands that write to both.
 
     Raises:
-        MetadataError: the server of the metadata went away.
         ModelError: the artifacts were moved, and are not in the folder of this recipe; or a note or
             an override in the serving folder is damaged.
     """

@@ -13,7 +13,7 @@ from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
-from pipeline.metadata_store import open_store
+from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.preparation import prepare_metadata
 from pipeline.retraining.decision import Decision, decide, describe_waiting
 from pipeline.retraining.webhook import post_result
@@ -91,6 +91,7 @@ def _decide_and_train(
     return record
 
 
+@reporting_errors()
 def decide_tick(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
     """Whether to train, and the recipe with the classes of the live model."""
     provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
