@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -23,12 +24,23 @@ def write_run_outputs(
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     seconds = sum(result.seconds for result in results.values())
-    values = {'ended': utc_now(), 'seconds': seconds, **read_outcome(results, recipe)}
-    run = update_run(recipe.home, run_id, lambda _: values)
+    values: dict[str, Any] = {
+        'ended': utc_now(),
+        'seconds': seconds,
+        **read_outcome(results, recipe),
+    }
+
+    def end(before: Run) -> dict[str, Any]:
+        # Of other tasks, such as BulkInferrer; in a second attempt, with those of the first.
+        errors = before.warnings if before.result else before.reasons
+        return {**values, 'warnings': tuple(dict.fromkeys([*values['warnings'], *errors]))}
+
+    run = update_run(recipe.home, run_id, end)
     data = write_report(report, recipe, results, run)
-    if data and (problems := tuple(track(recipe, data))):
-        warnings = {'warnings': (*run.warnings, *problems)}
-        run = update_run(recipe.home, run_id, lambda _: warnings)
+    problems = tuple(track(recipe, data)) if data else ()
+    run = update_run(
+        recipe.home, run_id, lambda before: {'warnings': (*before.warnings, *problems)}
+    )
     show_run(run)
     # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
     verdict = {'artifacts': [{'metadata': metrics(run)}]}

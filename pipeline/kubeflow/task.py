@@ -83,14 +83,16 @@ def _run_task(node_id: str, executor_input: dict[str, Any], report: Path | None,
 def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = None) -> None:
     """Records the start or the error of this attempt, for the last task.
 
-    A record that cannot be written is a warning, because the node can run.
+    An error after the push is a warning of the run. A record that cannot be written is a warning in
+    the log, because the node can run.
     """
 
     def change(before: Run) -> dict[str, Any]:
-        reasons = [each for each in before.reasons if not each.startswith(f'{node_id}: ')]
+        key = 'warnings' if before.result else 'reasons'
+        errors = [each for each in getattr(before, key) if not each.startswith(f'{node_id}: ')]
         if error is not None:
-            reasons.append(f'{node_id}: {str(error) or type(error).__name__}')
-        return {'seen': utc_now(), 'task': node_id, 'reasons': reasons}
+            errors.append(f'{node_id}: {str(error) or type(error).__name__}')
+        return {'seen': utc_now(), 'task': node_id, key: errors}
 
     try:
         update_run(recipe.home, run, change)

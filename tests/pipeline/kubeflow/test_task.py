@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import click.testing
 import pytest
@@ -18,7 +19,7 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
-from pipeline.run.record import read_runs
+from pipeline.run.record import read_runs, update_run
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -228,6 +229,19 @@ def test_tasks_record_that_the_run_goes_on_and_the_errors_of_their_last_attempts
     (run,) = read_runs(tmp_path / 'work' / 'demo')
     assert (run.result, run.reasons) == ('running', ('Evaluator: no memory',))
     assert (run.task, run.seen > run.started) == ('Evaluator', True)
+
+
+def test_error_after_the_push_is_a_warning_of_the_run(task, monkeypatch, tmp_path):
+    task('decision')
+    home = tmp_path / 'work' / 'demo'
+    update_run(home, 'run-1', lambda _: {'result': 'blessed', 'exit_code': 0})
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=NodeFailed('no space')))
+    for _ in range(2):  # attempts
+        task('BulkInferrer')
+
+    (run,) = read_runs(home)
+    assert (run.result, run.reasons) == ('blessed', ())
+    assert run.warnings == ('BulkInferrer: no space',)
 
 
 def test_metrics_are_numbers_that_exist():
