@@ -45,17 +45,23 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
 
 @reporting_errors()
 def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
+    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
     _check_nodes(recipe, inputs['optional_nodes'])
+    train = True
     if inputs['only_when_new']:
         recipe, decision = decide_tick(recipe, record.run.started)
         record.run = with_decision(record.run, decision)
-        if not decision.train:
-            return _outputs(recipe)
+        train = decision.train
     else:
         prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
         record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(recipe)
-    return _outputs(recipe, classes, images, train=True)
+    classes, images = check(recipe) if train else ((), 0)
+    return {
+        'train': json.dumps(train),
+        'merged_recipe': escape_placeholders(recipe.as_json()),
+        'classes': escape_placeholders(json.dumps(classes)),
+        'images': str(images),
+    }
 
 
 def _check_nodes(recipe: Recipe, compiled: str) -> None:
@@ -67,15 +73,3 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
             'it again (see data.source, trainer.warm_start, tuner, lite, onnx and inference)'
         )
-
-
-def _outputs(
-    recipe: Recipe, classes: tuple[str, ...] = (), images: int = 0, *, train: bool = False
-) -> dict[str, str]:
-    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    return {
-        'train': json.dumps(train),
-        'merged_recipe': escape_placeholders(recipe.as_json()),
-        'classes': escape_placeholders(json.dumps(classes)),
-        'images': str(images),
-    }
