@@ -26,7 +26,6 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 _EXECUTOR_INPUT = '{{$}}'
 _CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
-_TYPES = {'STRING': str, 'LIST': list, 'BOOLEAN': bool}
 
 
 @dataclasses.dataclass
@@ -53,9 +52,6 @@ class KubeflowRun:
     Attributes:
         finished: results by task.
         first_attempts: functions that start a task's command and make it fail, by task.
-
-    Raises:
-        ValueError: a parameter is not declared, or has another type.
     """
 
     def __init__(
@@ -69,9 +65,6 @@ class KubeflowRun:
         self._folder = folder
         self._only = only
         declared = self._spec['root']['inputDefinitions']['parameters']
-        for name, value in parameters.items():
-            if name not in declared or type(value) is not _TYPES[declared[name]['parameterType']]:
-                raise ValueError(f'parameter {name}: {value!r} is not declared, or of another type')
         self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
         self._parameters |= parameters
         self._run_id = str(uuid.uuid4())
