@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import DEFAULT, Mock
 
 import click.testing
 import pytest
@@ -19,7 +19,8 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
-from pipeline.run.record import read_runs, update_run
+from pipeline.retraining.decision import Decision
+from pipeline.run.record import find_run, read_runs, update_run
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -151,31 +152,21 @@ def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
     assert recipe['data']['classes'] == ['cats', 'dogs']
 
 
-def test_newest_span_that_lacks_a_class_waits_in_a_scheduled_run_only(
-    task, tmp_path, add_version, make_image_folder
-):
-    add_version(tmp_path / 'work' / 'demo' / 'serving', ['cats', 'dogs'])
-    make_image_folder(tmp_path / 'data' / 'span-2', per_class=1, classes=('cats',), seed=2)
-    newest = {'overrides': ['data.window=1', 'data.classes=[cats, dogs]']}
+def test_scheduled_run_without_a_reason_ends_with_the_decision(task, tmp_path, monkeypatch):
+    decision = Decision(False, 'nothing new: span 1 was used')
+    monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
 
-    code, output, _ = task('decision', only_when_new=True, **newest)
-    assert (code, (tmp_path / 'out' / 'train').read_text()) == (0, 'false')
-    assert output.startswith('nothing new: span 2 waits for more images: ')
-
-    code, _, error = task('decision', **newest)
-    assert (code, error.count('\n')) == (2, 1)
+    code, output, _ = task('decision', only_when_new=True)
+    assert (code, output.splitlines()[-1]) == (0, decision.reason)
+    assert (tmp_path / 'out' / 'train').read_text() == 'false'
+    assert find_run(tmp_path / 'work' / 'demo', 'run-1').result == 'nothing new'
 
 
 def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
-    results = [MetadataError('no answer')]
-
-    def connect(*arguments):
-        if results:
-            raise results.pop()
-        return open_store(*arguments)
-
+    connect = Mock(side_effect=[MetadataError('no answer'), DEFAULT], wraps=open_store)
     monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
     assert task('decision')[0] == 0
+    assert connect.call_count == 2
 
 
 @pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
