@@ -60,3 +60,4 @@ JUDGED_ONLY = 'judged_only'  # custom property of Examples of a span that is not
 # image (`components.image_example_gen.ingestion.duplicates.IMAGE`).
 MANIFEST, INDEX = 'manifest.json', 'index.npy'
 FIXED = 3  # in the index, `part` from this number on: the source has chosen the split
+MEGAPIXELS = 64  # default of `data.checks.max_megapixels`

@@ -50,26 +50,24 @@ def set_tensorflow_log_level(level: int) -> None:
     levels above 0, standard error is therefore hidden during the import. This can go when
     `TF_CPP_MIN_LOG_LEVEL=1 python -c 'import tensorflow'` prints nothing.
     """
-    if os.environ.setdefault(_LOG_LEVEL, str(level)) != '0':
-        sys.meta_path[:] = [_QuietFinder, *(each for each in sys.meta_path if each != _QuietFinder)]
+    if os.environ.setdefault(_LOG_LEVEL, str(level)) != '0' and _QuietLoader not in sys.meta_path:
+        sys.meta_path.insert(0, _QuietLoader)
 
 
-class _QuietFinder:
-    """Finder on `sys.meta_path` that hides standard error during the import of TensorFlow."""
+class _QuietLoader(importlib.machinery.SourceFileLoader):
+    """Finder on `sys.meta_path`, and loader, that hides standard error while TensorFlow loads."""
 
-    @staticmethod
+    @classmethod
     def find_spec(
-        name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+        cls, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name != 'tensorflow':
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-            spec.loader = _QuietLoader(spec.loader.name, spec.loader.path)
+        if spec and spec.origin:
+            spec.loader = cls(name, spec.origin)
         return spec
 
-
-class _QuietLoader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         with console.silent_stderr():
             super().exec_module(module)

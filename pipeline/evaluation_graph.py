@@ -32,107 +32,96 @@ class Spans(NamedTuple):
     evaluated: BaseChannel  # the spans whose test splits models are evaluated on
 
 
-class Others(NamedTuple):
-    """Channels of the models that the candidate is compared with; each may have none."""
-
-    baseline: BaseChannel  # the live model
-    anchor: BaseChannel  # the best model so far, if it is not the live one
-
-
 def evaluate_and_push(
     recipe: Recipe,
     classes: tuple[str, ...],
     spans: Spans,
     transform: BaseNode,
     trainer: BaseNode,
-    others: Others,
+    baseline: BaseNode,
+    anchor: BaseNode,
 ) -> list[BaseNode]:
-    """Creates all nodes after the Trainer, in topological order; `classes` are in label order."""
-    predictors = _predictors(spans.evaluated, trainer.outputs['model'], others)
-    predictions = predictors[0].outputs['predictions']
+    """Creates all nodes after the Trainer, in topological order.
+
+    `classes` are in label order. `baseline` outputs the live model, `anchor` the best model so far,
+    if it is not the live one; each may output none.
+    """
+    model = trainer.outputs['model']
+    others = {'baseline_model': baseline.outputs['model'], 'anchor_model': anchor.outputs['model']}
+    # A node for each model: predictions of the live one are cached if only the candidate changes.
+    predictor, live_predictor, best_predictor = (
+        Predictor(examples=spans.evaluated, model=each, code=code_of(Predictor)).with_id(name)
+        for name, each in {
+            'Predictor': model,
+            'live_predictor': others['baseline_model'],
+            'best_predictor': others['anchor_model'],
+        }.items()
+    )
+    predictions = predictor.outputs['predictions']
     held_out = HeldOutFilter(  # the test images that no model was trained on
         examples=spans.evaluated,
-        model=trainer.outputs['model'],
-        baseline_model=others.baseline,
-        anchor_model=others.anchor,
+        model=model,
+        **others,
         classes=json.dumps(classes),
         near_distance=recipe.data.checks.near_distance,
         code=code_of(HeldOutFilter),
     )
     evaluator = Evaluator(
         predictions=predictions,
-        baseline_predictions=predictors[1].outputs['predictions'],
-        anchor_predictions=predictors[2].outputs['predictions'],
+        baseline_predictions=live_predictor.outputs['predictions'],
+        anchor_predictions=best_predictor.outputs['predictions'],
         held_out=held_out.outputs['held_out'],
         classes=json.dumps(classes),
         code=code_of(Evaluator),
     )
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
         examples=spans.evaluated,
-        model=trainer.outputs['model'],
+        model=model,
         predictions=predictions,
         held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
         code=code_of(RobustnessEvaluator),
     )
     serving_check = ServingCheck(
-        model=trainer.outputs['model'],
+        model=model,
         serving_check=recipe.serving_check.model_dump_json(),
         code=code_of(ServingCheck, PROBE),
     )
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
-        model=trainer.outputs['model'],
+        model=model,
         evaluation=evaluator.outputs['evaluation'],
         infra_blessing=serving_check.outputs['infra_blessing'],
-        baseline_model=others.baseline,
-        anchor_model=others.anchor,
+        **others,
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
         code=code_of(ModelGate),
     )
-    judged = {
-        'model': trainer.outputs['model'],
-        'model_blessing': gate.outputs['blessing'],
+    judged = {'model': model, 'model_blessing': gate.outputs['blessing']}
+    tested = {
         'test_examples': spans.evaluated,
         'predictions': predictions,
         'held_out': held_out.outputs['held_out'],
     }
-    lite = _lite_converter(recipe, transform, examples=spans.newest, **judged)
-    onnx = _onnx_converter(recipe, **judged)
-    pusher = _pusher(
-        recipe,
-        lite,
-        onnx,
-        model=trainer.outputs['model'],
-        model_blessing=gate.outputs['blessing'],
-        baseline_model=others.baseline,
+    lite = _lite_converter(recipe, transform, examples=spans.newest, **judged, **tested)
+    onnx = _onnx_converter(recipe, **judged, **tested)
+    pusher = Pusher(
+        **judged,
+        baseline_model=others['baseline_model'],
         examples=spans.trained,
         evaluation=evaluator.outputs['evaluation'],
+        lite_model=lite.outputs[LITE_MODEL] if lite else None,
+        onnx_model=onnx.outputs[ONNX_MODEL] if onnx else None,
+        recipe=recipe.name,
+        serving=str(recipe.serving_directory),
+        keep=recipe.push.keep,
+        bucket=recipe.push.url or '',
+        created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    nodes = (*predictors, held_out, evaluator, robustness, serving_check, gate, lite, onnx, pusher)
-    inference = _inference(recipe, trainer, gate)
-    return [*(node for node in nodes if node is not None), *inference]
-
-
-def _predictors(
-    examples: BaseChannel, candidate: BaseChannel, others: Others
-) -> tuple[BaseNode, BaseNode, BaseNode]:
-    """Run the candidate, the live model and the best model so far once on the same images.
-
-    A node for each: the predictions of the live model are cached when only the candidate changes.
-    """
-    models = {
-        'Predictor': candidate,
-        'live_predictor': others.baseline,
-        'best_predictor': others.anchor,
-    }
-    first, second, third = (
-        Predictor(examples=examples, model=model, code=code_of(Predictor)).with_id(name)
-        for name, model in models.items()
-    )
-    return first, second, third
+    nodes = [predictor, live_predictor, best_predictor, held_out, evaluator, robustness]
+    nodes += [serving_check, gate, lite, onnx, pusher, *_inference(recipe, **judged)]
+    return [node for node in nodes if node is not None]
 
 
 def _lite_converter(recipe: Recipe, transform: BaseNode, **inputs: BaseChannel) -> BaseNode | None:
@@ -161,22 +150,7 @@ def _onnx_converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:
     )
 
 
-def _pusher(
-    recipe: Recipe, lite: BaseNode | None, onnx: BaseNode | None, **inputs: BaseChannel
-) -> BaseNode:
-    return Pusher(
-        **inputs,
-        lite_model=lite.outputs[LITE_MODEL] if lite else None,
-        onnx_model=onnx.outputs[ONNX_MODEL] if onnx else None,
-        recipe=recipe.name,
-        serving=str(recipe.serving_directory),
-        keep=recipe.push.keep,
-        bucket=recipe.push.url or '',
-        created=datetime.datetime.now().isoformat(),
-    )
-
-
-def _inference(recipe: Recipe, trainer: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
+def _inference(recipe: Recipe, **judged: BaseChannel) -> tuple[BaseNode, ...]:
     """Predicts the classes of unlabelled images, if the recipe has `inference`."""
     if recipe.inference is None:
         return ()
@@ -186,9 +160,6 @@ def _inference(recipe: Recipe, trainer: BaseNode, gate: BaseNode) -> tuple[BaseN
         code=code_of(UnlabelledExampleGen),
     )
     inferrer = FolderInferrer(
-        examples=unlabelled.outputs[EXAMPLES],
-        model=trainer.outputs['model'],
-        model_blessing=gate.outputs['blessing'],
-        code=code_of(FolderInferrer),
+        examples=unlabelled.outputs[EXAMPLES], **judged, code=code_of(FolderInferrer)
     )
     return unlabelled, inferrer.with_id(BulkInferrer.__name__)

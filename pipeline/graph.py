@@ -26,15 +26,9 @@ from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.evaluation_graph import Others, Spans, evaluate_and_push
+from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
-from pipeline.resolver_nodes import (
-    anchor_model,
-    baseline_model,
-    newest_spans,
-    previous_statistics,
-    warm_start_model,
-)
+from pipeline.resolver_nodes import anchor_model, live_model, newest_spans, previous_statistics
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn
@@ -67,36 +61,29 @@ def create_pipeline(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
     previous = previous_statistics(statistics_gen)
-    anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
+    anomaly_gate = AnomalyGate(  # stops the run on anomalies, drift or skew above the thresholds
+        anomalies=validator.outputs['anomalies'],
+        statistics=statistics_gen.outputs['statistics'],
+        validation=recipe.validation.model_dump_json(),
+        code=code_of(AnomalyGate),
+        **{PREVIOUS: previous.outputs[PREVIOUS]},
+    )
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
-    warm_start = warm_start_model(recipe) if recipe.trainer.warm_start else None
+    warm_start = live_model(recipe, 'warm_start_resolver') if recipe.trainer.warm_start else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
 
-    baseline = baseline_model(recipe, trainer)
+    baseline = live_model(recipe, 'baseline_resolver', trainer.outputs['model'])
     anchor = anchor_model(baseline)
-    others = Others(baseline.outputs['model'], anchor.outputs['model'])
-    evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
+    evaluation_nodes = evaluate_and_push(
+        recipe, classes, spans, transform, trainer, baseline, anchor
+    )
     transform.add_upstream_node(anomaly_gate)
 
-    optional_nodes = (
-        example_gen,
-        newest,
-        statistics_gen,
-        schema_gen,
-        validator,
-        previous,
-        anomaly_gate,
-        transform,
-        warm_start,
-        tuner,
-        trainer,
-        baseline,
-        anchor,
-        *evaluation_nodes,
-    )
-    nodes = [node for node in optional_nodes if node is not None]
+    optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
+    optional += [transform, warm_start, tuner, trainer, baseline, anchor, *evaluation_nodes]
+    nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:
             node.exec_properties['stack'] = stack.libraries()  # a part of the cache key
@@ -107,19 +94,6 @@ def create_pipeline(
         enable_cache=use_cache,
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
-    )
-
-
-def _anomaly_gate(
-    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode
-) -> BaseNode:
-    """Stops the run on schema anomalies, or on drift or skew above the thresholds."""
-    return AnomalyGate(
-        anomalies=validator.outputs['anomalies'],
-        statistics=statistics_gen.outputs['statistics'],
-        validation=recipe.validation.model_dump_json(),
-        code=code_of(AnomalyGate),
-        **{PREVIOUS: previous.outputs[PREVIOUS]},
     )
 
 

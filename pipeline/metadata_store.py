@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tenacity
 from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 
-from common.errors import ConfigError, MetadataDamaged, MetadataError
+from common.errors import ConfigError, MetadataDamaged, MetadataError, PipelineError
 from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_address
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _MYSQL_TIMEOUT = 10.0  # seconds until a MySQL server greets; ml_metadata has no timeout for it
 _GRPC_TIMEOUT = 30.0  # seconds for each call; the default of ml_metadata is no timeout
-_RACE_SECONDS = 20.0  # for retries while other processes create the tables
 _LOCK_SECONDS = 30.0  # for an SQLite file that another process has locked
 _REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
 
@@ -62,7 +60,8 @@ def open_store(config: MetadataConfig, home: Path) -> MetadataStore:
 
     Raises:
         ConfigError: the user may not write the SQLite file.
-        MetadataError: the server does not respond within half a minute, or refuses the connection.
+        MetadataError: the file cannot be used, or the server refuses the connection or does not
+            respond within half a minute.
     """
     file = home / SQLITE_FILE
     if config.address == SQLITE and not file.exists():
@@ -73,29 +72,40 @@ def open_store(config: MetadataConfig, home: Path) -> MetadataStore:
             f'the metadata in {file} cannot be written: you have no permission; let their owner '
             f'call `chmod -R g+w {home}`, or give another --workdir'
         )
-    return _open_store(config, home)
+    return _connect(config, home)
 
 
 def existing_store(config: MetadataConfig, home: Path) -> MetadataStore | None:
     """Connects to ML Metadata to read it; None if the SQLite file does not exist."""
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None
-    return _open_store(config, home)
+    return _connect(config, home)
 
 
-def _open_store(config: MetadataConfig, home: Path) -> MetadataStore:
-    check_file(config, home)
+def _connect(config: MetadataConfig, home: Path) -> MetadataStore:
     target = connection_config(config, home)
-    where = home / SQLITE_FILE if config.address == SQLITE else config.address
+    where = config.address
     try:
-        if config.address.startswith('mysql:'):
+        if config.address == SQLITE:
+            where = str(home / SQLITE_FILE)
+            _check_file(home / SQLITE_FILE)
+        elif config.address.startswith('mysql:'):  # ml_metadata names no reason, and may hang
             server = (target.mysql.host, target.mysql.port)
             with socket.create_connection(server, timeout=_MYSQL_TIMEOUT) as connection:
                 connection.recv(1)
-        return _connect(target)
-    except Exception as error:  # of the socket, gRPC or ml_metadata
-        reason = _reason(error, config)
+        store = MetadataStore(target)
+        store.get_context_types()  # a client of gRPC connects with its first call
+    except PipelineError:
+        raise
+    except Exception as error:  # of the socket, SQLite, gRPC or ml_metadata
+        reason = ' '.join(str(getattr(error, 'message', error)).split())
+        if reason.endswith('error:'):  # of MySQL, which does not say why
+            reason = (
+                f'the server rejects the user or the password in {config.password_env}, or does '
+                'not use mysql_native_password for the user'
+            )
         raise MetadataError(f'the metadata in {where} cannot be used: {reason}') from error
+    return store
 
 
 @contextlib.contextmanager
@@ -107,23 +117,15 @@ def reporting_errors() -> Iterator[None]:
         raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
-def check_file(config: MetadataConfig, home: Path) -> None:
-    """Checks the SQLite file, in about a millisecond, because ml_metadata may open a damaged one.
-
-    Raises:
-        MetadataDamaged: the file is damaged, or not a database.
-        MetadataError: another process has locked the file for half a minute, or it is unreadable.
-    """
-    file = home / SQLITE_FILE
-    if config.address != SQLITE or not file.exists():
-        return
+def _check_file(file: Path) -> None:
+    """Raises MetadataDamaged, in about a millisecond; ml_metadata may open a damaged file."""
     address = f'{file.absolute().as_uri()}?mode=rw'
     try:
         connection = sqlite3.connect(address, timeout=_LOCK_SECONDS, uri=True)
         with contextlib.closing(connection) as database:
             (found,) = database.execute('PRAGMA quick_check(1)').fetchone()
-    except sqlite3.OperationalError as error:  # such as a lock, or no permission
-        raise MetadataError(f'the metadata in {file} cannot be used: {error}') from error
+    except sqlite3.OperationalError:  # such as a lock, or no permission
+        raise
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found != 'ok':
@@ -135,40 +137,3 @@ def damaged_contents(pipeline: str, error: Exception) -> MetadataDamaged:
     """The error for metadata of a pipeline that lack something, or have it changed."""
     detail = f'their contents were changed ({type(error).__name__}: {error})'
     return MetadataDamaged(f'the metadata of {pipeline} cannot be used: {detail}; {_REMEDY}')
-
-
-def _creates_tables(error: BaseException) -> bool:
-    """Whether another process creates the tables; only the text distinguishes it from a refusal."""
-    text = str(error)
-    return isinstance(error, RuntimeError) and ('aborted' in text or 'concurrent conn' in text)
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception(_creates_tables),
-    wait=tenacity.wait_random(0.1, 0.5),
-    stop=tenacity.stop_after_delay(_RACE_SECONDS),
-    reraise=True,
-)
-def _connect(target: Any) -> MetadataStore:
-    store = MetadataStore(target)
-    store.get_context_types()  # a client of gRPC connects with its first call
-    return store
-
-
-def _reason(error: Exception, config: MetadataConfig) -> str:
-    """Formats an error of the connection as one clause."""
-    text = ' '.join(str(getattr(error, 'message', error)).split())
-    text = text.rpartition('error: ')[2] or text  # the message of MySQL comes last
-    match error:
-        case TimeoutError() | errors.DeadlineExceededError():
-            return 'the server did not respond in time'
-        case OSError():
-            return f'cannot connect ({error.strerror})'
-        case errors.UnimplementedError():
-            return 'not an ML Metadata server'
-        case RuntimeError() if 'mysql_real_connect failed' in text:  # without a reason
-            return (
-                f'the server rejects the user or the password in {config.password_env}, or does '
-                'not use mysql_native_password for the user'
-            )
-    return text

@@ -46,27 +46,8 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
     ).with_id(PREVIOUS)
 
 
-def warm_start_model(recipe: Recipe) -> BaseNode:
-    """Resolves the live model, whose weights the training starts from."""
-    return _live_model(recipe).with_id('warm_start_resolver')
-
-
-def baseline_model(recipe: Recipe, trainer: BaseNode) -> BaseNode:
+def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel | None = None) -> BaseNode:
     """Resolves the live model, if it is not the candidate."""
-    candidate = {CANDIDATE: trainer.outputs['model']}
-    return _live_model(recipe, **candidate).with_id('baseline_resolver')
-
-
-def anchor_model(baseline: BaseNode) -> BaseNode:
-    """Resolves the best model so far, if it is not the baseline."""
-    return Resolver(
-        strategy_class=AnchorModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=baseline.outputs[MODEL_BLESSING],
-    ).with_id('anchor_resolver')
-
-
-def _live_model(recipe: Recipe, **candidate: BaseChannel) -> Resolver:
     return Resolver(
         strategy_class=LiveModelStrategy,
         config={
@@ -76,5 +57,14 @@ def _live_model(recipe: Recipe, **candidate: BaseChannel) -> Resolver:
         },
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        **candidate,
-    )
+        **({CANDIDATE: candidate} if candidate else {}),
+    ).with_id(node_id)
+
+
+def anchor_model(baseline: BaseNode) -> BaseNode:
+    """Resolves the best model so far, if it is not the baseline."""
+    return Resolver(
+        strategy_class=AnchorModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=baseline.outputs[MODEL_BLESSING],
+    ).with_id('anchor_resolver')

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from common import console, stack
+from common.errors import ConfigError
+from common.files import write_atomically
 from pipeline.commands.options import (
     RECIPE_CODES,
     PathType,
@@ -52,10 +54,13 @@ _timezone_option = click.option(
 def compile_(output: Path, **options: Any) -> None:
     """Compile a recipe for Kubeflow Pipelines 2."""
     recipe = load(**options)
+    if not output.parent.is_dir():  # before the slow compilation
+        raise ConfigError(f'folder {output.parent} does not exist')
     stack.set_tensorflow_log_level(3)
-    from pipeline.kubeflow.compiler import compile_kubeflow
+    from pipeline.kubeflow.compiler import compile_kubeflow, find_local_settings
 
-    for note in compile_kubeflow(recipe, output):
+    write_atomically(output, compile_kubeflow(recipe))
+    for note in find_local_settings(recipe):
         click.echo(console.printable(f'note: {note}'), err=True)
     show(f'{recipe.name} is written to {output}')
 
@@ -97,7 +102,7 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
     from pipeline.retraining.cron import parse_schedule
 
     wanted = parse_schedule(cron, timezone) if cron is not None else None
-    from pipeline.kubeflow.operations import submit_recipe
+    from pipeline.kubeflow.client import submit_recipe
     from pipeline.run.record import utc_now
 
     stack.set_tensorflow_log_level(3)

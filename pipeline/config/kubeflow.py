@@ -22,9 +22,7 @@ class ConnectionConfig(StrictModel):
     """
 
     host: HttpAddress | None = Field(
-        None,
-        description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline; '
-        'default: the environment variable KF_PIPELINES_ENDPOINT',
+        None, description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline'
     )
     namespace: str | None = Field(
         None, description='profile of the user; required if Kubeflow is multi-user'
@@ -80,9 +78,7 @@ class TaskConfig(StrictModel):
     memory: Memory | None = Field(None, description='memory request')
     memory_limit: Memory | None = Field(None, description='memory limit; default: none')
     gpus: int = Field(0, ge=0, description='number of reserved GPUs of NVIDIA')
-    retries: int = Field(
-        2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
-    )
+    retries: int = Field(2, ge=0, description='retries of a failed task')
     backoff_seconds: int = Field(
         30, ge=0, description='delay of the first retry; doubles each time'
     )

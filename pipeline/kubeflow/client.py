@@ -5,11 +5,9 @@ API: https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-p
 
 import contextlib
 import json
-import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import kfp_server_api
@@ -17,13 +15,12 @@ import urllib3
 import yaml
 
 from common.errors import ConfigError, KubeflowError
-from pipeline.config.addresses import http_address
 from pipeline.config.kubeflow import ConnectionConfig
+from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule
 
 TIMEOUTS = 5, 30  # seconds until the connection, and between parts of the response
-_ENDPOINT = 'KF_PIPELINES_ENDPOINT'
-_PAGE_SIZE = 100
+_PAGE = {'page_size': 100}
 _MAX_MESSAGE_LENGTH = 300
 
 
@@ -35,9 +32,11 @@ class KubeflowClient:
     """
 
     def __init__(self, config: ConnectionConfig) -> None:
-        self._experiment, self._cron_timezone = config.experiment, config.cron_timezone
+        self._cron_timezone = config.cron_timezone
         self._scope = {'namespace': config.namespace} if config.namespace else {}
-        self._host = config.host or _default_host()
+        if not config.host:
+            raise ConfigError('no host; set kubeflow.connection.host')
+        self._host = config.host
         if config.ca_certificate and not config.ca_certificate.is_file():
             raise ConfigError(f'ca_certificate {config.ca_certificate} does not exist')
         settings = kfp_server_api.Configuration(self._host)
@@ -48,41 +47,37 @@ class KubeflowClient:
         self._api = kfp_server_api.ApiClient(settings)
         if token:
             self._api.set_default_header('Authorization', f'Bearer {token}')
-        self._recurring = kfp_server_api.RecurringRunServiceApi(self._api)
-        health = kfp_server_api.HealthzServiceApi(self._api)
-        if self._call(health.healthz_service_get_healthz).multi_user and not config.namespace:
-            raise KubeflowError(
-                'Kubeflow is multi-user: set connection.namespace to the name of your profile'
-            )
+        self._experiment_id = self._find_experiment(config.experiment)
 
-    def submit(self, package: Path, name: str, parameters: dict[str, Any]) -> str:
+    def submit(self, package: str, name: str) -> str:
         """Starts a run of a compiled pipeline, and returns the URL of its page."""
-        run = kfp_server_api.V2beta1Run(**self._content(package, name, parameters))
+        run = kfp_server_api.V2beta1Run(**self._content(package, name))
         create = kfp_server_api.RunServiceApi(self._api).run_service_create_run
         return f'{self._host}/#/runs/details/{self._call(create, run).run_id}'
 
-    def create_schedule(
-        self, package: Path, name: str, parameters: dict[str, Any], schedule: Schedule
-    ) -> str:
+    def create_schedule(self, package: str, name: str, schedule: Schedule) -> str:
         """Creates a recurring run, then deletes older ones of its name, and returns its ID.
 
-        Runs do not overlap, and missed ones are not repeated. If the server refuses, the old ones
-        stay. Raises ConfigError if Kubeflow cannot express the schedule, see `Schedule.kubeflow`.
+        Runs train only for a reason, do not overlap, and missed ones are not repeated. If the
+        server refuses, the old ones stay. Raises ConfigError if Kubeflow cannot express the
+        schedule, see `Schedule.kubeflow`.
         """
         cron = kfp_server_api.V2beta1CronSchedule(cron=schedule.kubeflow(self._cron_timezone))
-        old = [each for each in self._recurring_runs() if each.display_name == name]
+        service = kfp_server_api.RecurringRunServiceApi(self._api)
+        query = self._named(name)
+        old = self._call(service.recurring_run_service_list_recurring_runs, **query).recurring_runs
         run = kfp_server_api.V2beta1RecurringRun(
-            **self._content(package, name, parameters),
+            **self._content(package, name, only_when_new=True),
             description=schedule.in_words(),
             trigger=kfp_server_api.V2beta1Trigger(cron_schedule=cron),
             max_concurrency='1',
             no_catchup=True,
             mode='ENABLE',
         )
-        created = self._call(self._recurring.recurring_run_service_create_recurring_run, run)
-        delete = self._recurring.recurring_run_service_delete_recurring_run
+        created = self._call(service.recurring_run_service_create_recurring_run, run)
         try:
-            for each in old:
+            for each in old or ():
+                delete = service.recurring_run_service_delete_recurring_run
                 self._call(delete, each.recurring_run_id)
         except KubeflowError as error:
             raise KubeflowError(
@@ -90,36 +85,30 @@ class KubeflowClient:
             ) from None
         return str(created.recurring_run_id)
 
-    def _recurring_runs(self) -> Iterator[Any]:
-        """Yields all recurring runs of the namespace."""
-        query = {'page_size': _PAGE_SIZE} | self._scope
-        while True:
-            page = self._call(self._recurring.recurring_run_service_list_recurring_runs, **query)
-            yield from page.recurring_runs or ()
-            if not page.next_page_token:
-                return
-            query['page_token'] = page.next_page_token
-
-    def _content(self, package: Path, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, package: str, name: str, **parameters: Any) -> dict[str, Any]:
         """The fields that runs and recurring runs have in common."""
-        spec, platform = yaml.safe_load_all(package.read_text(encoding='utf-8'))
+        spec, platform = yaml.safe_load_all(package)
         return {
-            'experiment_id': self._experiment_id(),
+            'experiment_id': self._experiment_id,
             'display_name': name,
             'pipeline_spec': {'pipeline_spec': spec, 'platform_spec': platform},
             'runtime_config': kfp_server_api.V2beta1RuntimeConfig(parameters=parameters),
         }
 
-    def _experiment_id(self) -> str:
-        """Finds the experiment, or creates it."""
+    def _find_experiment(self, name: str) -> str:
+        """The ID of an experiment, which is created if it does not exist."""
         service = kfp_server_api.ExperimentServiceApi(self._api)
-        equal = {'operation': 'EQUALS', 'key': 'display_name', 'stringValue': self._experiment}
-        query = {'filter': json.dumps({'predicates': [equal]})} | self._scope
+        query = self._named(name)
         found = self._call(service.experiment_service_list_experiments, **query).experiments
         if not found:
-            new = kfp_server_api.V2beta1Experiment(display_name=self._experiment, **self._scope)
+            new = kfp_server_api.V2beta1Experiment(display_name=name, **self._scope)
             found = [self._call(service.experiment_service_create_experiment, new)]
         return str(found[0].experiment_id)
+
+    def _named(self, name: str) -> dict[str, Any]:
+        """The query for the items of a name."""
+        equal = {'operation': 'EQUALS', 'key': 'display_name', 'stringValue': name}
+        return {'filter': json.dumps({'predicates': [equal]}), **_PAGE, **self._scope}
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **query: Any) -> Any:
         """Calls a method of the generated client, and returns the model of the response."""
@@ -144,23 +133,33 @@ class KubeflowClient:
         raise KubeflowError(f'{self._host} {problem}')
 
     def _describe_status(self, error: kfp_server_api.ApiException) -> str:
-        text = textwrap.shorten(re.sub('<[^>]*>', ' ', error.body or ''), _MAX_MESSAGE_LENGTH)
+        text = re.sub('<[^>]*>', ' ', error.body or '')
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = textwrap.shorten(str(json.loads(error.body)['message']), _MAX_MESSAGE_LENGTH)
+            text = str(json.loads(text)['message'])
+        text = textwrap.shorten(text, _MAX_MESSAGE_LENGTH) or 'no text'
         if error.status in (301, 302, 303, 307, 308, 401, 403):
             return (
                 f'denied access or redirects to a login ({error.status}): the request had '
-                f'{self._sent}; response: {text or "no text"}'
+                f'{self._sent}; response: {text}'
             )
         if error.status == 404:
             text += '; behind the dashboard of Kubeflow the address ends in /pipeline'
-        return f'failed ({error.status}): {text or "no text"}'
+        return f'failed ({error.status}): {text}'
 
 
-def _default_host() -> str:
-    if not (host := os.environ.get(_ENDPOINT)):
-        raise ConfigError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
-    try:
-        return http_address(host)
-    except ValueError as error:
-        raise ConfigError(f'${_ENDPOINT}: {error}') from None
+def submit_recipe(recipe: Recipe, schedule: Schedule | None = None) -> str:
+    """Compiles a recipe, starts a run or makes or replaces its schedule, and returns URL or ID.
+
+    Scheduled runs train only for a reason, such as new images. Raises ConfigError, also if the
+    cluster cannot express the schedule, or KubeflowError.
+    """
+    if schedule:
+        recipe = recipe.for_retraining()
+        schedule.kubeflow(recipe.kubeflow.connection.cron_timezone)  # raises before connecting
+    client = KubeflowClient(recipe.kubeflow.connection)  # fails before the slow compilation
+    from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX
+
+    package = compile_kubeflow(recipe)
+    if schedule:
+        return client.create_schedule(package, recipe.name, schedule)
+    return client.submit(package, recipe.name)

@@ -7,8 +7,7 @@ from typing import Any
 from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
-from pipeline.kubeflow.escaping import escape_placeholders
-from pipeline.kubeflow.run_inputs import recipe_of_run
+from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.tick import recipe_to_train, retrying
@@ -44,6 +43,25 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     return outputs
 
 
+@reporting_errors()
+def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
+    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
+    _check_nodes(recipe, inputs['optional_nodes'])
+    training: Recipe | None = recipe
+    if inputs['only_when_new']:
+        training = recipe_to_train(recipe, record)
+    else:
+        prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+        record.run = record.run.with_values(decision='this run was requested')
+    classes, images = check(training) if training else ((), 0)
+    return {
+        'train': json.dumps(training is not None),
+        'merged_recipe': escape_placeholders((training or recipe).as_json()),
+        'classes': escape_placeholders(json.dumps(classes)),
+        'images': str(images),
+    }
+
+
 def _check_nodes(recipe: Recipe, compiled: str) -> None:
     """Raises ConfigError if overrides of this run add or remove nodes of the compiled pipeline."""
     required = ','.join(recipe.optional_nodes)
@@ -53,30 +71,3 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
             'it again (see data.source, trainer.warm_start, tuner, lite, onnx and inference)'
         )
-
-
-def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
-    _check_nodes(recipe, inputs['optional_nodes'])
-    if inputs['only_when_new']:
-        training = recipe_to_train(recipe, record)
-        if training is None:
-            return _outputs(recipe)
-    else:
-        training = recipe
-        with reporting_errors():
-            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-        record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(training)
-    return _outputs(training, classes, images, train=True)
-
-
-def _outputs(
-    recipe: Recipe, classes: tuple[str, ...] = (), images: int = 0, *, train: bool = False
-) -> dict[str, str]:
-    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    return {
-        'train': json.dumps(train),
-        'merged_recipe': escape_placeholders(recipe.as_json()),
-        'classes': escape_placeholders(json.dumps(classes)),
-        'images': str(images),
-    }

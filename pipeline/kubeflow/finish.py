@@ -1,15 +1,13 @@
 """The last task of a Kubeflow run, which also runs after a failure and after the user stops it.
 
-Kubeflow's own final status (`dsl.PipelineTaskFinalStatus`) is not used: releases before 2.14 refuse
-it, and it stays RUNNING for a pipeline with a condition in 2.14, and after a stop in all releases.
+Kubeflow's own final status (`dsl.PipelineTaskFinalStatus`) is not used: for a pipeline with a
+condition it stays RUNNING in 2.14, and after a stop in all releases.
 """
 
-import json
 import logging
 from typing import Any
 
-from common.errors import FAILED, ConfigError
-from pipeline.config.recipe import recipe_of
+from common.errors import FAILED, USAGE, ConfigError
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import find_run, utc_now
@@ -24,15 +22,12 @@ def finish(inputs: dict[str, Any]) -> None:
     invalid = None
     try:
         recipe = recipe_of_run(inputs)
-    except ConfigError as error:  # which also failed the decision, before it recorded the run
-        try:
-            recipe, invalid = recipe_of(json.loads(inputs['recipe'])), error
-        except ValueError:
-            raise error from None
+    except ConfigError as error:  # an override failed the decision, before it recorded the run
+        recipe, invalid = recipe_of_run({**inputs, 'overrides': []}), str(error)
     new = new_run(recipe, utc_now()).with_values(id=inputs['run_id'], engine='kubeflow')
     record = Recording(recipe.home, find_run(recipe.home, inputs['run_id']) or new)
     if invalid:
-        record.end('failed', reasons=(str(invalid),), exit_code=invalid.exit_code)
+        record.end('failed', reasons=(invalid,), exit_code=USAGE)
     elif errors := record.run.reasons:  # of tasks, each after the name of its node
         reasons = tuple(each.partition(': ')[2] for each in errors)
         record.end('failed', reasons=reasons, exit_code=FAILED)

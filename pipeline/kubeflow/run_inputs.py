@@ -1,4 +1,4 @@
-"""Reads the parameters of a run from Kubeflow's ExecutorInput."""
+"""Parameters of a run: escaped when they are compiled, read from Kubeflow's ExecutorInput."""
 
 import json
 from typing import Any
@@ -8,7 +8,16 @@ from pydantic import TypeAdapter, ValidationError
 from common.errors import ConfigError
 from pipeline.config.recipe import Recipe, parse_override, recipe_of
 
-_OVERRIDES = TypeAdapter(list[str])
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
+
+
+def escape_placeholders(text: str) -> str:
+    """Escapes JSON against replacements in the command of a pod; it still parses to the same value.
+
+    Kubeflow's launcher replaces `{{$...}}`, Argo `{{...}}` and Kubernetes `$(NAME)`, also inside
+    the values of parameters. In JSON, dollars and pairs of braces occur only within strings.
+    """
+    return text.replace('$', '\\u0024').replace('{{', '{\\u007b')
 
 
 def parse_executor_input(text: str) -> dict[str, Any]:
@@ -27,8 +36,7 @@ def parse_executor_input(text: str) -> dict[str, Any]:
     run = executor_input['inputs']['parameterValues']['run_id']
     if '{{' in run:
         raise ConfigError(
-            f'the run ID {run} is a placeholder; use Kubeflow Pipelines 2.5 or newer, which '
-            'replaces it'
+            f'the run ID {run} is a placeholder; use Kubeflow Pipelines 2.14 or newer'
         )
     return executor_input
 
@@ -39,17 +47,10 @@ def recipe_of_run(inputs: dict[str, Any]) -> Recipe:
     Raises:
         ConfigError: the recipe or an override is invalid.
     """
-    given = inputs.get('overrides', [])
+    overrides = [parse_override(str(each)) for each in inputs.get('overrides', ())]
     try:
-        overrides = _OVERRIDES.validate_python(given)
+        values = _JSON_OBJECT.validate_json(inputs['recipe'])
     except ValidationError:
-        raise ConfigError(
-            f'overrides: {given} is not a list of strings; use a list such as ["trainer.seed=7"]'
-        ) from None
-    try:
-        values = json.loads(inputs['recipe'])
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise ConfigError('recipe: not a JSON object; leave this parameter of the run unchanged')
-    return recipe_of(values, list(map(parse_override, overrides)))
+        message = 'recipe: not a JSON object; leave this parameter of the run unchanged'
+        raise ConfigError(message) from None
+    return recipe_of(values, overrides)

@@ -15,29 +15,36 @@ from pipeline.tracking.track import track
 
 
 def write_run_outputs(
-    ir: pipeline_pb2.Pipeline, recipe: Recipe, verdict: Path, report: Path, outputs: dict[str, Any]
+    ir: pipeline_pb2.Pipeline, recipe: Recipe, report: Path, output_file: Path
 ) -> None:
     """Records and prints the results of a run after its Pusher, and writes the artifacts.
 
-    `verdict` and `report` are files of artifacts; `outputs` is a part of Kubeflow's ExecutorInput.
+    `report` is the file of an artifact, `output_file` that of kfp's ExecutorOutput.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     seconds = sum(result.seconds for result in results.values())
-    values = {'ended': utc_now(), 'seconds': seconds, **read_outcome(results, recipe)}
-    run = update_run(recipe.home, run_id, lambda _: values)
+    values: dict[str, Any] = {
+        'ended': utc_now(),
+        'seconds': seconds,
+        **read_outcome(results, recipe),
+    }
+
+    def end(before: Run) -> dict[str, Any]:
+        # Of other tasks, such as BulkInferrer; in a second attempt, with those of the first.
+        errors = before.warnings if before.result else before.reasons
+        return {**values, 'warnings': tuple(dict.fromkeys([*values['warnings'], *errors]))}
+
+    run = update_run(recipe.home, run_id, end)
     data = write_report(report, recipe, results, run)
-    if data and (problems := tuple(track(recipe, data))):
-        warnings = {'warnings': (*run.warnings, *problems)}
-        run = update_run(recipe.home, run_id, lambda _: warnings)
+    problems = tuple(track(recipe, data)) if data else ()
+    run = update_run(
+        recipe.home, run_id, lambda before: {'warnings': (*before.warnings, *problems)}
+    )
     show_run(run)
-    numbers = metrics(run)
-    _write_json(verdict, numbers)
-    # The metadata of the artifact, which Kubeflow reads from the output file: an ExecutorOutput.
-    (artifact,) = outputs['artifacts']['verdict']['artifacts']
-    artifact = {**artifact, 'metadata': {**artifact.get('metadata', {}), **numbers}}
-    executor_output = {'artifacts': {'verdict': {'artifacts': [artifact]}}}
-    _write_json(Path(outputs['outputFile']), executor_output)
+    # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
+    verdict = {'artifacts': [{'metadata': metrics(run)}]}
+    output_file.write_text(json.dumps({'artifacts': {'verdict': verdict}}))
 
 
 def metrics(run: Run) -> dict[str, float]:
@@ -50,8 +57,3 @@ def metrics(run: Run) -> dict[str, float]:
         'previous_accuracy': run.previous_accuracy,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values))

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from common import console, stack
-from common.errors import AlreadyRunning, NodeFailed, PipelineError
+from common.errors import FAILED, AlreadyRunning, NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
 from pipeline.run.record import Run, update_run, utc_now
@@ -34,35 +34,25 @@ _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a 
 @click.command()
 @click.argument('node_id', metavar='NODE')
 @click.argument('executor_input')
-@click.option('--verdict', type=Path, help='Output file of the metrics.')
 @click.option('--report', type=Path, help='Output file of the report.')
 @click.option('--gpus', type=int, default=0, help='Number of GPUs that are reserved.')
 @click.pass_context
-def main(
-    context: click.Context,
-    /,
-    node_id: str,
-    executor_input: str,
-    gpus: int,
-    **artifacts: Path | None,
-) -> None:
+def main(context: click.Context, /, node_id: str, executor_input: str, **options: Any) -> None:
     """Run one node of the pipeline."""
     context.with_resource(console.output_to(sys.stdout))
     stack.set_tensorflow_log_level(1)
     try:
-        _run_task(node_id, parse_executor_input(executor_input), gpus, artifacts)
+        _run_task(node_id, parse_executor_input(executor_input), **options)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, NodeFailed) else error
         if not isinstance(cause, PipelineError):
             traceback.print_exc()  # into the log of the pod
         message = str(error) or type(error).__name__
         click.echo(console.one_line(f'error: {message}'), err=True)
-        sys.exit(getattr(error, 'exit_code', 1))
+        sys.exit(getattr(error, 'exit_code', FAILED))
 
 
-def _run_task(
-    node_id: str, executor_input: dict[str, Any], gpus: int, artifacts: dict[str, Path | None]
-) -> None:
+def _run_task(node_id: str, executor_input: dict[str, Any], report: Path | None, gpus: int) -> None:
     inputs, outputs = executor_input['inputs']['parameterValues'], executor_input['outputs']
     if node_id == FINISH:
         from pipeline.kubeflow.finish import finish
@@ -76,17 +66,15 @@ def _run_task(
         from pipeline.kubeflow.decision import decide
 
         for name, text in decide(inputs).items():
-            path = Path(outputs['parameters'][name]['outputFile'])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            Path(outputs['parameters'][name]['outputFile']).write_text(text)
         return
     _record(recipe, inputs['run_id'], node_id)
     try:
         ir = run_node(recipe, node_id, inputs, gpus)
-        if artifacts['verdict'] and artifacts['report']:
+        if report:
             from pipeline.kubeflow.run_outputs import write_run_outputs
 
-            write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
+            write_run_outputs(ir, recipe, report, Path(outputs['outputFile']))
     except Exception as error:
         _record(recipe, inputs['run_id'], node_id, error)
         raise
@@ -95,14 +83,16 @@ def _run_task(
 def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = None) -> None:
     """Records the start or the error of this attempt, for the last task.
 
-    A record that cannot be written is a warning, because the node can run.
+    An error after the push is a warning of the run. A record that cannot be written is a warning in
+    the log, because the node can run.
     """
 
     def change(before: Run) -> dict[str, Any]:
-        reasons = [each for each in before.reasons if not each.startswith(f'{node_id}: ')]
+        key = 'warnings' if before.result else 'reasons'
+        errors = [each for each in getattr(before, key) if not each.startswith(f'{node_id}: ')]
         if error is not None:
-            reasons.append(f'{node_id}: {str(error) or type(error).__name__}')
-        return {'seen': utc_now(), 'task': node_id, 'reasons': reasons}
+            errors.append(f'{node_id}: {str(error) or type(error).__name__}')
+        return {'seen': utc_now(), 'task': node_id, key: errors}
 
     try:
         update_run(recipe.home, run, change)
@@ -112,30 +102,24 @@ def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = No
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:
     """Launches a node, and returns the intermediate representation of the pipeline."""
+    import tensorflow as tf
+
     from pipeline.execution.compilation import compile_pipeline, display_name
     from pipeline.execution.launch import launch_node
     from pipeline.graph import create_pipeline
 
-    if gpus:
-        _check_gpus(node_id, gpus)
+    if gpus and not tf.config.list_physical_devices('GPU'):
+        _log.warning(
+            'TensorFlow finds none of the %s reserved GPUs and uses the CPU; use an image built '
+            'with TENSORFLOW=cuda, and check the driver of the cluster node',
+            gpus,
+        )
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), inputs['run_id'])
     result = launch_node(ir, node_id)
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir
-
-
-def _check_gpus(node_id: str, gpus: int) -> None:
-    """Warns if TensorFlow finds none of the reserved GPUs, and would compute on the CPU."""
-    import tensorflow as tf
-
-    if not tf.config.list_physical_devices('GPU'):
-        _log.warning(
-            f'{gpus} GPU{"s are" if gpus > 1 else " is"} reserved for {node_id}, but TensorFlow '
-            'finds none and uses the CPU; use an image built with TENSORFLOW=cuda, and check the '
-            'driver of the cluster node'
-        )
 
 
 if __name__ == '__main__':

@@ -18,16 +18,13 @@ _PROGRAMS = 'CATDOG_KFP_DRIVER', 'CATDOG_KFP_LAUNCHER'
 def kubeflow(request) -> Callable[[str], Callable[..., KubeflowRun]]:
     """`kubeflow(engine)(package, folder, only, **parameters)` creates a run.
 
-    The engine is a release that is emulated, '2.5' or '2.14', or 'programs': driver and launcher
-    whose paths are in CATDOG_KFP_DRIVER and CATDOG_KFP_LAUNCHER.
+    The engine is 'emulated', or 'programs': driver and launcher whose paths are in
+    CATDOG_KFP_DRIVER and CATDOG_KFP_LAUNCHER.
     """
 
-    def create(engine: str) -> Callable[..., KubeflowRun]:
-        if engine == 'programs':
-            return request.getfixturevalue('kubeflow_programs')
-        return functools.partial(KubeflowRun, release=engine)
-
-    return create
+    engines = {'emulated': lambda: KubeflowRun}
+    engines['programs'] = lambda: request.getfixturevalue('kubeflow_programs')
+    return lambda engine: engines[engine]()
 
 
 @pytest.fixture(scope='session')

@@ -3,8 +3,8 @@
 `scripts/image_test.sh` runs this file in the image, so it imports nothing of the tests.
 Emulates Argo, and Kubeflow's driver and launcher, for the parts of the specification that the
 compiled pipeline uses: order, conditions, exit handlers, retries, parameters with their types and
-defaults, ExecutorInput, placeholders, outputs. Where releases differ, it emulates 2.5 or 2.14 and
-newer. `kubeflow_programs.py` replaces the emulated driver and launcher by those of a release.
+defaults, ExecutorInput, placeholders, outputs. `kubeflow_programs.py` replaces the emulated driver
+and launcher by those of a release.
 """
 
 import contextlib
@@ -26,11 +26,6 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 _EXECUTOR_INPUT = '{{$}}'
 _CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
-_TYPES = {'STRING': str, 'LIST': list, 'BOOLEAN': bool}
-
-
-class DriverError(Exception):
-    """The driver of a task failed."""
 
 
 @dataclasses.dataclass
@@ -52,16 +47,11 @@ class KubeflowRun:
         package: the compiled YAML.
         folder: for the tasks' outputs.
         only: names of the tasks to run; all by default.
-        release: of Kubeflow, '2.5' or '2.14'.
         parameters: values that override the defaults.
 
     Attributes:
-        release: the same.
         finished: results by task.
         first_attempts: functions that start a task's command and make it fail, by task.
-
-    Raises:
-        ValueError: a parameter is not declared, or has another type.
     """
 
     def __init__(
@@ -69,31 +59,24 @@ class KubeflowRun:
         package: Path,
         folder: Path,
         only: Collection[str] = (),
-        release: str = '2.14',
         **parameters: Any,
     ) -> None:
         self._spec, self._platform = yaml.safe_load_all(package.read_text())
         self._folder = folder
         self._only = only
-        self.release = release
-        self._old = release == '2.5'
         declared = self._spec['root']['inputDefinitions']['parameters']
-        for name, value in parameters.items():
-            if name not in declared or type(value) is not _TYPES[declared[name]['parameterType']]:
-                raise ValueError(f'parameter {name}: {value!r} is not declared, or of another type')
         self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
         self._parameters |= parameters
         self._run_id = str(uuid.uuid4())
         self._commands: dict[str, list[str]] = {}
         self._environments: dict[str, dict[str, str]] = {}
         self._timeouts: dict[str, int] = {}  # in seconds
-        self._published: dict[str, TaskResult] = {}  # by the name under which others find a task
         self.finished: dict[str, TaskResult] = {}
         self.first_attempts: dict[str, Callable[..., object]] = {}
 
     def execute(self) -> None:
         """Runs all tasks; after a task that fails, only those that handle the exit."""
-        self._run_tasks(self._spec['root']['dag']['tasks'], self._start_root(), in_root=True)
+        self._run_tasks(self._spec['root']['dag']['tasks'], self._start_root())
 
     def run_again(self, name: str) -> TaskResult:
         """Runs a task again with the same run id."""
@@ -128,17 +111,16 @@ class KubeflowRun:
         return artifacts[0]['metadata'], (folder / key).read_text()
 
     def states(self) -> dict[str, str]:
-        """States of the finished tasks in ML Metadata, by the names that it has for them."""
+        """States of the finished tasks in ML Metadata."""
         return {
-            name: 'FAILED' if result.code else 'COMPLETE'
-            for name, result in self._published.items()
+            name: 'FAILED' if result.code else 'COMPLETE' for name, result in self.finished.items()
         }
 
     def _attempt(self, name: str) -> list[str]:
         """The command of a new attempt of a prepared task."""
         return self._commands[name]
 
-    def _run_tasks(self, tasks: dict[str, Any], dag: Any, in_root: bool = False) -> bool:
+    def _run_tasks(self, tasks: dict[str, Any], dag: Any) -> bool:
         """Runs the tasks of a DAG, and returns whether all succeeded."""
         waiting, succeeded = dict(tasks), True
         while waiting:
@@ -150,10 +132,10 @@ class KubeflowRun:
             task = waiting.pop(name)
             handles_exit = task.get('triggerPolicy', {}).get('strategy', '').endswith('_COMPLETED')
             if succeeded or handles_exit:
-                succeeded &= self._run_task(name, task, dag, in_root)
+                succeeded &= self._run_task(name, task, dag)
         return succeeded
 
-    def _run_task(self, name: str, task: dict[str, Any], dag: Any, in_root: bool) -> bool:
+    def _run_task(self, name: str, task: dict[str, Any], dag: Any) -> bool:
         component = self._spec['components'][task['componentRef']['name']]
         if 'dag' in component:
             inner = self._start_dag(name, task, dag)
@@ -161,15 +143,12 @@ class KubeflowRun:
         if self._only and name not in self._only:
             return True
         self._prepare_container(name, task, dag)
-        # Releases before 2.14 retry only tasks of the root DAG.
-        policy = task.get('retryPolicy', {}) if in_root or not self._old else {}
-        for attempt in range(1 + policy.get('maxRetryCount', 0)):
+        for attempt in range(1 + task.get('retryPolicy', {}).get('maxRetryCount', 0)):
             result = self.run_again(name)
             result.attempts += attempt
             if not result.code:
                 break
         self.finished[name] = result
-        self._published[task['taskInfo']['name'] if self._old else name] = result
         return not result.code
 
     def _start_root(self) -> Any:
@@ -195,10 +174,8 @@ class KubeflowRun:
             return parameters[source['componentInputParameter']]
         if 'taskOutputParameter' in source:
             wanted = source['taskOutputParameter']
-            producer = wanted['producerTask']
-            if producer not in self._published:
-                raise DriverError(f'producer task, {producer}, not in tasks')
-            return (self._published[producer].folder / wanted['outputParameterKey']).read_text()
+            folder = self.finished[wanted['producerTask']].folder
+            return (folder / wanted['outputParameterKey']).read_text()
         constant = source['runtimeValue']['constant']
         return self._run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
@@ -207,6 +184,7 @@ class KubeflowRun:
         component = self._spec['components'][task['componentRef']['name']]
         container, kubernetes = self._executor(component)
         folder = self._folder / self._run_id / name
+        folder.mkdir(parents=True)  # as the launcher does
         declared = component.get('outputDefinitions', {})
         executor_input = {
             'inputs': {'parameterValues': self._inputs(task, dag)},
@@ -253,10 +231,7 @@ class KubeflowRun:
             values[f"{{{{$.outputs.artifacts['{key}'].path}}}}"] = str(folder / key)
         for key, each in outputs['parameters'].items():
             values[f"{{{{$.outputs.parameters['{key}'].output_file}}}}"] = each['outputFile']
-        if self._old:
-            values[_EXECUTOR_INPUT] = text
-        else:
-            word = word.replace(_EXECUTOR_INPUT, text)
+        word = word.replace(_EXECUTOR_INPUT, text)
         for placeholder in random.sample(list(values), len(values)):
             word = word.replace(placeholder, values[placeholder])
         return word

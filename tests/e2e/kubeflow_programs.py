@@ -21,7 +21,6 @@ import metadata_service
 from bucket_servers import Bucket
 from kubeflow_emulator import (
     REPOSITORY,
-    DriverError,
     KubeflowRun,
     TaskResult,
     replace_variables,
@@ -62,17 +61,13 @@ class Backend:
     metadata: MetadataStore
     bucket: Bucket
 
-    @property
-    def release(self) -> str:
-        return '2.14' if 'task_name' in self.flags else '2.5'
-
 
 @contextlib.contextmanager
 def start_backend(driver: Path, launcher: Path, folder: Path, bucket: Bucket) -> Iterator[Backend]:
     """Starts Kubernetes' API and ML Metadata for the two programs; `bucket` is one of S3."""
     usage = subprocess.run([driver, '-help'], capture_output=True, text=True, timeout=30).stderr
     flags = frozenset(re.findall(r'^  -(\w+)', usage, re.MULTILINE))
-    assert 'pod_spec_patch_path' in flags, f'{driver} is not a driver of Kubeflow Pipelines 2'
+    assert 'task_name' in flags, f'{driver} is not the driver of a release from 2.14 on'
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(folder / 'metadata.sqlite')
     config.sqlite.connection_mode = config.sqlite.READWRITE_OPENCREATE
@@ -115,7 +110,7 @@ class KubeflowProgramsRun(KubeflowRun):
         self, backend: Backend, package: Path, folder: Path, *arguments: Any, **options: Any
     ) -> None:
         self._backend = backend
-        super().__init__(package, folder, *arguments, release=backend.release, **options)
+        super().__init__(package, folder, *arguments, **options)
         self._patches: dict[str, dict[str, Any]] = {}
         self.pods: list[str] = []
 
@@ -154,7 +149,7 @@ class KubeflowProgramsRun(KubeflowRun):
             each.custom_properties['task_name'].string_value: each.last_known_state
             for each in store.get_executions_by_context(context.id)
         }
-        return {name: execution.State.Name(states[name]) for name in self._published}
+        return {name: execution.State.Name(states[name]) for name in self.finished}
 
     def _start_root(self) -> str:
         config = json.dumps({'parameterValues': self._parameters})
@@ -216,11 +211,7 @@ class KubeflowProgramsRun(KubeflowRun):
     def _drive(
         self, name: str, kind: str, component: dict[str, Any], **options: str
     ) -> dict[str, str]:
-        """Runs the driver of a task, with the options that the backend's compiler passes.
-
-        Raises:
-            DriverError: it failed.
-        """
+        """Runs the driver of a task, with the options that the backend's compiler passes."""
         began = time.monotonic()
         options |= {
             'type': kind,
@@ -251,8 +242,7 @@ class KubeflowProgramsRun(KubeflowRun):
             start_new_session=True,
         )
         self._add_pod(pod, code, began)
-        if code:
-            raise DriverError(output[-_LOGGED_CHARACTERS:])
+        assert code == 0, output[-_LOGGED_CHARACTERS:]
         folder = self._folder / self._run_id / pod / 'tmp/outputs'
         return _DEFAULT_OUTPUTS | {path.name: path.read_text() for path in folder.iterdir()}
 

@@ -7,56 +7,46 @@ import json
 
 import pytest
 import yaml
-from kubeflow_emulator import DriverError
 
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
 pytestmark = pytest.mark.slow
 
-ENGINES = ('2.5', '2.14', 'programs')
+ENGINES = ('emulated', 'programs')
 TEXT = "{{$}} {{{$.inputs.parameters['run_id']}}} {{workflow.name}} $(TZ) $ \\{{ \\$ {{{{"
-# Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2, that of
-# `HANG` does not end.
+# Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2.
 TASK = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, sys
 node, text = sys.argv[1:3]
 outputs = json.loads(text)['outputs']
 values = {'train': 'true', 'merged_recipe': json.loads(text)['inputs']['parameterValues']['recipe']}
 folder = pathlib.Path(outputs['outputFile']).parent
-folder.mkdir(parents=True, exist_ok=True)
 (folder / 'input.json').write_text(text)
 for key, each in outputs.get('parameters', {}).items():
     pathlib.Path(each['outputFile']).write_text(values.get(key, key))
-if os.environ['HANG'] == node:
-    time.sleep(600)
 sys.exit(2 * (os.environ['FAIL'] == node))
 """
 
 
 @pytest.fixture(scope='module')
-def compiled(tmp_path_factory):
+def compiled():
     """The two documents of a compiled recipe with placeholders in its texts."""
-    path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
     texts = [('description', TEXT), ('report.intended_use', TEXT)]
-    compile_kubeflow(load_recipe('demo', texts), path)
-    return list(yaml.safe_load_all(path.read_text()))
+    return list(yaml.safe_load_all(compile_kubeflow(load_recipe('demo', texts))))
 
 
 @pytest.fixture(params=ENGINES)
 def run(request, kubeflow, compiled, tmp_path):
-    """`run(fail='Trainer', hang='Tuner', edit=function)` runs tasks that copy their input."""
+    """`run(fail='Trainer')` runs tasks that copy their input."""
     create_run = kubeflow(request.param)
 
-    def execute(fail='', hang='', edit=None, **parameters):
+    def execute(fail='', **parameters):
         spec, platform = json.loads(json.dumps(compiled))
         for executor in spec['deploymentSpec']['executors'].values():
             container = executor['container']
             container['command'] = ['python', '-c', TASK]
-            for name, node in {'FAIL': fail, 'HANG': hang}.items():
-                container.setdefault('env', []).append({'name': name, 'value': node})
-        if edit:
-            edit(spec, platform)
+            container.setdefault('env', []).append({'name': 'FAIL', 'value': fail})
         package = tmp_path / 'pipeline.yaml'
         package.write_text(yaml.safe_dump_all([spec, platform]))
         done = create_run(package, tmp_path, **parameters)
@@ -92,62 +82,13 @@ def test_placeholder_in_override_is_replaced(run):
 
     for task in done.finished:
         inputs = inputs_of(done, task)
-        replaced = [f'description={inputs["run_id"]}']
-        # 2.5 replaces it only if it has replaced the whole input before.
-        expected = [replaced] if done.release == '2.14' else [replaced, overrides]
-        assert inputs['overrides'] in expected
+        assert inputs['overrides'] == [f'description={inputs["run_id"]}']
 
 
-def name_decision(spec, _):
-    tasks = spec['components']['comp-exit-handler-1']['dag']['tasks']
-    tasks['decision']['taskInfo']['name'] = 'Anything new?'
-
-
-def test_release_2_5_finds_tasks_by_display_name(run):
-    tasks = ['decision', 'trainer']
-    done = run(only=['decision'])
-    if done.release == '2.5':
-        with pytest.raises(DriverError, match='producer task, decision, not in tasks'):
-            run(edit=name_decision, only=tasks)
-    else:
-        assert list(run(edit=name_decision, only=tasks).finished) == tasks
-
-
-def test_failed_component_is_retried_since_2_14(run):
+def test_failed_component_is_retried(run):
     done = run(fail='Trainer', only=['decision', 'trainer', 'pusher', 'finish'])
 
     assert list(done.finished) == ['decision', 'trainer', 'finish']
     trainer = done.finished['trainer']
-    attempts = {'2.5': 1, '2.14': 3}[done.release]
-    assert (trainer.code, trainer.attempts) == (1, attempts)  # the pod ends with 1, the task with 2
+    assert (trainer.code, trainer.attempts) == (1, 3)  # the pod ends with 1, the task with 2
     assert list(done.states().values()) == ['COMPLETE', 'FAILED', 'COMPLETE']
-
-
-def limit_trainer(_, platform):
-    executors = platform['platforms']['kubernetes']['deploymentSpec']['executors']
-    executors['exec-trainer']['activeDeadlineSeconds'] = '1'
-
-
-def test_component_that_hangs_is_ended_after_its_timeout(run):
-    done = run(hang='Trainer', edit=limit_trainer, only=['decision', 'trainer', 'finish'])
-
-    assert {task: result.code for task, result in done.finished.items()} == {
-        'decision': 0,
-        'trainer': 1,
-        'finish': 0,
-    }
-
-
-def test_failed_decision_is_not_retried_and_nothing_but_finish_follows(run):
-    done = run(fail='decision')
-
-    assert list(done.finished) == ['decision', 'finish']
-    assert (done.finished['decision'].code, done.finished['decision'].attempts) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    'parameters', [{'overrides': '["trainer.seed=7"]'}, {'only_when_new': 'true'}, {'seed': 7}]
-)
-def test_parameter_of_wrong_type_or_name_is_refused(run, parameters):
-    with pytest.raises(ValueError, match=f'parameter {next(iter(parameters))}: '):
-        run(**parameters)

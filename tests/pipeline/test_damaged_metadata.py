@@ -9,7 +9,7 @@ import pytest
 from common.errors import MetadataError
 from pipeline import metadata_store
 from pipeline.config.metadata_config import MetadataConfig
-from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
+from pipeline.metadata_store import SQLITE_FILE, existing_store, open_store
 
 REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
 COMMANDS = {
@@ -56,7 +56,7 @@ def test_error_names_file_problem_and_remedy(home, damage, reason):
     damage(home / SQLITE_FILE)
 
     with pytest.raises(MetadataError) as error:
-        check_file(MetadataConfig(), home)
+        existing_store(MetadataConfig(), home)
 
     message = str(error.value)
     assert message.startswith(f'the metadata in {home / SQLITE_FILE} cannot be used: {reason}')
@@ -68,7 +68,7 @@ def test_waits_for_a_locked_file_and_gives_up(home, monkeypatch):
     monkeypatch.setattr(metadata_store, '_LOCK_SECONDS', 0.1)
     with contextlib.closing(sqlite3.connect(home / SQLITE_FILE)) as database:
         database.execute('begin immediate')  # others may read
-        check_file(MetadataConfig(), home)
+        existing_store(MetadataConfig(), home)
         database.execute('commit')
         database.execute('begin exclusive')
         with pytest.raises(MetadataError, match=r'cannot be used: database is locked$'):

@@ -1,14 +1,21 @@
 """Checks JPEG and PNG files with TensorFlow operations, inside the serving graph.
 
 These checks run before decoding and follow the rules of ingestion: they reject other formats,
-truncated files, of which TensorFlow decodes some, and files that take too long to decode.
+truncated files, of which TensorFlow decodes some, and files that take too long to decode. Ingestion
+decodes in worker processes with limits of memory and CPU time instead.
 """
 
 import tensorflow as tf
 
-from common.image_limits import COMPRESSED_TEXTS, FULL_SCANS, SCANS, SEGMENTS
 from trainer.orientation import JPEG, PNG, contains
 
+# Each scan of a JPEG visits all pixels again: about 0.7 ms per megapixel. Encoders write up to 20
+# scans in progressive files, and many images of the largest size have at most 10.
+_SCANS = 100
+_FULL_SCANS = 16  # limit of an image of the largest size; inversely proportional to the pixels
+_SEGMENTS = 1000  # of a JPEG, which are read one after the other before the picture is decoded
+# Compressed texts and profiles of a PNG: libpng decompresses up to 8 MB of each.
+_COMPRESSED_TEXTS = 20
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'  # the empty last chunk: length, name and checksum
 _JPEG_END = b'\xff\xd9'
 # A PNG of one white pixel, decoded in place of a rejected image.
@@ -38,7 +45,7 @@ def is_decodable(encoded: tf.Tensor, max_megapixels: float) -> tf.Tensor:
     """Whether files are JPEG or PNG with start and end, bool [batch] from string [batch].
 
     Files that take too long are not: more than `max_megapixels`, or a number of scans or compressed
-    texts above `common.image_limits`. Ignores bytes after the end of the image.
+    texts above the constants of this module. Ignores bytes after the end of the image.
     """
     png, jpeg = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (PNG, JPEG))
     most = int(max_megapixels * 1e6)
@@ -52,9 +59,9 @@ def _is_decodable_png(encoded: tf.Tensor, most: int) -> tf.Tensor:
         header = tf.strings.substr(encoded + b'\0' * _PNG_HEADER, 0, _PNG_HEADER)
         values = tf.cast(tf.io.decode_raw(header, tf.uint8, fixed_length=_PNG_HEADER), tf.int64)
         width, height = (_number(values[:, start : start + 4]) for start in _PNG_SIDES)
-        texts = sum(_count(encoded, kind, COMPRESSED_TEXTS + 1) for kind in _PNG_COMPRESSED)
+        texts = sum(_count(encoded, kind, _COMPRESSED_TEXTS + 1) for kind in _PNG_COMPRESSED)
         within = (width <= most) & (height <= most) & (width * height <= most)
-        return within & (texts <= COMPRESSED_TEXTS) & contains(encoded, _PNG_END)
+        return within & (texts <= _COMPRESSED_TEXTS) & contains(encoded, _PNG_END)
 
     none = tf.zeros_like(encoded, tf.bool)
     return tf.cond(tf.reduce_any(encoded != ''), check, lambda: none)
@@ -62,8 +69,8 @@ def _is_decodable_png(encoded: tf.Tensor, most: int) -> tf.Tensor:
 
 def _is_decodable_jpeg(encoded: tf.Tensor, most: int) -> tf.Tensor:
     data, pixels = _scans(encoded)
-    scans = 1 + _count(data, _SCAN_START, SCANS)
-    few = (scans <= SCANS) & (tf.cast(scans, tf.int64) * pixels <= FULL_SCANS * most)
+    scans = 1 + _count(data, _SCAN_START, _SCANS)
+    few = (scans <= _SCANS) & (tf.cast(scans, tf.int64) * pixels <= _FULL_SCANS * most)
     return few & (pixels <= most) & contains(data, _JPEG_END)
 
 
@@ -113,6 +120,6 @@ def _scans(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         step,
         (tf.minimum(zeros + 2, length), tf.zeros_like(length, tf.int64), length),
         parallel_iterations=1,
-        maximum_iterations=SEGMENTS,
+        maximum_iterations=_SEGMENTS,
     )
     return tf.strings.substr(encoded, data, length), pixels

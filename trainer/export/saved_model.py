@@ -9,7 +9,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from common import features
-from common.image_limits import MEGAPIXELS
 from trainer.export.complete_image import PIXEL, is_decodable
 
 _EPSILON = 1e-7  # minimum distance of a probability from 0 and 1
@@ -170,7 +169,7 @@ def export(
     classes: tuple[str, ...],
     directory: Path,
     threshold: float = 0.5,
-    max_megapixels: float = MEGAPIXELS,
+    max_megapixels: float = features.MEGAPIXELS,
 ) -> None:
     """Writes the SavedModel of a model from pixels in 0..255 to logits, and its class names.
 

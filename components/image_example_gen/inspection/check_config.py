@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from common.errors import Rejected
+from common.features import MEGAPIXELS
 from common.files import MEGABYTE
-from common.image_limits import MEGAPIXELS
 from common.strict_model import StrictModel
 
 _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from pydantic import ValidationError
 
 from common.errors import ConfigError, KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
@@ -10,83 +11,81 @@ from pipeline.kubeflow import client as client_module
 from pipeline.kubeflow.client import KubeflowClient
 from pipeline.retraining.cron import Schedule
 
-NIGHTLY = Schedule('0 2 * * 1-5')
+NIGHTLY = Schedule('0 2 * * 1-5', 'Europe/Berlin')
+PACKAGE = 'pipelineInfo: {name: greeting}\n---\nplatforms: {kubernetes: {}}\n'
 
 
-def test_submits_runs_and_creates_the_experiment_once(kubeflow, client, package):
-    urls = [client.submit(package, 'today', {'word': word}) for word in ('hi', 'ho')]
-
-    (experiment,) = kubeflow.stored['experiments']
-    assert experiment['display_name'] == 'pets'
-    assert kubeflow.stored['runs'] == [
-        {
-            'run_id': url.removeprefix(f'{kubeflow.url}/#/runs/details/'),
-            'experiment_id': experiment['experiment_id'],
-            'display_name': 'today',
-            'runtime_config': {'parameters': {'word': word}},
-            'pipeline_spec': {
-                'pipeline_spec': {'pipelineInfo': {'name': 'greeting'}},
-                'platform_spec': {'platforms': {'kubernetes': {}}},
-            },
-        }
-        for url, word in zip(urls, ('hi', 'ho'), strict=True)
-    ]
-
-
-def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, connect, package):
-    berlin = Schedule('0 2 * * 1-5', 'Europe/Berlin')
-
-    client = connect(cron_timezone='Europe/Berlin', namespace='team-a')
-    client.create_schedule(package, 'nightly', {'word': 'hi'}, berlin)
-
-    (sent,) = kubeflow.stored['recurringruns']
-    assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
-    assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == ('1', True, 'ENABLE')
-    assert sent['description'] == berlin.in_words()
-    assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
-    assert kubeflow.stored['experiments'][0]['namespace'] == 'team-a'
-    assert any(
-        'GET' in line and 'runs?' in line and 'team-a' in line for line, _ in kubeflow.requests
+@pytest.fixture
+def connect(kubeflow, monkeypatch):
+    """`connect(**config)` connects a client to the fake."""
+    monkeypatch.setenv('TOKEN', 'abc123\n')
+    monkeypatch.setenv('COOKIE', 'session=xyz')
+    return lambda **config: KubeflowClient(
+        ConnectionConfig(host=kubeflow.url, cron_timezone='Europe/Berlin', **config)
     )
 
 
-def test_new_schedule_replaces_all_of_the_same_name(kubeflow, client, package):
+def test_submits_runs_to_one_experiment(kubeflow, connect):
+    url, _ = (connect(experiment='pets').submit(PACKAGE, 'today') for _ in range(2))
+
+    (experiment,) = kubeflow.stored['experiments']
+    assert experiment['display_name'] == 'pets'
+    assert kubeflow.stored['runs'][0] == {
+        'run_id': url.removeprefix(f'{kubeflow.url}/#/runs/details/'),
+        'experiment_id': experiment['experiment_id'],
+        'display_name': 'today',
+        'runtime_config': {'parameters': {}},
+        'pipeline_spec': {
+            'pipeline_spec': {'pipelineInfo': {'name': 'greeting'}},
+            'platform_spec': {'platforms': {'kubernetes': {}}},
+        },
+    }
+
+
+def test_schedule_replaces_those_of_its_name(kubeflow, connect):
     for name in ('nightly', 'weekly', 'nightly'):
-        kubeflow.create('recurringruns', name)
-        kubeflow.requests.append(('', {}))  # for another ID
+        kubeflow.create('recurringruns', display_name=name)
 
-    created = client.create_schedule(package, 'nightly', {}, NIGHTLY)
+    created = connect(namespace='team-a').create_schedule(PACKAGE, 'nightly', NIGHTLY)
 
-    kept = [
-        (run['display_name'], run['recurring_run_id']) for run in kubeflow.stored['recurringruns']
-    ]
-    assert [name for name, _ in kept] == ['weekly', 'nightly']
-    assert kept[1][1] == created
-    methods = [line.partition(' ')[0] for line, _ in kubeflow.requests]
-    assert methods.index('DELETE') > methods.index('POST')
+    other, sent = kubeflow.stored['recurringruns']
+    assert (other['display_name'], sent['recurring_run_id']) == ('weekly', created)
+    assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
+    assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == ('1', True, 'ENABLE')
+    assert sent['description'] == NIGHTLY.in_words()
+    assert sent['runtime_config'] == {'parameters': {'only_when_new': True}}
+    assert kubeflow.stored['experiments'][0]['namespace'] == 'team-a'
+    lists = [line for line, _ in kubeflow.requests if line.startswith('GET')]
+    assert all('namespace=team-a' in line for line in lists)
 
 
 @pytest.mark.parametrize(
     ('method', 'message', 'schedules'),
     [('POST', r'failed \(400\): Invalid cron$', 1), ('DELETE', 'was created, but an old one', 2)],
 )
-def test_failed_replacement_keeps_the_old_schedule(
-    kubeflow, client, package, method, message, schedules
-):
-    kubeflow.create('recurringruns', 'nightly')
+def test_failed_replacement_keeps_the_old_schedule(kubeflow, connect, method, message, schedules):
+    kubeflow.create('recurringruns', display_name='nightly')
     kubeflow.stubs = [(f'{method} .*recurringruns', 400, '{"code": 3, "message": "Invalid cron"}')]
 
     with pytest.raises(KubeflowError, match=message):
-        client.create_schedule(package, 'nightly', {}, NIGHTLY)
+        connect().create_schedule(PACKAGE, 'nightly', NIGHTLY)
     assert len(kubeflow.stored['recurringruns']) == schedules
 
 
-def test_sends_token_from_environment(kubeflow, connect, monkeypatch):
-    monkeypatch.setenv('TOKEN', 'abc\n')
+def test_sends_token_from_environment(kubeflow, connect):
     connect(token_env='TOKEN')
 
-    _, headers = kubeflow.requests[-1]
-    assert headers['Authorization'] == 'Bearer abc'
+    _, headers = kubeflow.requests[-2]  # the last one is the experiment of the fake
+    assert headers['Authorization'] == 'Bearer abc123'
+
+
+@pytest.mark.parametrize('value', [None, ' \n', 'abc\ndef', 'gehäim'])
+def test_unusable_secret_is_not_printed(connect, monkeypatch, value):
+    monkeypatch.setattr('os.environ', {'TOKEN': value} if value else {})
+
+    with pytest.raises(KubeflowError, match=r'^token_env: .* TOKEN is not set, or has') as error:
+        connect(token_env='TOKEN')
+    assert not value or value not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +103,7 @@ def test_sends_token_from_environment(kubeflow, connect, monkeypatch):
         (503, '', r'failed \(503\): no text$'),
     ],
 )
-def test_unexpected_response_is_one_clear_sentence(
-    kubeflow, connect, monkeypatch, status, body, message
-):
-    monkeypatch.setenv('TOKEN', 'abc123')
+def test_unexpected_response_is_one_clear_sentence(kubeflow, connect, status, body, message):
     kubeflow.stubs = [('', status, body)]
 
     with pytest.raises(KubeflowError, match=f'^{kubeflow.url} .*{message}') as error:
@@ -131,10 +127,9 @@ def test_reports_refused_and_silent_connection(monkeypatch, scheme, listens, rea
         if listens:
             server.listen()
         host = f'{scheme}://127.0.0.1:{server.getsockname()[1]}'
-        monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
 
         with pytest.raises(KubeflowError, match=f'^{host} does not respond: .*{reason}'):
-            KubeflowClient(ConnectionConfig())
+            KubeflowClient(ConnectionConfig(host=host))
 
 
 def test_reports_missing_tls(kubeflow):
@@ -145,27 +140,28 @@ def test_reports_missing_tls(kubeflow):
 
 
 @pytest.mark.parametrize(
-    ('host', 'certificate', 'message'),
+    ('config', 'message'),
     [
-        ('', None, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
-        ('a:8080', None, r'^\$KF_PIPELINES_ENDPOINT: '),
-        (
-            'https://me:secret@a',
-            None,
-            r'^\$KF_PIPELINES_ENDPOINT: [^@]*credentials are in environment variables$',
-        ),
-        ('https://a', 'no.pem', r'certificate no\.pem does not exist'),
+        ({}, r'^no host; set kubeflow\.connection\.host$'),
+        ({'host': 'https://a', 'ca_certificate': 'no.pem'}, r'certificate no\.pem does not exist'),
     ],
 )
-def test_reports_unusable_host_or_certificate(monkeypatch, host, certificate, message):
-    monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
+def test_reports_missing_host_or_certificate(config, message):
     with pytest.raises(ConfigError, match=message):
-        KubeflowClient(ConnectionConfig(ca_certificate=certificate))
+        KubeflowClient(ConnectionConfig(**config))
 
 
-def test_multi_user_mode_requires_namespace(kubeflow, connect):
-    kubeflow.multi_user = True
-
-    with pytest.raises(KubeflowError, match=r'multi-user: set connection\.namespace'):
-        connect()
-    connect(namespace='team-a')
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('host', 'localhost:8080', "URL scheme should be 'http' or 'https'"),
+        ('host', 'https://', 'empty host'),
+        ('host', 'https://kubeflow.example.com/pipeline/#/runs', 'no user, .* query or fragment'),
+        ('host', 'https://me:secret@kubeflow.example.com', 'credentials are in environment var'),
+        ('token_env', 'eyJhbGciOi.J9-x', 'token_env'),
+    ],
+)
+def test_rejects_invalid_connection(key, value, message):
+    with pytest.raises(ValidationError, match=message):
+        ConnectionConfig(**{key: value})
+    assert ConnectionConfig(host='http://a:81/pipeline/').host == 'http://a:81/pipeline'

@@ -1,6 +1,8 @@
 """The commands compile and submit, with a fake Kubeflow server."""
 
+import json
 import re
+import resource
 
 import click.testing
 import pytest
@@ -21,35 +23,45 @@ def call(kubeflow):
     return call_command
 
 
-def test_compile_writes_file(call, tmp_path):
-    code, output, _ = call('compile', '-o', tmp_path / 'demo.yaml')
+def test_compile_writes_file_and_notes_settings_of_one_machine(call, tmp_path):
+    path = tmp_path / 'demo.yaml'
+    workdir = ['--workdir', '/runs', '--set', 'inference.path=/photographs']
 
-    assert (code, output) == (0, f'demo is written to {tmp_path / "demo.yaml"}\n')
-    assert (tmp_path / 'demo.yaml').read_text().startswith('# PIPELINE DEFINITION')
+    code, output, notes = call('compile', '-o', path, *workdir)
+
+    assert (code, output) == (0, f'demo is written to {path}\n')
+    assert path.read_text().startswith('# PIPELINE DEFINITION')
+    assert notes.splitlines() == [
+        'note: metadata.address is sqlite; concurrent pods need MySQL or gRPC.',
+        'note: workdir is /runs, which is not on any of kubeflow.volumes.',
+        'note: inference.path is /photographs, which is not on any of kubeflow.volumes.',
+    ]
 
 
-@pytest.mark.parametrize(
-    ('name', 'message'),
-    [
-        ('x.txt', r'error: .*x\.txt: Kubeflow takes YAML; give a name that ends in \.yaml'),
-        ('no/x.yaml', r'error: .*no/x\.yaml cannot be used: No such file or directory'),
-    ],
-)
-def test_compile_rejects_unusable_file_name(call, tmp_path, name, message):
-    code, _, errors = call('compile', '-o', tmp_path / name)
+def test_compile_that_fails_keeps_the_compiled_pipeline(call, tmp_path):
+    path = tmp_path / 'demo.yaml'
+    path.write_text('before')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        full = call('compile', '-o', path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    unknown = call('compile', '-o', path, '--set', 'kubeflow.tasks={Trainr: {}}')
+    missing = call('compile', '-o', tmp_path / 'no' / 'x.yaml')
 
-    assert code == 2
-    assert re.match(message, errors)
+    assert (full[0], unknown[0], missing[0]) == (2, 2, 2)
+    assert re.search(r'File too large\n$', full[2])
+    assert 'unknown task Trainr; use default, ImageExampleG' in unknown[2]
+    assert missing[2] == f'error: folder {tmp_path / "no"} does not exist\n'
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {path.name: 'before'}
 
 
 def test_submit_prints_url_of_run(call, kubeflow):
     code, output, _ = call('submit')
 
-    assert code == 0
-    assert (
-        output
-        == f'demo runs: {kubeflow.url}/#/runs/details/{kubeflow.stored["runs"][0]["run_id"]}\n'
-    )
+    (run,) = kubeflow.stored['runs']
+    assert (code, output) == (0, f'demo runs: {kubeflow.url}/#/runs/details/{run["run_id"]}\n')
 
 
 @pytest.mark.parametrize(
@@ -73,8 +85,7 @@ def test_submit_sends_nothing_if_recipe_or_schedule_is_invalid(call, kubeflow, w
 
 
 def test_submit_with_cron_makes_or_replaces_the_schedule(call, kubeflow):
-    kubeflow.create('recurringruns', 'demo')
-    kubeflow.requests.append(('', {}))  # for another ID
+    kubeflow.create('recurringruns', display_name='demo')
     code, output, _ = call('submit', '--cron', '30 4 * * 1-5')
 
     first, following = output.splitlines()
@@ -82,7 +93,6 @@ def test_submit_with_cron_makes_or_replaces_the_schedule(call, kubeflow):
     assert re.match(r'demo runs at 04:30.* \(UTC\), as \S+$', first)
     assert re.match(r'next run: (Mon|Tue|Wed|Thu|Fri) \d{4}-\d\d-\d\d 04:30 UTC$', following)
     (sent,) = kubeflow.stored['recurringruns']
-    assert sent['runtime_config']['parameters']['only_when_new'] is True
-    assert sent['max_concurrency'] == '1'
     inputs = sent['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
-    assert '"warm_start":"latest_blessed"' in inputs['recipe']['defaultValue']
+    recipe = json.loads(inputs['recipe']['defaultValue'])
+    assert recipe['trainer']['warm_start'] == 'latest_blessed'

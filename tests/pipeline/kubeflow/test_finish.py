@@ -18,35 +18,28 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def start(recipe):
-    """`start(**values)` writes the record of the run, and returns it."""
-
-    def write(**values):
-        run = new_run(recipe, utc_now()).with_values(id=RUN, engine='kubeflow', **values)
-        write_run(recipe.home, run)
-        return run
-
-    return write
-
-
-@pytest.fixture
 def end(recipe, monkeypatch):
-    """`end(*overrides)` runs the task; returns the messages to the webhook."""
+    """`end(*overrides, **values)` ends a run with these values of its record, if there are any.
+
+    Returns the messages to the webhook.
+    """
     posted = []
     monkeypatch.setenv('HOOK', 'http://host')
     monkeypatch.setattr(webhook, '_post', lambda _, message: posted.append(message))
 
-    def call(*overrides):
+    def call(*overrides, **values):
+        if values:
+            run = new_run(recipe, utc_now()).with_values(id=RUN, engine='kubeflow', **values)
+            write_run(recipe.home, run)
         finish({'recipe': recipe.model_dump_json(), 'overrides': overrides, 'run_id': RUN})
         return posted
 
     return call
 
 
-def test_posts_the_result_of_the_pusher(end, start, recipe):
-    start(decision='span 1 is new', **PUSHED)
+def test_posts_the_result_of_the_pusher(end, recipe):
+    (message,) = end(decision='span 1 is new', **PUSHED)
 
-    (message,) = end()
     assert (message['recipe'], message['result'], message['id']) == ('pets', 'blessed', RUN)
     assert (message['decision'], message['accuracy']) == ('span 1 is new', 0.95)
     assert read_runs(recipe.home)[0].result == 'blessed'
@@ -57,34 +50,38 @@ def test_posts_the_result_of_the_pusher(end, start, recipe):
     [
         ({'reasons': ('Trainer: Trainer failed: no space',)}, 'failed', 'Trainer failed: no space'),
         ({'task': 'Trainer'}, 'interrupted', 'it ended during or after Trainer: it was stopped'),
-        ({}, 'interrupted', 'it ended during or after decision: it was stopped, or a pod was lost'),
+        ({'seen': utc_now()}, 'interrupted', 'it ended during or after decision: it was stopped'),
     ],
 )
-def test_posts_and_records_failed_and_stopped_runs(end, start, recipe, values, result, reason):
-    start(**values)
+def test_posts_and_records_failed_and_stopped_runs(end, recipe, values, result, reason):
+    (message,) = end(**values)
 
-    (message,) = end()
     (run,) = read_runs(recipe.home)
     assert (message['result'], run.result, run.exit_code) == (result, result, 1)
     assert message['reasons'] == list(run.reasons)
     assert run.reasons[0].startswith(reason)
 
 
-def test_run_that_ended_before_its_decision_is_posted(end, recipe):
-    (message,) = end()
-    assert (message['result'], message['id']) == ('interrupted', RUN)
-    assert find_run(recipe.home, RUN).exit_code == 1
+@pytest.mark.parametrize(
+    ('overrides', 'result', 'reason'),
+    [
+        ([], 'interrupted', 'it ended during or after decision'),
+        (['trainer.sed=1'], 'failed', 'recipe: trainer.sed: unknown key; did you mean seed?'),
+    ],
+)
+def test_run_that_ended_before_its_decision_is_posted(end, recipe, overrides, result, reason):
+    (message,) = end(*overrides)
+
+    assert (message['result'], message['id']) == (result, RUN)
+    assert message['reasons'][0].startswith(reason)
+    assert find_run(recipe.home, RUN).result == result
     assert read_runs(recipe.home) == []
 
 
-def test_invalid_override_is_posted_with_its_reason(end):
-    (message,) = end('trainer.sed=1')
-    assert message['result'] == 'failed'
-    assert 'trainer.sed: unknown key; did you mean seed?' in message['reasons'][0]
+def test_run_without_new_images_is_not_posted(end, recipe):
+    (recipe.home / 'runs').mkdir(parents=True)
+    tick = new_run(recipe, utc_now()).with_values(id=RUN, kind='tick', result='nothing new')
+    (recipe.home / LAST_TICK).write_text(tick.as_json())
 
-
-def test_run_without_new_images_is_not_posted(end, start, recipe):
-    tick = start(kind='tick', result='nothing new')
-    (recipe.home / 'runs' / f'{RUN}.json').rename(recipe.home / LAST_TICK)
     assert end() == []
     assert find_run(recipe.home, RUN) == tick

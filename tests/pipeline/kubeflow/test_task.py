@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import click.testing
 import pytest
@@ -18,7 +19,8 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
-from pipeline.run.record import read_runs
+from pipeline.retraining.decision import Decision
+from pipeline.run.record import find_run, read_runs, update_run
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -28,6 +30,7 @@ OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
 def words(tmp_path, make_image_folder):
     """`words(node_id, **parameters)`: arguments of a task on one span."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=3)
+    (tmp_path / 'out').mkdir()
     data = {'source': 'folder', 'path': str(tmp_path / 'data'), 'window': 2}
     recipe = load_recipe('demo', [('data', data), ('workdir', str(tmp_path / 'work'))])
     parameters = {
@@ -54,6 +57,7 @@ def task(words, monkeypatch):
     """
     monkeypatch.setattr('pipeline.execution.recipe_checks.check_network', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
+    monkeypatch.delenv('KERAS_HOME', raising=False)
     monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
     def run(node_id, **changes):
@@ -63,16 +67,22 @@ def task(words, monkeypatch):
     return run
 
 
-def test_decision_writes_its_outputs_and_the_record(task, tmp_path):
-    code, output, error = task('decision')
-    assert (code, output.splitlines()[-1], error) == (0, 'this run was requested', '')
+@pytest.mark.parametrize(
+    ('only_when_new', 'reason'),
+    [(False, 'this run was requested'), (True, 'span 1 is new (6 images)')],
+)
+def test_decision_writes_its_outputs_and_the_record(task, tmp_path, only_when_new, reason):
+    code, output, error = task('decision', only_when_new=only_when_new)
+
+    assert (code, output.splitlines()[-1], error) == (0, reason, '')
     outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     recipe = json.loads(outputs.pop('merged_recipe'))
     assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
     assert recipe['data']['path'] == str(tmp_path / 'data')
     (run,) = read_runs(tmp_path / 'work' / 'demo')
-    assert (run.engine, run.result) == ('kubeflow', 'running')
+    assert (run.engine, run.result, run.decision) == ('kubeflow', 'running', reason)
     assert run.config['data']['path'] == str(tmp_path / 'data')
+    assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')  # shared by all pods
 
 
 def test_module_prints_error_and_exits(words):
@@ -83,13 +93,6 @@ def test_module_prints_error_and_exits(words):
     assert re.fullmatch(r'error: the run ID .*\n', pod.stderr)
 
 
-def test_decision_prints_new_spans(task, tmp_path):
-    code, output, _ = task('decision', only_when_new=True, overrides=['data.window=5'])
-
-    assert (code, output.splitlines()[-1]) == (0, 'new or changed: 6 images')
-    assert (tmp_path / 'out' / 'train').read_text() == 'true'
-
-
 @pytest.mark.parametrize(
     ('parameters', 'message'),
     [
@@ -98,12 +101,13 @@ def test_decision_prints_new_spans(task, tmp_path):
             'it needs .* none, but was compiled with newest_spans',
         ),
         ({'overrides': ['trainer.warm_start=latest_blessed']}, 'changes the components'),
-        ({'overrides': [1]}, r'overrides: \[1\] is not a list of strings; use '),
-        ({'overrides': '{"a": 1}'}, 'overrides: .* is not a list of strings'),
+        ({'overrides': [1]}, 'expected KEY=VALUE, as in trainer.batch_size=64'),
+        ({'recipe': '[]'}, 'recipe: not a JSON object; leave this parameter of the run unchanged'),
+        ({'recipe': '{'}, 'recipe: not a JSON object'),
         ({'overrides': ['data.path=/nowhere']}, 'data folder /nowhere does not exist; '),
         ({'overrides': ['trainer.weights=/no.h5']}, 'weights file /no.h5 does not exist'),
         ({'overrides': ['evaluation.floors={class.birds: 0.5}']}, 'unknown class birds'),
-        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.5'),
+        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.14'),
     ],
 )
 def test_invalid_parameter_is_one_line(task, parameters, message):
@@ -147,38 +151,21 @@ def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
     assert recipe['data']['classes'] == ['cats', 'dogs']
 
 
-def test_newest_span_that_lacks_a_class_waits_in_a_scheduled_run_only(
-    task, tmp_path, add_version, make_image_folder
-):
-    add_version(tmp_path / 'work' / 'demo' / 'serving', ['cats', 'dogs'])
-    make_image_folder(tmp_path / 'data' / 'span-2', per_class=1, classes=('cats',), seed=2)
-    newest = {'overrides': ['data.window=1', 'data.classes=[cats, dogs]']}
+def test_scheduled_run_without_a_reason_ends_with_the_decision(task, tmp_path, monkeypatch):
+    decision = Decision(False, 'nothing new: span 1 was used')
+    monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
 
-    code, output, _ = task('decision', only_when_new=True, **newest)
-    assert (code, (tmp_path / 'out' / 'train').read_text()) == (0, 'false')
-    assert output.startswith('nothing new: span 2 waits for more images: ')
-
-    code, _, error = task('decision', **newest)
-    assert (code, error.count('\n')) == (2, 1)
+    code, output, _ = task('decision', only_when_new=True)
+    assert (code, output.splitlines()[-1]) == (0, decision.reason)
+    assert (tmp_path / 'out' / 'train').read_text() == 'false'
+    assert find_run(tmp_path / 'work' / 'demo', 'run-1').result == 'nothing new'
 
 
 def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
-    results = [MetadataError('no answer')]
-
-    def connect(*arguments):
-        if results:
-            raise results.pop()
-        return open_store(*arguments)
-
+    connect = Mock(side_effect=[MetadataError('no answer'), DEFAULT], wraps=open_store)
     monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
     assert task('decision')[0] == 0
-    assert results == []
-
-
-def test_tasks_share_downloaded_weights(task, tmp_path, monkeypatch):
-    monkeypatch.delenv('KERAS_HOME', raising=False)
-    task('decision')
-    assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')
+    assert connect.call_count == 2
 
 
 @pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
@@ -188,7 +175,7 @@ def test_warns_if_tensorflow_finds_no_reserved_gpu(task, words, monkeypatch, dev
     node, text = words('Trainer', classes='[]', images='0')
 
     done = click.testing.CliRunner().invoke(main, [node, text, '--gpus', '2'])
-    sentence = '2 GPUs are reserved for Trainer, but TensorFlow finds none and uses the CPU; '
+    sentence = 'TensorFlow finds none of the 2 reserved GPUs and uses the CPU; '
     assert (sentence in done.output) == warns
 
 
@@ -196,7 +183,6 @@ def test_warns_if_tensorflow_finds_no_reserved_gpu(task, words, monkeypatch, dev
     ('error', 'cause', 'code', 'traceback'),
     [
         (ConfigError('no such class'), None, 2, False),
-        (MetadataError('no answer'), None, 2, False),
         (NodeFailed('Pusher failed: disk full'), PushError('disk full'), 1, False),
         (NodeFailed('Trainer failed: x'), ZeroDivisionError('x'), 1, True),
         (ZeroDivisionError('x'), None, 1, True),
@@ -233,6 +219,19 @@ def test_tasks_record_that_the_run_goes_on_and_the_errors_of_their_last_attempts
     (run,) = read_runs(tmp_path / 'work' / 'demo')
     assert (run.result, run.reasons) == ('running', ('Evaluator: no memory',))
     assert (run.task, run.seen > run.started) == ('Evaluator', True)
+
+
+def test_error_after_the_push_is_a_warning_of_the_run(task, monkeypatch, tmp_path):
+    task('decision')
+    home = tmp_path / 'work' / 'demo'
+    update_run(home, 'run-1', lambda _: {'result': 'blessed', 'exit_code': 0})
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=NodeFailed('no space')))
+    for _ in range(2):  # attempts
+        task('BulkInferrer')
+
+    (run,) = read_runs(home)
+    assert (run.result, run.reasons) == ('blessed', ())
+    assert run.warnings == ('BulkInferrer: no space',)
 
 
 def test_metrics_are_numbers_that_exist():

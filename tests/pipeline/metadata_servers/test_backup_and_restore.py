@@ -95,27 +95,19 @@ def test_restores_the_metadata_of_the_backup(address, tmp_path, back_up, backups
     assert provenance.training_spans(model) == {1: 'a'}
 
 
-def test_keeps_the_newest_backups(address, tmp_path, back_up, backups):
-    open_store(MetadataConfig(address=address), tmp_path)
-    for day in (1, 2, 3):
-        (tmp_path / 'backups' / f'metadb-2025-01-0{day}T00-00-00Z.sql.gz').touch()
-
-    assert back_up().returncode == 0
-
-    third, new = backups()
-    assert third == 'metadb-2025-01-03T00-00-00Z.sql.gz'
-    with gzip.open(tmp_path / 'backups' / new, 'rt') as dump:
-        assert 'CREATE TABLE `Artifact`' in dump.read()
-
-
-def test_failed_backup_removes_no_earlier_one(address, tmp_path, back_up, backups):
+def test_keeps_the_newest_backups_and_all_if_it_fails(address, tmp_path, back_up, backups):
     open_store(MetadataConfig(address=address), tmp_path)
     earlier = [f'metadb-2025-01-0{day}T00-00-00Z.sql.gz' for day in (1, 2, 3)]
     for name in earlier:
         (tmp_path / 'backups' / name).touch()
 
-    done = back_up(password='wrong')
-
-    assert done.returncode != 0
-    assert 'Access denied' in done.stderr
+    failed = back_up(password='wrong')
+    assert failed.returncode != 0
+    assert 'Access denied' in failed.stderr
     assert [name for name in backups() if not name.endswith('.partial')] == earlier
+
+    assert back_up().returncode == 0
+    third, new = backups()
+    assert third == earlier[-1]
+    with gzip.open(tmp_path / 'backups' / new, 'rt') as dump:
+        assert 'CREATE TABLE `Artifact`' in dump.read()
