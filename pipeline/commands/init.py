@@ -2,31 +2,29 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from common.console import one_line
 from common.errors import ConfigError
-from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, command_line, show
-
-if TYPE_CHECKING:
-    from pipeline.new_recipe.choices import Choices
-    from pipeline.new_recipe.survey import Survey
+from common.files import replacing, write_atomically
+from pipeline.commands.options import RECIPE, RECIPE_FILE, command_line, show
+from pipeline.config.recipe import parse_override
+from pipeline.new_recipe.choices import Choices
+from pipeline.new_recipe.contact_sheet import draw
+from pipeline.new_recipe.create import create_recipe
+from pipeline.new_recipe.survey import Survey
+from pipeline.new_recipe.warnings import warnings
 
 _SHOWN = 20  # classes in a line
-_CODES = (
-    'Exit codes: 0 the recipe is written; 2 the images cannot be used, or the recipe exists; '
-    '130 interrupted.'
-)
 
 
-@click.command(epilog=_CODES)
-@click.argument('data', type=PathType(), metavar='FOLDER')
+@click.command()
+@click.argument('data', metavar='FOLDER')
 @click.option(
     '--output',
     '-o',
-    type=PathType(path_type=Path),
+    type=click.Path(path_type=Path),
     default=RECIPE_FILE,
     show_default=True,
     help='The recipe to write.',
@@ -41,7 +39,6 @@ _CODES = (
 )
 @click.option(
     '--weights',
-    type=PathType(),
     metavar='TEXT',
     default='imagenet',
     show_default=True,
@@ -50,10 +47,11 @@ _CODES = (
 )
 @click.option('--force', is_flag=True, help='Replace an existing recipe.')
 def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, force: bool) -> None:
-    """Look at the images in FOLDER, and write a recipe and a picture with a few of them.
+    """Write a recipe for the images in FOLDER.
 
-    FOLDER is anything that --data of the other commands takes: a folder, an archive, a CSV file,
-    Parquet, TFRecords, or a URL.
+    Looks at the images, and also writes a picture with a few of them. FOLDER is anything that
+    --data of the other commands takes: a folder, an archive, a CSV file, Parquet, TFRecords, or a
+    URL.
     """
     picture = output.with_suffix('.png')
     for file in (output, picture):
@@ -61,18 +59,10 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
             raise ConfigError(
                 f'{file.absolute()} exists; add --force to replace it, or give -o FILE'
             )
-    from common.files import replacing, write_atomically
-    from pipeline.config.recipe import parse_override
-    from pipeline.new_recipe.contact_sheet import draw
-    from pipeline.new_recipe.create import create_recipe
-    from pipeline.new_recipe.warnings import warnings
-
-    settings = list(map(parse_override, overrides))
-    found, chosen, text = create_recipe(data, output, weights, settings)
-    for line in _report(found, chosen):
+    found, chosen, text = create_recipe(data, output, weights, [*map(parse_override, overrides)])
+    notes = [f'note: {line}' for line in (*found.notes, *warnings(found))]
+    for line in (*_report(found, chosen), *notes):
         show(one_line(line))
-    for line in (*found.notes, *warnings(found)):
-        show(one_line(f'note: {line}'))
     with replacing(picture) as partial:
         draw(found, chosen.images).save(partial, 'PNG')
     write_atomically(output, text)
@@ -83,41 +73,33 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
     show(f'next: {needed.command("run")}')
 
 
-def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
+def _report(found: Survey, chosen: Choices) -> list[str]:
     """What was found and chosen, in lines for the console."""
-    sample, counts = found.sample, [f'{n} {number:,}' for n, number in found.classes.items()]
-    shown = ', '.join(counts[:_SHOWN])
-    shown += f' and {len(counts) - _SHOWN} more' if len(counts) > _SHOWN else ''
+    sample, gate, trainer = found.sample, chosen.gate, chosen.values['trainer']
+    is_all = sample.read >= found.count
+    read = '' if is_all else f' (of {sample.read:,} that were read; a run checks all)'
+    classes = [f'{name} {number:,}' for name, number in found.classes.items()]
+    more = f' and {len(classes) - _SHOWN} more' if len(classes) > _SHOWN else ''
     estimated = '' if found.is_exact else ' (estimated)'
     formats = ', '.join(f'{name} {number:,}' for name, number in sample.formats.most_common())
-    read = '' if sample.read >= found.count else f' (of {sample.read:,} that were read)'
+    reasons = ', '.join(f'{number} {reason}' for reason, number in sample.bad.most_common())
+    examples = f', such as {"; ".join(sample.examples)}' if reasons else ''
     spans = f'; spans {min(found.spans)} to {max(found.spans)}' if found.spans else ''
-    groups = '; groups of images stay in one split (data.group_by)' if found.group_by else ''
     splits = ', '.join(f'{number:,} {name}' for name, number in chosen.images.items())
-    trainer, gate = chosen.values['trainer'], chosen.gate
     comparison = 'pushed unless shown to be worse than the live model: few test images'
     if gate.undecided == 'keep':
         comparison = f'at most {gate.max_drop:g} below the live model'
-    download = ', which the first run downloads' if trainer['weights'] == 'imagenet' else ''
     return [
-        f'data: {found.data.describe()}; {found.layout}{spans}{groups}',
-        f'images: {found.count:,}; {len(counts)} classes: {shown}{estimated}',
+        f'data: {found.data.describe()}; {found.layout}{spans}',
+        f'images: {found.count:,}; {len(classes)} classes: {", ".join(classes[:_SHOWN])}{more}'
+        f'{estimated}',
         f'sizes: {min(sample.sides)[0]} to {max(longer for _, longer in sample.sides)} pixels, '
         f'median of the shorter side {found.median_side}{read}',
         f'formats: {formats}{read}',
-        _unreadable(found),
+        f'unreadable: {reasons or "none"}{examples}{read}',
         f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels; '
-        f'weights {trainer["weights"]}{download}',
+        f'weights {trainer["weights"]}',
         f'splits: about {splits}',
         f'gate: baseline accuracy {gate.baseline_accuracy or "by the number of classes"}, on '
         f'{gate.min_images} test images or more; {comparison}',
     ]
-
-
-def _unreadable(found: 'Survey') -> str:
-    sample = found.sample
-    read = '' if sample.read >= found.count else f' of {sample.read:,}; a run checks all'
-    if not sample.bad:
-        return f'unreadable: none{read}'
-    reasons = ', '.join(f'{number} {reason}' for reason, number in sample.bad.most_common())
-    return f'unreadable: {reasons}{read}, such as {"; ".join(sample.examples)}'
