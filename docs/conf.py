@@ -3,8 +3,15 @@
 import sys
 from pathlib import Path
 
+from sphinx.ext.autodoc.mock import MockFinder
+
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'docs' / 'extensions')]
+# The commands are imported for their options; what they call needs TensorFlow and more.
+called = ('kubeflow.operations', 'local', 'metadata_store', 'new_recipe', 'prediction', 'registry')
+called += ('report', 'retraining', 'run', 'serving')
+names = [*(f'pipeline.{name}' for name in called), 'components.image_example_gen.inspection.examine']
+sys.meta_path.insert(0, MockFinder([*names, 'components.inference.model_folder', 'ml_metadata']))
 
 project = 'catdog-pipeline'
 author = 'the contributors of catdog-pipeline'

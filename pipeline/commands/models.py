@@ -143,7 +143,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     )
 
 
-def _load_with_metadata(options: dict[str, Any]) -> tuple[Recipe, MetadataStore | None]:
+def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
     recipe = load(**options)
     store = metadata_store.existing_store(recipe.metadata, recipe.home)
