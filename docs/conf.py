@@ -10,8 +10,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'docs' / 'extensions')]
 # The commands are imported for their options; what they call needs TensorFlow and more.
 called = ('kubeflow.operations', 'local', 'metadata_store', 'new_recipe', 'prediction', 'registry')
 called += ('report', 'retraining', 'run', 'serving')
-names = [*(f'pipeline.{name}' for name in called), 'components.image_example_gen.inspection.examine']
-sys.meta_path.insert(0, MockFinder([*names, 'components.inference.model_folder', 'ml_metadata']))
+others = ('image_example_gen.inspection.examine', 'inference.model_folder')
+mocked = [*(f'pipeline.{name}' for name in called), *(f'components.{name}' for name in others)]
+sys.meta_path.insert(0, MockFinder([*mocked, 'ml_metadata']))
 
 project = 'catdog-pipeline'
 author = 'the contributors of catdog-pipeline'

@@ -14,7 +14,6 @@ WHY = ('--reason', 'why')
     [
         ['models'],
         ['models', 'show'],
-        ['report'],
         ['models', 'rollback', *WHY],
         ['models', 'bless', '1', *WHY],
         ['clean'],
