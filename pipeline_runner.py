@@ -27,7 +27,7 @@ COMMANDS = {  # the function of each, in a module of `pipeline.commands`
     'submit': 'cluster:submit',
     'schedule': 'schedule:schedule',
     'clean': 'models:clean',
-    'config': 'config:config',
+    'config': 'runs:config',
 }
 _EXIT_CODES = (
     'Exit codes: 0 done; 1 a component, push, image or request failed; 2 wrong usage, '

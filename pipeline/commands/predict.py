@@ -13,7 +13,7 @@ from common.console import one_line
 from common.errors import FAILED, ModelError
 from components.image_example_gen.inspection.examine import start
 from components.inference.model_folder import read_classes
-from components.pusher.serving_folder import find_model, read_note
+from components.pusher.serving_folder import find_model
 from pipeline.commands.options import Command, load, show, stored_options
 from pipeline.prediction.input_images import read_images
 
@@ -57,7 +57,6 @@ def predict(
     recipe = load(**options)
     folder = find_model(recipe.serving_directory, model)
     classes = read_classes(folder)  # raises for an unsuitable model
-    name, description = _describe(folder)
     stack.set_tensorflow_log_level(3)
     start()  # worker processes, which import TensorFlow meanwhile
     from components.inference.classifier import Classifier
@@ -68,7 +67,7 @@ def predict(
         raise ModelError(f'the model in {folder} cannot compute Grad-CAM; train a new one')
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
-    click.echo(one_line(f'model: {description}'), err=True)
+    click.echo(one_line(f'model: {folder}'), err=True)
     columns = predictions.csv_columns(classes)
     table = csv.DictWriter(sys.stdout, columns, extrasaction='ignore', lineterminator='\n')
     if as_csv:
@@ -80,20 +79,10 @@ def predict(
         if as_csv:
             table.writerow(predictions.csv_values(row))
         elif as_json:
-            show(json.dumps(row | ({'model': name} if 'class' in row else {})))
+            show(json.dumps(row | ({'model': str(folder)} if 'class' in row else {})))
         else:
             if 'class' in row:
                 show(predictions.as_text(row, top))
             if 'error' in row:
                 click.echo(one_line(f'error: {row["path"]}: {row["error"]}'), err=True)
     sys.exit(FAILED if failed else 0)
-
-
-def _describe(folder: Path) -> tuple[str, str]:
-    """Name of a model, such as `pets/1795281861`, and a clause with its accuracy."""
-    note = read_note(folder)
-    if note is None or note.about.recipe is None:
-        return str(folder), str(folder)
-    name, known = f'{note.about.recipe}/{folder.name}', note.about.accuracy
-    accuracy = '' if known is None else f', test accuracy {known:.4f}'
-    return name, f'{name}{accuracy}, pushed {note.pushed:%Y-%m-%d %H:%M %Z}'

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from common.files import write_atomically
+from pipeline import metadata_store
 from pipeline.commands.options import Command, load, show, stored_options
+from pipeline.registry.mounts import check_mounted
 from pipeline.report.page.render import render_comparison
 from pipeline.report.store import (
     COMPARISON,
@@ -35,7 +37,10 @@ def report(
     RUN is last, previous, or the id of a run or its prefix, see `runs`. A report shows the state at
     the end of its run.
     """
-    home = load(**options).home
+    recipe = load(**options)
+    home = recipe.home
+    if not home.is_dir():  # perhaps on a volume of other machines
+        check_mounted(recipe, metadata_store.existing_store(recipe.metadata, home))
     if text:
         runs = [each for each in read_runs(home) if each.person is None]  # no overrides
         show(as_text(choose_run(runs, run, home)))

@@ -1,15 +1,24 @@
-"""The `runs` command."""
+"""The commands `runs` and `config`."""
 
 import json
 import sys
+from typing import Any
 
 import click
+import yaml
 
 from common import console
-from pipeline.commands.options import Command, choose_recipe, json_option, place_options, show
+from pipeline.commands.options import (
+    Command,
+    choose_recipe,
+    json_option,
+    load,
+    place_options,
+    recipe_options,
+    show,
+)
 from pipeline.config.recipe import load_recipe
-from pipeline.formatting import time_of, unwrapped
-from pipeline.retraining.cron import next_tick
+from pipeline.formatting import unwrapped
 from pipeline.run import run_list
 from pipeline.run.record import read_runs
 
@@ -37,7 +46,13 @@ def runs(config: str | None, workdir: str | None, last: int, as_json: bool) -> N
     for home, own in found.items():
         for line in run_list.describe_present(home, own):
             show(unwrapped(line))
-        if moment := next_tick(home):
-            show(f'{home.name}: next tick {time_of(moment)}')
     place = recipe.home if config else recipe.home.parent
     show(run_list.as_table(found, shown) if shown else f'no runs in {place}')
+
+
+@click.command(cls=Command)
+@recipe_options
+def config(**options: Any) -> None:
+    """Print a recipe with the value of every key, without secrets."""
+    values = load(**options).model_dump(mode='json')
+    show(yaml.safe_dump(values, sort_keys=False).rstrip('\n'))

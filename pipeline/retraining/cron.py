@@ -8,18 +8,12 @@ Imports neither TensorFlow nor kfp.
 import dataclasses
 import zoneinfo
 from datetime import datetime
-from pathlib import Path
 
 from cronsim import CronSim, CronSimError
-from pydantic import TypeAdapter, ValidationError
 
 from common.errors import ConfigError
-from common.files import is_locked, read_regular, write_atomically
 from common.redaction import redacted
-from pipeline.run.record import utc_now
 
-LOCK = '.schedule.lock'  # in the home of the recipe; its local schedule holds it
-_FILE = 'schedule.json'  # in the home of the recipe
 _START = datetime(2000, 1, 1)
 
 
@@ -106,19 +100,3 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
             f'time zone {timezone!r} is not known; use a name such as Europe/Berlin or UTC'
         )
     return Schedule(expression, timezone)
-
-
-def write_schedule(home: Path, schedule: Schedule) -> None:
-    """Writes the local schedule of a recipe to its home folder."""
-    write_atomically(home / _FILE, TypeAdapter(Schedule).dump_json(schedule).decode())
-
-
-def next_tick(home: Path) -> datetime | None:
-    """The time of the next tick of a schedule that runs on this machine; None without one."""
-    if not is_locked(home / LOCK):
-        return None
-    try:
-        schedule = TypeAdapter(Schedule).validate_json(read_regular(home / _FILE))
-        return schedule.after(utc_now())
-    except (FileNotFoundError, ValidationError, zoneinfo.ZoneInfoNotFoundError):
-        return None

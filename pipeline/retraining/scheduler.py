@@ -6,21 +6,27 @@ import logging
 import signal
 import subprocess
 import time
+import zoneinfo
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError, TooFewImages
-from common.files import locked
+from common.files import is_locked, locked, read_regular, write_atomically
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check_data
-from pipeline.retraining.cron import LOCK, Schedule, write_schedule
+from pipeline.retraining.cron import Schedule
 from pipeline.retraining.webhook import post_result
 from pipeline.run.record import last_tick, read_runs, utc_now
 from pipeline.run.recording import Recording, new_run
 
+SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGINT; Kubernetes gives 30 by default
 _LOCK_SECONDS = 1.0  # `runs` holds the lock for a moment
 _PAUSE = 0.5  # seconds between two checks of the clock, a running tick, and signals
+_SCHEDULE = TypeAdapter(Schedule)
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
     recipe.home.mkdir(parents=True, exist_ok=True)
     lock = locked(recipe.home / LOCK, held, patience=_LOCK_SECONDS)
     with lock, _received_signals() as signals:
-        write_schedule(recipe.home, schedule)
+        write_atomically(recipe.home / SCHEDULE, _SCHEDULE.dump_json(schedule).decode())
         now = utc_now()
         times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now)]
         _say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
@@ -80,6 +86,16 @@ def check_at_start(recipe: Recipe) -> None:
         if not (error.retryable or waits):
             raise
         _log.warning('%s; the ticks try again', error)
+
+
+def next_tick(home: Path) -> datetime.datetime | None:
+    """The time of the next tick of a schedule that runs on this machine; None without one."""
+    if not is_locked(home / LOCK):
+        return None
+    try:
+        return _SCHEDULE.validate_json(read_regular(home / SCHEDULE)).after(utc_now())
+    except (FileNotFoundError, ValidationError, zoneinfo.ZoneInfoNotFoundError):
+        return None
 
 
 def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) -> None:

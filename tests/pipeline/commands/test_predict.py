@@ -1,7 +1,6 @@
 """The `predict` command."""
 
 import csv
-import datetime
 import errno
 import json
 import os
@@ -15,7 +14,6 @@ import PIL.Image
 import pytest
 from odd_images import bad_files
 
-from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline_runner import main
 
 RUNNER = Path(__file__).parents[3] / 'pipeline_runner.py'
@@ -128,17 +126,6 @@ def test_output_on_a_full_disk_is_one_error_line(model, dog, monkeypatch, form):
     _, error = done.stderr.splitlines()
     assert error == 'error: standard output cannot be written: No space left on device'
     assert done.returncode == 2
-
-
-def test_names_the_pushed_model(model, dog, tmp_path):
-    shutil.copytree(model, tmp_path / '1001')
-    pushed = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
-    note = Note(version=1001, pushed=pushed, about=About(recipe='pets', accuracy=0.97534))
-    (tmp_path / '1001' / NOTE_FILE).write_text(note.model_dump_json())
-    words = ['predict', '--config=demo', '--set', f'push_directory={tmp_path}', str(dog)]
-    done = click.testing.CliRunner().invoke(main, words)
-    expected = 'model: pets/1001, test accuracy 0.9753, pushed 2026-01-02 00:00 UTC\n'
-    assert done.stderr == expected
 
 
 def test_writes_overlays_and_prints_their_paths(call, dog, tmp_path):

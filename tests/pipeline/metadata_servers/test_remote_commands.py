@@ -14,6 +14,7 @@ WHY = ('--reason', 'why')
     [
         ['models'],
         ['models', 'show'],
+        ['report'],
         ['models', 'rollback', *WHY],
         ['models', 'bless', '1', *WHY],
         ['clean'],

@@ -1,11 +1,8 @@
 """Images from files, folders and URLs, and their errors."""
 
-import contextlib
 import http.server
-import socket
 import threading
 
-from pipeline.prediction import input_images
 from pipeline.prediction.input_images import InputImage, read_images
 
 LIMIT = 1000
@@ -72,24 +69,3 @@ def test_downloads_url_and_hides_passwords():
     assert cat == InputImage(f'http://***@{server}/cat.jpg?***', b'a cat')
     assert large.problem.startswith('cannot be downloaded: it has more than ')
     assert missing.problem == 'cannot be downloaded: the server answers 404 Not Found'
-
-
-def test_stops_slow_download(monkeypatch):
-    monkeypatch.setattr(input_images, '_DOWNLOAD_SECONDS', 1)
-    stop = threading.Event()
-
-    def send_slowly(listener):
-        connection, _ = listener.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
-            while not stop.wait(0.05):
-                connection.sendall(b'x')
-
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        thread = threading.Thread(target=send_slowly, args=[listener])
-        thread.start()
-        (image,) = read(f'http://127.0.0.1:{listener.getsockname()[1]}/cat.jpg')
-        stop.set()
-        thread.join()
-
-    assert image.problem == 'cannot be downloaded: the server takes over 1 s for the file'

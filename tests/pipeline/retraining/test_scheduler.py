@@ -13,8 +13,8 @@ from common.errors import AlreadyRunning
 from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, webhook
-from pipeline.retraining.cron import Schedule, next_tick
-from pipeline.retraining.scheduler import run_schedule
+from pipeline.retraining.cron import Schedule
+from pipeline.retraining.scheduler import next_tick, run_schedule
 from pipeline.run.record import LAST_TICK, last_tick, read_runs
 from pipeline.run.recording import new_run
 from pipeline_runner import main

@@ -8,8 +8,6 @@ import sys
 import pytest
 from example_record import STARTED, record
 
-from common.errors import AlreadyRunning
-from common.files import locked
 from pipeline.config.recipe import recipe_of
 from pipeline.run.record import LAST_TICK, record_override, write_run
 
@@ -56,18 +54,15 @@ def test_table_has_a_line_per_run_newest_first(add, call, home):
     assert lines[2].split()[-3:] == ['0.9500', '61', 'a']
 
 
-def test_first_lines_are_the_live_version_and_the_last_and_next_tick(add, call, home):
+def test_first_lines_are_the_live_version_and_the_last_tick(add, call, home):
     (home / 'serving' / '7').mkdir(parents=True)
     add('a', 1)
     tick = {'kind': 'tick', 'result': 'nothing new', 'decision': 'nothing new: span 1 was used'}
     (home / LAST_TICK).write_text(record(id='t', **tick).as_json())
-    (home / 'schedule.json').write_text('{"cron": "0 2 * * *", "timezone": "UTC"}')
-    with locked(home / '.schedule.lock', AlreadyRunning()):
-        live, last, following, *_ = call('runs').stdout.splitlines()
+    live, last, *_ = call('runs').stdout.splitlines()
     assert live == f'pets: version 7 is live in {home}/serving'
     assert last.startswith('pets: last tick 2026-11-21 ')
     assert last.endswith(': nothing new: span 1 was used')
-    assert following.startswith('pets: next tick ')
 
 
 def test_option_config_narrows_to_one_recipe_and_last_to_the_newest(add, call, home, tmp_path):
