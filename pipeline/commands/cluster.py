@@ -17,7 +17,7 @@ from pipeline.run.record import utc_now
 @click.option(
     '--output',
     '-o',
-    type=click.Path(path_type=Path),
+    type=Path,
     default='pipeline.yaml',
     show_default=True,
     help='The file to write.',

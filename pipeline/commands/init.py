@@ -24,7 +24,7 @@ _SHOWN = 20  # classes in a line
 @click.option(
     '--output',
     '-o',
-    type=click.Path(path_type=Path),
+    type=Path,
     default=RECIPE_FILE,
     show_default=True,
     help='The recipe to write.',

@@ -33,7 +33,7 @@ from pipeline.prediction.input_images import read_images
 @click.option('--csv', 'as_csv', is_flag=True, help='Print CSV with all probabilities.')
 @click.option(
     '--explain',
-    type=click.Path(path_type=Path),
+    type=Path,
     metavar='FOLDER',
     help='Write a Grad-CAM overlay per image as PNG; warm colours support the predicted class.',
 )
