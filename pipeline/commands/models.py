@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 from ml_metadata import MetadataStore
+from ml_metadata.errors import StatusError
 
-from common.errors import ConfigError, ModelError
+from common.errors import ConfigError, MetadataError, ModelError
 from pipeline import metadata_store
 from pipeline.commands.options import Command, Group, json_option, load, show, stored_options
 from pipeline.config.recipe import Recipe
@@ -169,5 +170,8 @@ def _exclusive(options: dict[str, Any]) -> Iterator[tuple[Recipe, MetadataStore,
     recipe, store = _load_with_metadata(options)
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
-    with lock_recipe(recipe), metadata_store.reporting_errors():
-        yield recipe, store, prepare_metadata(recipe, store)
+    try:
+        with lock_recipe(recipe):
+            yield recipe, store, prepare_metadata(recipe, store)
+    except StatusError as error:
+        raise MetadataError(f'the metadata of {recipe.name} cannot be used: {error}') from error
