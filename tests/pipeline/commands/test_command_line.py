@@ -86,6 +86,19 @@ def test_help_of_a_command_is_grouped_and_has_data_options_only_where_they_matte
     assert len(text.splitlines()) <= 32
 
 
+@pytest.mark.parametrize('command', ['models', 'report', 'predict cat.jpg', 'serve', 'clean'])
+@pytest.mark.parametrize(
+    'data', ['source: folder', "source: archive, url: 'https://***@host/a.zip'"]
+)
+def test_commands_without_data_options_need_no_data(call, tmp_path, monkeypatch, command, data):
+    monkeypatch.delenv('CATDOG_DATA_URL', raising=False)
+    (tmp_path / 'pets.yaml').write_text(f'data: {{{data}}}')
+    done = call(*command.split(), '--config', tmp_path / 'pets.yaml')
+
+    assert f'{tmp_path}/my runs/pets' in done.out + done.err
+    assert 'data.' not in done.err
+
+
 def test_summaries_of_commands_are_those_of_their_help():
     shown = ' '.join(help_of().split())
     for command in COMMANDS:
