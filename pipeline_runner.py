@@ -3,31 +3,37 @@
 import sys
 
 try:
-    import importlib
+    import ast
+    import pkgutil
+    from pathlib import Path
 
     import click
 
-    from common import console
+    from common import console, stack
+    from pipeline import commands
     from pipeline.commands.error_handling import CommandLine
-    from pipeline.commands.options import version_option
 except KeyboardInterrupt:
     sys.exit(130)  # without the traceback of an import
 
-# By name: the module in `pipeline.commands` with the command, and its line in the list of commands.
-COMMANDS = {
-    'init': ('init:init', 'Write a recipe for the images in a folder.'),
-    'run': ('runs:run', 'Run a recipe on this machine, from images to a pushed model.'),
-    'runs': ('runs:runs_', 'List the live versions, ticks, and the last runs.'),
-    'report': ('report:report', 'Open the report of a run, or compare two.'),
-    'models': ('models:models', 'List, show, roll back, bless or unbless versions.'),
-    'predict': ('predict:predict', 'Predict the classes of images.'),
-    'serve': ('serve:serve', 'Serve the live model over HTTP.'),
-    'compile': ('cluster:compile_', 'Compile a recipe for Kubeflow Pipelines 2.'),
-    'submit': ('cluster:submit', 'Run a recipe on Kubeflow Pipelines, now or on a schedule.'),
-    'schedule': ('cluster:schedule', 'Retrain on a schedule on this machine.'),
-    'clean': ('models:clean', 'Remove the artifacts of old runs.'),
-    'config': ('runs:config', 'Print a recipe with the value of every key.'),
+COMMANDS = {  # the function of each, in a module of `pipeline.commands`
+    'init': 'init:init',
+    'run': 'run:run',
+    'runs': 'runs:runs',
+    'report': 'report:report',
+    'models': 'models:models',
+    'predict': 'predict:predict',
+    'serve': 'serve:serve',
+    'compile': 'cluster:compile_',
+    'submit': 'cluster:submit',
+    'schedule': 'schedule:schedule',
+    'clean': 'models:clean',
+    'config': 'runs:config',
 }
+_EXIT_CODES = (
+    'Exit codes: 0 done; 1 a component, push, image or request failed; 2 wrong usage, '
+    'configuration, data or model; 3 run finished, and the model is not blessed; 4 files of '
+    'earlier runs are not on this machine; 130 interrupted.'
+)
 
 
 class LazyGroup(CommandLine):
@@ -39,19 +45,34 @@ class LazyGroup(CommandLine):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(':')
-        command: click.Command = getattr(
-            importlib.import_module(f'pipeline.commands.{module}'), name
-        )
+        command: click.Command = pkgutil.resolve_name(f'pipeline.commands.{COMMANDS[cmd_name]}')
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section('Commands'):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, _summary(place)) for name, place in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={'help_option_names': ['-h', '--help']})
-@version_option
+def _summary(place: str) -> str:
+    """The first paragraph of a command's docstring, read without importing its module."""
+    module, _, function = place.partition(':')
+    source = Path(*commands.__path__, f'{module}.py').read_text('utf-8')
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return (ast.get_docstring(node) or '').partition('\n\n')[0]
+    raise KeyError(place)
+
+
+def _version(_: click.Context) -> str:
+    from importlib.metadata import version  # 30 ms; `--help` does without
+
+    return f'catdog-pipeline {version("catdog-pipeline")}, {stack.describe()}'
+
+
+@click.group(
+    cls=LazyGroup, context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES
+)
+@click.custom_version_option(_version, help='Print the versions of the project and of its stack.')
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train, evaluate and push an image classifier with TFX."""

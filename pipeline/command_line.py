@@ -7,8 +7,8 @@ from typing import Any
 
 from common.strict_model import StrictModel
 
-_SET = '--set='
-_CHOOSING = ('--config=', '--workdir=', '--set=name=', '--set=workdir=')  # a recipe and its runs
+# Options that choose a recipe and what its runs have stored.
+_STORED = ('--config=', '--workdir=', '--set=name=', '--set=workdir=', '--set=push', '--set=meta')
 
 
 class CommandLine(StrictModel):
@@ -18,18 +18,12 @@ class CommandLine(StrictModel):
     options: tuple[str, ...]  # choose the recipe, and override its keys
 
     def command(self, name: str, *words: str) -> str:
-        """Another command for the same recipe, for a shell.
-
-        `words` come last; a key that they set is not set twice.
-        """
-        settings = (word for word in words if word.startswith(_SET))
-        again = tuple(word[: word.index('=', len(_SET)) + 1] for word in settings)
-        options = (each for each in self.options if not each.startswith(again))
-        return shlex.join([*self.program, *name.split(), *options, *words])
+        """A command that takes the data and weights of the recipe, for a shell."""
+        return shlex.join([*self.program, name, *self.options, *words])
 
     def short(self, name: str, *words: str) -> str:
-        """A command that reads what this recipe stored, for a shell: without other options."""
-        options = (each for each in self.options if each.startswith(_CHOOSING))
+        """A command that reads or changes what the runs have stored, for a shell."""
+        options = (each for each in self.options if each.startswith(_STORED))
         return shlex.join([*self.program, *name.split(), *options, *words])
 
     def accept(
@@ -42,7 +36,7 @@ class CommandLine(StrictModel):
         an earlier model.
         """
         if withdrawn:
-            return self.command('models bless', withdrawn, '--force', '--reason', 'TEXT')
+            return self.short('models bless', withdrawn, '--force', '--reason', 'TEXT')
         if not settings:
             return None
         keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON: YAML

@@ -58,11 +58,8 @@ class CommandLine(click.Group):
             hint = '; run the same command again to continue'
             fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
         except click.UsageError as error:  # repeats arguments, and a URL may have a password
-            message = error.format_message()
-            shown = redacted(console.printable(message))
-            if shown == message:
-                raise
-            raise click.UsageError(shown, error.ctx) from None
+            message = redacted(console.printable(error.format_message()))
+            raise click.UsageError(message, error.ctx) from None
 
 
 def start_process() -> None:
@@ -77,8 +74,7 @@ def start_process() -> None:
         os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
     if sys.stdout is None or sys.stderr is None:  # a database would get its file descriptor
         message = 'error: standard output or error is closed; use /dev/null instead'
-        if left := sys.stderr or sys.stdout:
-            left.write(f'{message}\n')
+        click.echo(message, file=sys.stderr or sys.stdout)
         sys.exit(USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

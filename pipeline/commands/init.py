@@ -2,31 +2,29 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from common.console import one_line
 from common.errors import ConfigError
-from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, command_line, show
-
-if TYPE_CHECKING:
-    from pipeline.new_recipe.choices import Choices
-    from pipeline.new_recipe.survey import Survey
+from common.files import replacing, write_atomically
+from pipeline.commands.options import RECIPE, RECIPE_FILE, command_line, show
+from pipeline.config.recipe import parse_override
+from pipeline.new_recipe.choices import Choices
+from pipeline.new_recipe.contact_sheet import draw
+from pipeline.new_recipe.create import create_recipe
+from pipeline.new_recipe.survey import Survey
+from pipeline.new_recipe.warnings import warnings
 
 _SHOWN = 20  # classes in a line
-_CODES = (
-    'Exit codes: 0 the recipe is written; 2 the images cannot be used, or the recipe exists; '
-    '130 interrupted.'
-)
 
 
-@click.command(epilog=_CODES)
-@click.argument('data', type=PathType(), metavar='FOLDER')
+@click.command()
+@click.argument('data', metavar='FOLDER')
 @click.option(
     '--output',
     '-o',
-    type=PathType(path_type=Path),
+    type=Path,
     default=RECIPE_FILE,
     show_default=True,
     help='The recipe to write.',
@@ -41,7 +39,6 @@ _CODES = (
 )
 @click.option(
     '--weights',
-    type=PathType(),
     metavar='TEXT',
     default='imagenet',
     show_default=True,
@@ -50,10 +47,11 @@ _CODES = (
 )
 @click.option('--force', is_flag=True, help='Replace an existing recipe.')
 def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, force: bool) -> None:
-    """Look at the images in FOLDER, and write a recipe and a picture with a few of them.
+    """Write a recipe for the images in FOLDER.
 
-    FOLDER is anything that --data of the other commands takes: a folder, an archive, a CSV file,
-    Parquet, TFRecords, or a URL.
+    Looks at the images, and also writes a picture with a few of them. FOLDER is anything that
+    --data of the other commands takes: a folder, an archive, a CSV file, Parquet, TFRecords, or a
+    URL.
     """
     picture = output.with_suffix('.png')
     for file in (output, picture):
@@ -61,18 +59,10 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
             raise ConfigError(
                 f'{file.absolute()} exists; add --force to replace it, or give -o FILE'
             )
-    from common.files import replacing, write_atomically
-    from pipeline.config.recipe import parse_override
-    from pipeline.new_recipe.contact_sheet import draw
-    from pipeline.new_recipe.create import create_recipe
-    from pipeline.new_recipe.warnings import warnings
-
-    settings = list(map(parse_override, overrides))
-    found, chosen, text = create_recipe(data, output, weights, settings)
-    for line in _report(found, chosen):
+    found, chosen, text = create_recipe(data, output, weights, [*map(parse_override, overrides)])
+    notes = [f'note: {line}' for line in (*found.notes, *warnings(found))]
+    for line in (*_report(found, chosen), *notes):
         show(one_line(line))
-    for line in (*found.notes, *warnings(found)):
-        show(one_line(f'note: {line}'))
     with replacing(picture) as partial:
         draw(found, chosen.images).save(partial, 'PNG')
     write_atomically(output, text)
@@ -83,7 +73,7 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
     show(f'next: {needed.command("run")}')
 
 
-def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
+def _report(found: Survey, chosen: Choices) -> list[str]:
     """What was found and chosen, in lines for the console."""
     counts = [f'{name} {number:,}' for name, number in found.classes.items()]
     shown = ', '.join(counts[:_SHOWN])
@@ -113,7 +103,7 @@ def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
     ]
 
 
-def _unreadable(found: 'Survey') -> str:
+def _unreadable(found: Survey) -> str:
     read = '' if found.read >= found.count else f' of {found.read:,}; a run checks all'
     if not found.bad:
         return f'unreadable: none{read}'

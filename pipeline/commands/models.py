@@ -3,47 +3,45 @@
 import contextlib
 import datetime
 import json
-import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import yaml
+from ml_metadata import MetadataStore
+from ml_metadata.errors import StatusError
 
-from common import stack
 from common.errors import ConfigError, MetadataError, ModelError
-from pipeline.commands.options import (
-    OPERATION_CODES,
-    json_option,
-    load,
-    recipe_options,
-    show,
-)
-
-if TYPE_CHECKING:
-    from ml_metadata import MetadataStore
-
-    from pipeline.config.recipe import Recipe
-    from pipeline.models.provenance import Provenance
+from pipeline.commands.options import Command, Group, json_option, load, show, stored_options
+from pipeline.config.recipe import Recipe
+from pipeline.formatting import require_text, to_json
+from pipeline.local.run_recipe import lock_recipe
+from pipeline.models import overrides
+from pipeline.models.lineage import trace
+from pipeline.models.model_list import as_table, describe_bucket, list_models
+from pipeline.models.mounts import mounted_store
+from pipeline.models.preparation import prepare_metadata
+from pipeline.models.provenance import Provenance
+from pipeline.models.unused_files import find_unused, remove_unused
 
 _REASON = click.option('--reason', metavar='TEXT', help='Required; recorded with your user name.')
 
 
-@click.group(invoke_without_command=True, epilog=OPERATION_CODES)
-@recipe_options
+@click.group(cls=Group, invoke_without_command=True)
+@stored_options
 @json_option
 @click.pass_context
 def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
-    """List the versions in the serving folder; or show, roll back, bless or unbless one."""
+    """List, show, roll back, bless or unbless versions.
+
+    Without a command: list the versions in the serving folder.
+    """
     if context.invoked_subcommand:
-        given = [name for name, value in {**options, 'json': as_json}.items() if value]
-        if given:
+        if any({**options, 'json': as_json}.values()):
             name = context.invoked_subcommand
             raise click.UsageError(f'give the options after the command: models {name} ...')
         return
     recipe, _ = _load_with_metadata(options)
-    from pipeline.formatting import to_json
-    from pipeline.models.model_list import as_table, describe_bucket, list_models
-
     versions = list_models(recipe)
     if as_json:
         show(to_json(versions))
@@ -53,45 +51,38 @@ def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
         show(bucket)
 
 
-@models.command('show', epilog=OPERATION_CODES)
+@models.command('show')
 @click.argument('version', required=False)
-@recipe_options
+@stored_options
 @json_option
 def show_(version: str | None, as_json: bool, **options: Any) -> None:
-    """Show how a VERSION was made: images, code, hyperparameters, warm start, comparison.
+    """Show how a VERSION was made.
 
-    VERSION is a version or its folder. Default: the live version.
+    Images, code, hyperparameters, warm start, and comparison. VERSION is a version or its folder.
+    Default: the live version.
     """
     recipe, store = _load_with_metadata(options)
-    import yaml
-
-    from pipeline.formatting import to_json
-    from pipeline.models.lineage import trace
-    from pipeline.models.provenance import Provenance
-
     found = to_json(trace(Provenance(store, recipe.name), recipe.serving_directory, version))
     show(found if as_json else yaml.safe_dump(json.loads(found), sort_keys=False).rstrip('\n'))
 
 
-@models.command(epilog=OPERATION_CODES)
+@models.command()
 @click.argument('version', required=False)
-@recipe_options
+@stored_options
 @_REASON
 def rollback(version: str | None, reason: str | None, **options: Any) -> None:
-    """Make an earlier VERSION live again. Default: the version before the live one.
+    """Make an earlier VERSION live again.
 
-    The live model loses its blessing: the same run does not push it again, and later models are
-    neither compared with it nor warm-started from it.
+    Default: the version before the live one. The live model loses its blessing: the same run does
+    not push it again, and later models are neither compared with it nor warm-started from it.
     """
     with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
-        from pipeline.models import overrides
-
         show(f'live: {overrides.rollback(recipe, provenance, version, why).folder}')
 
 
-@models.command(epilog=OPERATION_CODES)
+@models.command()
 @click.argument('model', required=False)
-@recipe_options
+@stored_options
 @click.option('--force', is_flag=True, help='Required for a model that the gate rejected.')
 @_REASON
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
@@ -101,37 +92,34 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     """
     given = {'MODEL (a version or the id of a run)': model, '--reason TEXT': reason}
     with _override(options, **given) as (recipe, provenance, why):
-        from pipeline.models import overrides
-
         pushed = overrides.bless(recipe, provenance, model or '', why, force=force)
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
-@models.command(epilog=OPERATION_CODES)
+@models.command()
 @click.argument('version', required=False)
-@recipe_options
+@stored_options
 @_REASON
 def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     """Withdraw the blessing of a VERSION. Default: the live version."""
     with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
-        from pipeline.models import overrides
-
         folder, live = overrides.unbless(recipe, provenance, version, why)
     note = '; its model stays live until a rollback' if live else ''
     show(f'the blessing of {folder.name} is withdrawn{note}')
 
 
-@click.command(epilog=OPERATION_CODES)
-@recipe_options
+@click.command(cls=Command)
+@stored_options
 @click.option(
-    '--keep', type=click.IntRange(1), default=5, help='Evaluated runs to keep; default: 5.'
+    '--keep', type=click.IntRange(1), default=5, show_default=True, help='Evaluated runs to keep.'
 )
 @click.option(
     '--older-than',
     type=click.FloatRange(0, 36_500),
     metavar='DAYS',
     default=7.0,
-    help='Remove what killed runs left if it is older; default: 7.',
+    show_default=True,
+    help='Remove what killed runs left if it is older.',
 )
 @click.option('--dry-run', is_flag=True, help='List the folders, and remove nothing.')
 def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
@@ -142,8 +130,6 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     touched.
     """
     with _exclusive(options) as (recipe, store, _):
-        from pipeline.models.unused_files import find_unused, remove_unused
-
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
         if dry_run:
             for folder in unused.folders:
@@ -161,38 +147,25 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
     recipe = load(**options)
-    from pipeline.models.mounts import mounted_store
-
     return recipe, mounted_store(recipe)
 
 
 @contextlib.contextmanager
 def _override(
     options: dict[str, Any], **needed: str | None
-) -> 'Iterator[tuple[Recipe, Provenance, str]]':
+) -> Iterator[tuple[Recipe, Provenance, str]]:
     """Checks what an override needs, the reason last; otherwise like `_exclusive`."""
     if missing := ', '.join(name for name, value in needed.items() if not (value or '').strip()):
         raise ConfigError(f'the override needs {missing}')
-    from pipeline.formatting import require_text
-
     why = require_text('--reason', (needed['--reason TEXT'] or '').strip())
     with _exclusive(options) as (recipe, _, provenance):
         yield recipe, provenance, why
 
 
 @contextlib.contextmanager
-def _exclusive(
-    options: dict[str, Any],
-) -> 'Iterator[tuple[Recipe, MetadataStore, Provenance]]':
+def _exclusive(options: dict[str, Any]) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
-    stack.set_tensorflow_log_level(3)
-    logging.getLogger('tensorflow').setLevel(logging.ERROR)
     recipe, store = _load_with_metadata(options)
-    from ml_metadata.errors import StatusError
-
-    from pipeline.local.run_recipe import lock_recipe
-    from pipeline.models.preparation import prepare_metadata
-
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:

@@ -1,122 +1,124 @@
-"""Options and helpers that several commands share."""
+"""Options that several commands share, and the recipe that they choose."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from common import console, stack
+from common import console
 from common.errors import ConfigError
 from common.redaction import redacted
+from pipeline.command_line import CommandLine
+from pipeline.config.recipe import Recipe, find_recipe, load_recipe, parse_override
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pipeline.command_line import CommandLine
-    from pipeline.config.recipe import Recipe
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-RECIPE_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration; 130 interrupted.'
-OPERATION_CODES = (
-    'Exit codes: 0 done; 1 a push failed; 2 wrong usage or configuration, unusable metadata or '
-    'folder, or no such model; 4 files of earlier runs are not on this '
-    'machine; 130 interrupted.'
-)
 RECIPE, RECIPE_FILE = 'CATDOG_RECIPE', 'recipe.yaml'  # environment variable; in the current folder
 _DEFAULT_RECIPE = 'demo'
 
 
-class PathType(click.Path):
-    """A path or a URL; `~` is the home folder, which shells leave as it is after `=`."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        expanded = os.path.expanduser(value)  # noqa: PTH111 - a Path would change URLs
-        return super().convert(expanded, param, ctx)
+class RecipeOption(click.Option):
+    """An option that chooses a recipe or changes its keys."""
 
 
-_RECIPE_OPTIONS = (
-    click.option(
-        '--config',
-        '-c',
-        type=PathType(),
-        metavar='RECIPE',
-        help='Path of a recipe, or name of a recipe in configs/. Default: the environment variable '
-        f'{RECIPE}, else {RECIPE_FILE} in the current folder, else {_DEFAULT_RECIPE}.',
-    ),
-    click.option(
-        '--set',
-        'overrides',
-        multiple=True,
-        metavar='KEY=VALUE',
-        help='Override one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
-    ),
-    click.option(
-        '--data',
-        type=PathType(),
-        metavar='PATH|URL',
-        help='Your own images: a folder with one folder per class, also in train, validation and '
-        'test, or with files called CLASS.1.jpg (s3:// and gs:// as well); a zip or tar archive of '
-        'such a folder (file or URL); a CSV file of paths and classes; Parquet files; TFRecords.',
-    ),
-    click.option(
-        '--weights',
-        type=PathType(),
-        metavar='TEXT',
-        help="'embedded', 'imagenet', 'random' or a Keras weights file.",
-    ),
-    click.option(
-        '--workdir',
-        type=PathType(),
-        metavar='FOLDER',
-        help='Folder for runs, models and metadata.',
-    ),
+class Command(click.Command):
+    """A command whose help has its own options first, and then those of the recipe."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for title, is_shared in (('Options', False), ('Recipe', True)):
+            shown = [each for each in options if isinstance(each, RecipeOption) == is_shared]
+            if records := list(filter(None, (each.get_help_record(ctx) for each in shown))):
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Group(click.Group, Command):
+    """A group of such commands, with options of its own."""
+
+    command_class = Command
+
+
+_recipe_option = functools.partial(click.option, cls=RecipeOption)
+_config = _recipe_option(
+    '--config',
+    '-c',
+    metavar='RECIPE',
+    help=f'A YAML file, or a recipe of configs/. Default: {RECIPE}, else {RECIPE_FILE} in the '
+    f'current folder, else {_DEFAULT_RECIPE}.',
 )
-
-
-def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        show(f'catdog-pipeline {version("catdog-pipeline")}, {stack.describe()}')
-        context.exit()
-
-
-version_option = click.option(
-    '--version',
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help='Print the versions of the project and of its stack.',
+_set = _recipe_option(
+    '--set',
+    'overrides',
+    multiple=True,
+    metavar='KEY=VALUE',
+    help='Override a key, as in trainer.batch_size=64. Repeatable.',
+)
+_data = _recipe_option(
+    '--data',
+    metavar='PATH|URL',
+    help='Your images: a folder with a folder per class, an archive, a CSV file, Parquet, '
+    'TFRecords, or a bucket.',
+)
+_weights = _recipe_option(
+    '--weights',
+    metavar='TEXT',
+    help="'embedded', 'imagenet', 'random' or a Keras weights file.",
+)
+_workdir = _recipe_option(
+    '--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'
 )
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
 
+def cron_options(*, required: bool) -> Decorator:
+    """Decorator that adds the options of a schedule."""
+    cron = "Five fields, as in '0 2 * * 1-5'."
+    zone = 'As in Europe/Berlin.'
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        command = click.option('--timezone', default='UTC', show_default=True, help=zone)(command)
+        return click.option('--cron', metavar='CRON', required=required, help=cron)(command)
+
+    return add
+
+
+def place_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator that adds the options that tell where runs are: a recipe and a folder."""
+    return _config(_workdir(command))
+
+
+def stored_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator that adds the options of commands that read or change what runs have stored."""
+    return _config(_set(_workdir(command)))
+
+
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator that adds the options to choose a recipe and override its keys."""
-    for option in reversed(_RECIPE_OPTIONS):
-        command = option(command)
-    return command
+    """Decorator that adds the options of commands that use the data or the weights, too."""
+    return _config(_set(_data(_weights(_workdir(command)))))
 
 
 def load(
-    config: str | None,
-    overrides: tuple[str, ...],
-    data: str | None,
-    weights: str | None,
-    workdir: str | None,
-) -> 'Recipe':
-    """Loads the recipe from the values of `recipe_options`.
+    config: str | None = None,
+    overrides: tuple[str, ...] = (),
+    workdir: str | None = None,
+    data: str | None = None,
+    weights: str | None = None,
+) -> Recipe:
+    """Loads the recipe from the values of `recipe_options` or `stored_options`.
 
     Names a recipe that was not given by --config on standard error.
 
     Raises:
         ConfigError: an option, the environment variable CATDOG_RECIPE or the recipe is wrong.
     """
-    from pipeline.config.recipe import load_recipe, parse_override
-
     given = {'trainer.weights': weights, 'workdir': workdir}
     changes = [(key, value) for key, value in given.items() if value is not None]
     name, origin = choose_recipe(config)
@@ -138,8 +140,6 @@ def choose_recipe(config: str | None) -> tuple[str, str]:
     if config is not None:
         return config, ''
     if name := os.environ.get(RECIPE):
-        from pipeline.config.recipe import find_recipe
-
         try:
             find_recipe(name)
         except ConfigError as error:
@@ -159,14 +159,12 @@ def arguments(config: str | None, overrides: tuple[str, ...], **others: str | No
 
 def command_line(
     *, config: str | None = None, overrides: tuple[str, ...] = (), **options: str | None
-) -> 'CommandLine':
+) -> CommandLine:
     """How this program was started, for other commands with the same recipe.
 
     They are printed and stored, so they have no secrets: URLs are redacted, and keys of `kubeflow`
     left out.
     """
-    from pipeline.command_line import CommandLine
-
     needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
     config = config or os.environ.get(RECIPE)  # which may be set for this command alone
     shown = tuple(map(redacted, arguments(config, needed, **options)))

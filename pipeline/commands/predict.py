@@ -1,5 +1,6 @@
 """The `predict` command."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -10,31 +11,29 @@ import click
 from common import stack
 from common.console import one_line
 from common.errors import FAILED, ModelError
-from pipeline.commands.options import PathType, load, recipe_options, show
+from components.image_example_gen.inspection.examine import start
+from components.inference.model_folder import read_classes
+from components.pusher.serving_folder import find_model
+from pipeline.commands.options import Command, load, show, stored_options
+from pipeline.prediction.input_images import read_images
 
-_CODES = (
-    'Exit codes: 0 a prediction for every image; 1 some images failed, each with an error line; '
-    '2 wrong usage, or no model; 130 interrupted.'
-)
 
-
-@click.command(epilog=_CODES)
-@click.argument('images', type=PathType(), nargs=-1, required=True, metavar='IMAGE...')
-@recipe_options
+@click.command(cls=Command)
+@click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
+@stored_options
 @click.option(
     '--model',
-    type=PathType(),
     metavar='TEXT',
-    help='A pushed version, or the folder of a SavedModel; default: live.',
+    help='A pushed version, or the folder of a SavedModel; default: the live version.',
 )
 @click.option(
-    '--top', type=click.IntRange(1), default=1, help='Number of classes per image; default: 1.'
+    '--top', type=click.IntRange(1), default=1, show_default=True, help='Classes of an image.'
 )
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON object per image or error.')
 @click.option('--csv', 'as_csv', is_flag=True, help='Print CSV with all probabilities.')
 @click.option(
     '--explain',
-    type=PathType(path_type=Path),
+    type=Path,
     metavar='FOLDER',
     help='Write a Grad-CAM overlay per image as PNG; warm colours support the predicted class.',
 )
@@ -47,61 +46,43 @@ def predict(
     explain: Path | None,
     **options: Any,
 ) -> None:
-    """Predict the class of each IMAGE: a file, a folder, a URL, or - for standard input.
+    """Predict the classes of images.
 
-    Prints path, class and confidence; --json and --csv have the probabilities of all classes.
-    Errors, and the name of the model, go to standard error.
+    IMAGE is a file, a folder, a URL, or - for standard input. Prints path, class and confidence;
+    --json and --csv have the probabilities of all classes. Errors, and the name of the model, go to
+    standard error.
     """
     if as_json and as_csv:
         raise click.UsageError('--json and --csv exclude each other')
     recipe = load(**options)
-    from components.inference.model_folder import read_classes
-    from components.pusher.serving_folder import find_model
-
     folder = find_model(recipe.serving_directory, model)
-    # Raises for an unsuitable model, before TensorFlow is imported.
-    classes = read_classes(folder)
-    name, description = _describe(folder)
+    classes = read_classes(folder)  # raises for an unsuitable model
     stack.set_tensorflow_log_level(3)
-    from components.image_example_gen.inspection.examine import start
-
     start()  # worker processes, which import TensorFlow meanwhile
-
     from components.inference.classifier import Classifier
     from pipeline.prediction import predictions
-    from pipeline.prediction.input_images import read_images
 
     classifier = Classifier(folder)
     if explain and not classifier.explains:
         raise ModelError(f'the model in {folder} cannot compute Grad-CAM; train a new one')
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
-    click.echo(one_line(f'model: {description}'), err=True)
+    click.echo(one_line(f'model: {folder}'), err=True)
+    columns = predictions.csv_columns(classes)
+    table = csv.DictWriter(sys.stdout, columns, extrasaction='ignore', lineterminator='\n')
     if as_csv:
-        show(predictions.csv_header(classes))
+        table.writeheader()
     failed = False
     inputs = read_images(images, checks.max_bytes)
     for row in predictions.predict(inputs, classifier, checks, overlays):
         failed = failed or 'error' in row
         if as_csv:
-            show(predictions.as_csv(row, classes))
+            table.writerow(predictions.csv_values(row))
         elif as_json:
-            show(json.dumps(row | ({'model': name} if 'class' in row else {})))
+            show(json.dumps(row | ({'model': str(folder)} if 'class' in row else {})))
         else:
             if 'class' in row:
                 show(predictions.as_text(row, top))
             if 'error' in row:
                 click.echo(one_line(f'error: {row["path"]}: {row["error"]}'), err=True)
     sys.exit(FAILED if failed else 0)
-
-
-def _describe(folder: Path) -> tuple[str, str]:
-    """Name of a model, such as `pets/1795281861`, and a clause with its accuracy."""
-    from components.pusher.serving_folder import read_note
-
-    note = read_note(folder)
-    if note is None or note.about.recipe is None:
-        return str(folder), str(folder)
-    name, known = f'{note.about.recipe}/{folder.name}', note.about.accuracy
-    accuracy = '' if known is None else f', test accuracy {known:.4f}'
-    return name, f'{name}{accuracy}, pushed {note.pushed:%Y-%m-%d %H:%M %Z}'

@@ -4,10 +4,7 @@ A prediction is a row, the object that `predict --json` prints: `path`, `class`,
 probability of that class), `probabilities` by class and `explanation`, or `path` and `error`.
 """
 
-import csv
-import io
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +21,6 @@ from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
-_MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
-_COLUMNS = ('path', 'class', 'confidence', 'explanation', 'error')
 
 Row = dict[str, Any]
 
@@ -50,42 +45,32 @@ def as_text(row: Row, top: int = 1) -> str:
     return one_line('  '.join([row['path'], *pairs, *filter(None, [row.get('explanation')])]))
 
 
-def csv_header(classes: Sequence[str]) -> str:
-    """Names of the columns of `as_csv`; those of probabilities begin with `p_`."""
-    return _csv_line([*_COLUMNS[:3], *(f'p_{name}' for name in classes), *_COLUMNS[3:]])
+def csv_columns(classes: Sequence[str]) -> list[str]:
+    """Names of the columns of `csv_values`; those of probabilities begin with `p_`."""
+    probabilities = (one_line(f'p_{name}') for name in classes)
+    return ['path', 'class', 'confidence', *probabilities, 'explanation', 'error']
 
 
-def as_csv(row: Row, classes: Sequence[str]) -> str:
-    """A line of CSV, without a line break."""
-    columns = [row.get(name, '') for name in _COLUMNS]
-    probabilities = row.get('probabilities', {})
-    shown = [probabilities.get(name, '') for name in classes]
-    return _csv_line([*columns[:3], *shown, *columns[3:]])
-
-
-def _csv_line(values: Sequence[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator='').writerow(one_line(str(each)) for each in values)
-    return text.getvalue()
+def csv_values(row: Row) -> dict[str, str]:
+    """The values of a row by column, each on one line; `probabilities` is no column."""
+    by_class = {f'p_{name}': each for name, each in row.get('probabilities', {}).items()}
+    return {one_line(name): one_line(str(each)) for name, each in (row | by_class).items()}
 
 
 class OverlayFolder:
     """Writes Grad-CAM overlays as `NAME.overlay.png`, and replaces those of earlier calls.
 
-    Raises OSError if the folder cannot be created or written.
+    Raises OSError if the folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, 'Permission denied', str(folder))
         self._folder = folder
         self._taken: set[str] = set()
 
     def write(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
         """Writes the overlay of an image; a second image of the same name gets a number."""
-        stem = Path(path.rstrip('/')).stem.encode()[:_MAX_STEM_BYTES].decode(errors='ignore')
-        stem = stem or 'image'
+        stem = Path(path).stem
         names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
         name = next(each for each in names if each not in self._taken)
         self._taken.add(name)

@@ -169,7 +169,7 @@ def test_commands_and_yaml_are_valid(file):
         ('Call `make chek`.\n', 'no target chek'),
         ('Add `--dta`.\n', '--dta: no command has this option'),
         ('Add `--set trainer.sed=1`.\n', 'trainer.sed'),
-        ('At most `--max-images` (64).\n', 'the default is [32], not 64'),
+        ('On `--port` (64).\n', 'the default is [8501], not 64'),
     ],
 )
 def test_mistakes_are_found(tmp_path, text, problem):

@@ -43,7 +43,8 @@ class Workspace:
         self.recipe.write_text(RECIPE + recipe)
         self.runs = folder / 'runs' / 'squares'
         self.cache = folder / 'cache'  # of downloads
-        self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
+        self._options = ['--config', self.recipe, '--workdir', folder / 'runs']
+        self._data = ['--data', images]
 
     def copy(self, folder: Path) -> 'Workspace':
         """The same recipe with a copy of its runs, which a test may damage."""
@@ -53,14 +54,18 @@ class Workspace:
         return copied
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen:
-        words = [sys.executable, RUNNER, command, *self._options, *arguments]
+        words = [sys.executable, RUNNER, *self._words(command), *arguments]
         pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
         return subprocess.Popen(words, **pipes, **self._process())
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
         """Calls a command; `models rollback` and the like are two words."""
-        words = [sys.executable, RUNNER, *command.split(), *self._options, *arguments]
+        words = [sys.executable, RUNNER, *self._words(command), *arguments]
         return subprocess.run(words, capture_output=True, **self._process())
+
+    def _words(self, command: str) -> list[Any]:
+        data = self._data if command in ('run', 'schedule') else []
+        return [*command.split(), *self._options, *data]
 
     def _process(self) -> dict[str, Any]:
         variables = {

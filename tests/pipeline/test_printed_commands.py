@@ -4,25 +4,30 @@ import pytest
 
 from pipeline.command_line import CommandLine
 
+LINE = CommandLine(
+    program=('catdog-pipeline',),
+    options=('--config=my.yaml', '--set=trainer.seed=1', '--data=pets', '--set=name=a b'),
+)
+
 
 @pytest.mark.parametrize(
-    ('words', 'expected'),
+    ('command', 'expected'),
     [
-        (['report'], 'catdog-pipeline report --config=pets --set=a.b=0.5 --set=a.bc=1'),
+        (LINE.short('report'), "report --config=my.yaml '--set=name=a b'"),
         (
-            ['run', '--set=a.b=0.08'],
-            'catdog-pipeline run --config=pets --set=a.bc=1 --set=a.b=0.08',
+            LINE.accept({}, '7'),
+            "models bless --config=my.yaml '--set=name=a b' 7 --force --reason TEXT",
+        ),
+        (
+            LINE.accept({'a.b': 0.05}, warm_start=True),
+            "run --config=my.yaml --set=trainer.seed=1 --data=pets '--set=name=a b' "
+            '--set=trainer.warm_start=latest_blessed --set=a.b=0.05',
         ),
     ],
 )
-def test_key_is_set_once(words, expected):
-    line = CommandLine(
-        program=('catdog-pipeline',), options=('--config=pets', '--set=a.b=0.5', '--set=a.bc=1')
-    )
-    assert line.command(*words) == expected
+def test_commands_have_the_options_that_they_need(command, expected):
+    assert command == f'catdog-pipeline {expected}'
 
 
-def test_short_command_has_only_what_chooses_the_runs():
-    options = ('--config=my.yaml', '--set=trainer.seed=1', '--data=pets', '--set=name=a b')
-    line = CommandLine(program=('catdog-pipeline',), options=options)
-    assert line.short('report') == "catdog-pipeline report --config=my.yaml '--set=name=a b'"
+def test_no_key_accepts_a_model_without_settings():
+    assert LINE.accept({}) is None

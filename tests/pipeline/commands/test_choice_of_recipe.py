@@ -1,7 +1,5 @@
 """The recipe of a command: --config, CATDOG_RECIPE, recipe.yaml in the current folder, the demo."""
 
-import shlex
-
 import click.testing
 import pytest
 import yaml
@@ -10,48 +8,42 @@ from pipeline.retraining import scheduler
 from pipeline_runner import main
 
 
-@pytest.fixture
-def chosen(tmp_path, monkeypatch):
-    """`chosen(*options)`: name of the recipe that a command takes, and its line about it.
+def call(*words):
+    return click.testing.CliRunner().invoke(main, words)
 
-    The current folder has the recipes `here.yaml` and `other.yaml`.
-    """
+
+@pytest.mark.parametrize(
+    ('found', 'variable', 'options', 'name', 'line'),
+    [
+        ([], None, [], 'demo', 'recipe: demo, the default\n'),
+        (['recipe'], None, [], 'recipe', 'recipe: {}/recipe.yaml, in the current folder\n'),
+        (
+            ['recipe', 'here'],
+            'here.yaml',
+            [],
+            'here',
+            'recipe: here.yaml, by the environment variable CATDOG_RECIPE\n',
+        ),
+        (['recipe', 'here', 'other'], 'here.yaml', ['--config', 'other.yaml'], 'other', ''),
+    ],
+)
+def test_recipe_is_chosen_in_this_order(
+    tmp_path, monkeypatch, found, variable, options, name, line
+):
     monkeypatch.chdir(tmp_path)
+    for each in found:
+        (tmp_path / f'{each}.yaml').write_text(f'description: {each}')
+    if variable:
+        monkeypatch.setenv('CATDOG_RECIPE', variable)
 
-    def call(*options):
-        done = click.testing.CliRunner().invoke(main, ['config', *options])
-        assert done.exit_code == 0, done.output
-        return yaml.safe_load(done.stdout)['name'], done.stderr
+    done = call('config', *options)
 
-    for name in ('here', 'other'):
-        (tmp_path / f'{name}.yaml').write_text(f'description: {name}')
-    return call
-
-
-def test_default_is_the_demo(chosen):
-    assert chosen() == ('demo', 'recipe: demo, the default\n')
-
-
-def test_takes_the_recipe_in_the_current_folder(chosen, tmp_path):
-    (tmp_path / 'recipe.yaml').write_text('name: pets')
-
-    assert chosen() == ('pets', f'recipe: {tmp_path}/recipe.yaml, in the current folder\n')
-
-
-def test_environment_variable_goes_first_and_config_before_it(chosen, tmp_path, monkeypatch):
-    (tmp_path / 'recipe.yaml').write_text('name: pets')
-    monkeypatch.setenv('CATDOG_RECIPE', 'here.yaml')
-
-    assert chosen() == (
-        'here',
-        'recipe: here.yaml, by the environment variable CATDOG_RECIPE\n',
-    )
-    assert chosen('--config', 'other.yaml') == ('other', '')
+    assert (yaml.safe_load(done.stdout)['name'], done.stderr) == (name, line.format(tmp_path))
 
 
 def test_unknown_recipe_in_the_environment_is_reported(monkeypatch):
     monkeypatch.setenv('CATDOG_RECIPE', 'smal')
-    done = click.testing.CliRunner().invoke(main, ['models'])
+    done = call('models')
 
     assert done.exit_code == 2
     words = 'error: the environment variable CATDOG_RECIPE: recipe smal does not exist; did you '
@@ -63,15 +55,10 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'recipe.yaml').write_text('name: pets')
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *given: commands.append(given[2]) or 0)
-    words = shlex.split("schedule --cron '0 2 * * *' --set trainer.seed=1")
 
-    done = click.testing.CliRunner().invoke(main, words)
+    done = call('schedule', '--cron', '0 2 * * *', '--set', 'trainer.seed=1')
 
     assert done.exit_code == 0, done.output
     (command,) = commands
-    assert command[2:] == [
-        'run',
-        '--if-new',
-        f'--config={tmp_path}/recipe.yaml',
-        '--set=trainer.seed=1',
-    ]
+    config = f'--config={tmp_path}/recipe.yaml'
+    assert command[2:] == ['run', '--if-new', config, '--set=trainer.seed=1']

@@ -14,6 +14,7 @@ from pipeline.run.record import Run, read_runs
 
 SEED_1 = '--set=trainer.seed=1'  # the replaced components bless a model with this seed
 REJECTED = {**PUSHED, 'result': 'not blessed', 'exit_code': 3, 'reasons': ('too low',)}
+both_ways = pytest.mark.parametrize('tick', [[], ['--if-new']], ids=['run', 'tick'])
 
 
 @pytest.fixture(autouse=True)
@@ -56,23 +57,19 @@ def test_run_prints_progress_decision_and_next_command(call, tmp_path):
         ('/opt/bin/catdog-pipeline', 'catdog-pipeline'),
     ],
 )
-def test_next_command_after_rejected_model_is_the_report(call, monkeypatch, program, words):
+def test_next_command_names_program_and_recipe_of_the_environment(
+    call, monkeypatch, program, words
+):
+    monkeypatch.setenv('CATDOG_RECIPE', 'cats_vs_dogs')
     monkeypatch.setattr(sys, 'argv', [program])
     monkeypatch.setattr(sys, 'orig_argv', ['.venv/bin/python', program])
-    done = call('run', '--config', 'cats_vs_dogs')
+    done = call('run')
 
     assert done.code == 3
     assert done.out.splitlines()[-1].startswith(f'next: {words} report --config=cats_vs_dogs ')
 
 
-def test_next_command_names_a_recipe_of_the_environment(call, monkeypatch):
-    monkeypatch.setenv('CATDOG_RECIPE', 'cats_vs_dogs')
-    done = call('run')
-
-    assert ' report --config=cats_vs_dogs ' in done.out.splitlines()[-1]
-
-
-@pytest.mark.parametrize('tick', [[], ['--if-new']])
+@both_ways
 def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tmp_path, tick):
     call('run', *tick, SEED_1, '--set=kubeflow.connection.experiment=private')
 
@@ -80,15 +77,20 @@ def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tm
     assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
-def test_quiet_run_prints_warnings_and_decision_only(call, tmp_path):
-    done = call('run', SEED_1, '--quiet')
+@pytest.mark.parametrize(
+    ('words', 'output'),
+    [
+        ([SEED_1], 'warning: drift\nthe decision\n'),
+        (['--if-new'], 'warning: drift\nthe decision\nnot blessed: too low\n'),
+    ],
+)
+def test_quiet_run_prints_warnings_and_decisions_only(call, words, output):
+    done = call('run', '--quiet', *words)
 
-    assert (done.out, done.err, done.code) == ('warning: drift\nthe decision\n', '', 0)
-    (log,) = (tmp_path / 'my runs' / 'demo' / 'logs').iterdir()
-    assert all(text in log.read_text() for text in ('from a library', 'from C', 'an epoch'))
+    assert (done.out, done.err, done.code) == (output, '', 0)
 
 
-@pytest.mark.parametrize('tick', [[], ['--if-new']])
+@both_ways
 def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick):
     done = call('run', *tick, SEED_1, '--json')
 
@@ -100,12 +102,12 @@ def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick
     assert 'from a library' not in done.err
 
 
-@pytest.mark.parametrize('tick', [[], ['--if-new']])
-def test_rejects_json_with_verbose(call, tick):
-    done = call('run', *tick, '--json', '--verbose')
+@pytest.mark.parametrize('options', [['--json', '--verbose'], ['--if-new', '--no-cache']])
+def test_rejects_options_that_exclude_each_other(call, options):
+    done = call('run', *options)
 
     assert (done.out, done.code) == ('', 2)
-    assert '--json and --verbose exclude each other' in done.err
+    assert f'{options[0]} and {options[1]} exclude each other' in done.err
 
 
 def test_tick_handles_sigterm_as_interrupt(call, monkeypatch):
@@ -114,13 +116,6 @@ def test_tick_handles_sigterm_as_interrupt(call, monkeypatch):
     call('run', '--if-new', SEED_1)
 
     assert handlers[signal.SIGTERM] is signal.default_int_handler
-
-
-def test_quiet_tick_prints_warnings_and_decisions_only(call):
-    done = call('run', '--if-new', '--quiet')
-
-    assert done.out == 'warning: drift\nthe decision\nnot blessed: too low\n'
-    assert (done.err, done.code) == ('', 0)
 
 
 def test_failed_json_tick_prints_record_and_error(call, tmp_path):

@@ -69,7 +69,7 @@ def task(words, monkeypatch):
 
 @pytest.mark.parametrize(
     ('only_when_new', 'reason'),
-    [(False, 'this run was requested'), (True, 'span 1 is new (6 images)')],
+    [(False, 'this run was requested'), (True, 'new or changed: 6 images')],
 )
 def test_decision_writes_its_outputs_and_the_record(task, tmp_path, only_when_new, reason):
     code, output, error = task('decision', only_when_new=only_when_new)

@@ -1,14 +1,8 @@
 """Images from files, folders and URLs, and their errors."""
 
-import contextlib
 import http.server
-import socket
 import threading
 
-import pytest
-
-from common.errors import DataError
-from pipeline.prediction import input_images
 from pipeline.prediction.input_images import InputImage, read_images
 
 LIMIT = 1000
@@ -44,15 +38,6 @@ def test_reads_files_and_folders_in_order(tmp_path):
     assert empty == InputImage(f'{tmp_path}/empty', problem='has no images')
 
 
-def test_reports_unreadable_folder(tmp_path, monkeypatch):
-    def refuse(*arguments):
-        raise DataError(f'{tmp_path}/inner cannot be read: Permission denied')
-
-    monkeypatch.setattr(input_images, 'list_files', refuse)
-    problem = f'cannot be listed: {tmp_path}/inner cannot be read: Permission denied'
-    assert read(tmp_path) == [InputImage(str(tmp_path), problem=problem)]
-
-
 def test_unreadable_image_does_not_affect_others(tmp_path):
     (tmp_path / 'a').write_bytes(b'1')
     (tmp_path / 'large').write_bytes(bytes(LIMIT + 1))
@@ -84,27 +69,3 @@ def test_downloads_url_and_hides_passwords():
     assert cat == InputImage(f'http://***@{server}/cat.jpg?***', b'a cat')
     assert large.problem.startswith('cannot be downloaded: it has more than ')
     assert missing.problem == 'cannot be downloaded: the server answers 404 Not Found'
-
-
-@pytest.mark.parametrize(
-    'start', ['HTTP/1.1 200 OK\r\nX-A: ', 'HTTP/1.1 200 OK\r\n\r\n'], ids=['header', 'body']
-)
-def test_stops_slow_download(start, monkeypatch):
-    monkeypatch.setattr(input_images, '_DOWNLOAD_SECONDS', 1)
-    stop = threading.Event()
-
-    def send_slowly(listener):
-        connection, _ = listener.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(start.encode())
-            while not stop.wait(0.05):
-                connection.sendall(b'x')
-
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        thread = threading.Thread(target=send_slowly, args=[listener])
-        thread.start()
-        (image,) = read(f'http://127.0.0.1:{listener.getsockname()[1]}/cat.jpg')
-        stop.set()
-        thread.join()
-
-    assert image.problem == 'cannot be downloaded: the server takes over 1 s for the file'
