@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 from pipeline.report.store import reported_runs
 from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
 

@@ -11,7 +11,7 @@ from typing import Any
 import pipeline
 from pipeline.config.mlflow_config import MlflowConfig
 from pipeline.formatting import dotted
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
 
 _CLIENT = 'pipeline.tracking.mlflow_client'

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 
 # Names by key of the training history; a slash groups plots.
 _NAMES = {

@@ -57,13 +57,3 @@ def confusions(matrix: Matrix, classes: Sequence[str]) -> list[tuple[str, str, i
         if label != prediction and number
     ]
     return sorted(found, key=lambda each: -each[2])
-
-
-def cells(matrix: Matrix) -> list[tuple[int, int, int, float]]:
-    """Label, prediction, images and share of the label of each cell with images."""
-    return [
-        (label, prediction, number, number / sum(row))
-        for label, row in enumerate(matrix)
-        for prediction, number in enumerate(row)
-        if number
-    ]

@@ -10,8 +10,8 @@ from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import ModelResult, wilson
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
-from pipeline.report.content.embedded_images import data_uri
-from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.embedded_images import data_uri
+from pipeline.report.page_data import PageImages, ReportData
 from pipeline.report.store import store_report
 from pipeline.run.record import write_run
 
@@ -37,6 +37,11 @@ HOSTILE = (
     'www.evil.example',
 )
 
+HELD_OUT = {
+    **dict.fromkeys(('seen', 'repeated', 'same_bytes', 'near_duplicates', 'same_group'), 0),
+    'kept': 402,
+    'kept_by_class': {'cats': 201, 'dogs': 201},
+}
 LIVE = {
     'result': 'blessed',
     'verdict': verdict(
@@ -90,6 +95,10 @@ def example(
         'seconds': 61.3,
         'config': recipe.model_dump(mode='json'),
         **state,
+        'lists': ('/srv/runs/filtered_160/artifacts/quarantine/1/span-1/list.jsonl',),
+        'held_out': HELD_OUT,
+        'test_images': 'a',
+        'decisions_on_test_images': 1,
         'data': _data(classes),
         'evaluation': {
             'classes': classes,
@@ -191,21 +200,15 @@ def _confusion(accuracy: float, classes: int) -> list[list[int]]:
 
 def _data(classes: tuple[str, ...]) -> dict:
     return {
-        'classes': classes,
-        'seen': 2009,
         'counts': {
             split: {name: images + 7 * number for number, name in enumerate(classes)}
             for split, images in (('train', 587), ('eval', 199), ('test', 194))
         },
-        'bad': {'truncated': 4, 'not an image': 3},
-        'clauses': ('7 quarantined (4 truncated, 3 not an image)', '2 duplicates skipped'),
+        'tally': {'seen': 2009, 'bad': {'truncated': 4, 'not an image': 3}, 'duplicates': 2},
         'examples': [
             {'source': 'cats/cat.1041.jpg', 'reason': 'truncated', 'detail': 'it ends too early'},
             {'source': 'dogs/<b>.jpg', 'reason': 'not an image', 'detail': 'it is text'},
         ],
-        'lists': (
-            '/srv/runs/filtered_160/artifacts/ImageExampleGen/quarantine/1/span-1/list.jsonl',
-        ),
     }
 
 
@@ -280,7 +283,6 @@ def _stage(name: str, start: float, best_epoch: int) -> dict:
         'name': name,
         'metrics': metrics,
         'best_epoch': best_epoch,
-        'patience': 0,
         'overfitting': None,
     }
 
@@ -296,9 +298,9 @@ def picture(seed: int) -> bytes:
 
 def images_for(data: ReportData) -> PageImages:
     """Samples, augmented views and mistakes."""
-    mistakes = data.robustness.mistakes if data.robustness else ()
+    mistakes = data.robustness.mistakes
     return PageImages(
-        samples=tuple((data.data.classes[n % 2], data_uri(picture(n))) for n in range(8)),
+        samples=tuple((data.evaluation.classes[n % 2], data_uri(picture(n))) for n in range(8)),
         views=data_uri(picture(9), 900),
         mistakes=tuple(
             (each, data_uri(picture(n)), data_uri(picture(n + 20)))

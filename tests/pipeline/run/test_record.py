@@ -8,12 +8,12 @@ import threading
 
 import pytest
 from example_record import PUSHED, STARTED, record
+from example_run import example
 
 from common.errors import AlreadyRunning, ConfigError
 from common.files import locked
 from pipeline.config.recipe import recipe_of
 from pipeline.report import store
-from pipeline.report.content.page_data import ReportData
 from pipeline.report.store import store_report
 from pipeline.run import record as record_module
 from pipeline.run.record import (
@@ -215,7 +215,7 @@ def record_until(recipe, last_write: int) -> None:
 
 def report_of(run):
     """The least report of a run."""
-    return ReportData(**dict(run), description='')
+    return example(run.id).model_copy(update=dict(run))
 
 
 WRITES = 5  # start, end, page, data, warnings
