@@ -116,7 +116,7 @@ def predictions(
     """
     names, probabilities = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
     others = {
-        key: np.where(np.isnan(outputs[key]), None, outputs[key]).tolist()
+        key: np.where(np.isnan(outputs[key]), np.array(None), outputs[key]).tolist()
         for key in sorted(outputs.keys() - {features.CLASS, features.PROBABILITY})
     }
     rows = []

@@ -124,13 +124,13 @@ def _curve(stages: Sequence[Stage], key: str) -> Plot:
     padding = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
     dots, rules, before = [], [], 0
     for stage in stages:
-        values = stage.metrics.get(f'val_{key}', ())
+        judged = stage.metrics.get(f'val_{key}', ())
         if before:
             rules.append((before + 0.5, stage.name.rpartition(', ')[2]))
-        if stage.best_epoch and (value := values[stage.best_epoch - 1]) is not None:
+        if stage.best_epoch and (value := judged[stage.best_epoch - 1]) is not None:
             text = f'kept: epoch {stage.best_epoch} of {stage.name}, {key} {value:.4f}'
             dots.append((before + stage.best_epoch, value, text))
-        before += len(values)
+        before += len(judged)
     return Plot(
         key.capitalize(),
         f'{key.capitalize()} of training and validation, {epochs} epochs',

@@ -2,7 +2,7 @@
 
 import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, open_page
-from example_run import COMMANDS, HOSTILE, REASON, example, images_for, rejected
+from example_run import COMMANDS, REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_comparison, render_page
 
@@ -10,6 +10,7 @@ FIRST_SCREEN = 600  # pixels
 WIDTHS, SCHEMES = (375, 1200), ('light', 'dark')
 BACKGROUNDS = {'light': 'rgb(244, 245, 247)', 'dark': 'rgb(16, 20, 26)'}
 IMAGES = 8 + 1 + 2 * 6
+HOSTILE = ('<img src=x onerror=alert(1)>', 'a|b `c` [x](http://evil.example)', 'www.evil.example')
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs(CHROMIUM, f'none of {", ".join(NAMES)} is installed'),
@@ -45,10 +46,9 @@ LOADED = """new Promise(done => {
 
 
 def reports():
-    turned_down = rejected({'evaluation.max_drop': 0.05})
     runs = {
         'live': example(),
-        'rejected': example('2026-11-22T18:04', turned_down, better=-0.012),
+        'rejected': example('2026-11-22T18:04', REJECTED, better=-0.012),
         'hostile': example(classes=HOSTILE),
         '20 classes': example(classes=tuple(f'kind {number}' for number in range(20))),
         '100 classes': example(classes=tuple(f'kind {number}' for number in range(100))),

@@ -14,7 +14,6 @@ from example_run import (
     example,
     images_for,
     model_result,
-    rejected,
     verdict,
 )
 
@@ -32,7 +31,6 @@ SECTIONS = (
 )
 RUN = example()
 MATRIX = ((5, 1, 0), (0, 0, 3), (0, 0, 0))  # no image of the third class
-SETTINGS = {'evaluation.max_drop': 0.05}
 
 
 @pytest.fixture(scope='module')
@@ -181,7 +179,7 @@ def test_loss_by_a_corruption_is_on_the_same_images(text_of):
 
 
 def test_rejected_model_has_failed_rules_first_and_remedy_keys_and_commands(text_of):
-    run = example('run-7', rejected(SETTINGS))
+    run = example('run-7', REJECTED)
     program = 'python pipeline_runner.py'
 
     text, of_cluster = text_of(run, COMMANDS), text_of(run)

@@ -49,10 +49,10 @@ def test_counts_of_all_spans_and_quarantined_images(tmp_path):
 
 
 def test_samples_are_balanced_and_mistakes_have_optional_heat_maps(results, tmp_path):
-    records = [{LABEL: label, IMAGE_BYTES: picture(1)} for label in 20 * [0] + 10 * [1]]
+    records = [{LABEL: label, IMAGE_BYTES: picture()} for label in 20 * [0] + 10 * [1]]
     folder = tmp_path / 'ImageExampleGen' / 'Split-train'
     write_records(folder / 'data-00000-of-00001', records)
-    (tmp_path / 'RobustnessEvaluator' / 'p.png').write_bytes(picture(3))
+    (tmp_path / 'RobustnessEvaluator' / 'p.png').write_bytes(picture())
     run = example()
     mistakes = [each.model_copy(update={'explanation': None}) for each in run.robustness.mistakes]
     robustness = run.robustness.model_copy(update={'mistakes': (*mistakes,)})
