@@ -1,7 +1,6 @@
 """The HTTP interface, with a small model."""
 
 import concurrent.futures
-import json
 import socket
 import time
 
@@ -64,20 +63,18 @@ def test_all_signatures_agree(server, pets, version):
 
 def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
     cat, dog = pets['cats'], pets['dogs']
-    url = f'{server.url}:predict'
     files = [('file', ('cat.jpg', cat)), ('file', ('dog.jpg', dog))]
-    form_type = {'Content-Type': 'application/x-www-form-urlencoded'}  # of curl --data-binary
-
     expected = server.predict(cat, dog).json()['predictions']
-    explain = {'signature_name': 'explain_images'}
-    explained = requests.post(url, files=files, data=explain, timeout=60).json()['predictions']
 
-    for data in ({}, {'signature_name': ''}, {'signature_name': 'serving_default'}):
-        response = requests.post(url, files=files, data=data, timeout=60)
-        assert response.json()['predictions'] == expected
-    for headers in ({}, form_type, {'Content-Type': 'image/jpeg'}):
-        response = requests.post(url, data=dog, headers=headers, timeout=60)
-        assert response.json()['predictions'] == expected[1:]
+    def post(**body):
+        return requests.post(f'{server.url}:predict', **body, timeout=60).json()['predictions']
+
+    for name in ('', 'serving_default', 'serve_images'):
+        assert post(files=files, data={'signature_name': name}) == expected
+    # The second one is of curl --data-binary.
+    for kind in ('image/jpeg', 'application/x-www-form-urlencoded'):
+        assert post(data=dog, headers={'Content-Type': kind}) == expected[1:]
+    explained = post(files=files, data={'signature_name': 'explain_images'})
     assert [each['class'] for each in explained] == ['cats', 'dogs']
     assert all('heat_map' in each for each in explained)
 
@@ -122,10 +119,10 @@ def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
     ok = {'error_code': 'OK', 'error_message': ''}
     state = {'version': '1', 'state': 'AVAILABLE', 'status': ok}
     for path in ('', '/versions/1'):
-        answer = requests.get(server.url + path, timeout=60)
-        assert answer.json() == {'model_version_status': [state]}
-
+        status = requests.get(server.url + path, timeout=60).json()
         metadata = requests.get(f'{server.url}{path}/metadata', timeout=60).json()
+
+        assert status == {'model_version_status': [state]}
         assert metadata['model_spec'] == {'name': NAME, 'signature_name': '', 'version': '1'}
         assert metadata['metadata']['classes'] == ['cats', 'dogs']
         serve_images = metadata['metadata']['signature_def']['signature_def']['serve_images']
@@ -215,7 +212,7 @@ def test_internal_errors_do_not_show_details(server, pets, monkeypatch):
     response = server.predict(pets['dogs'])
 
     assert response.status_code == 500
-    assert json.loads(response.text) == {'error': 'internal error; see the log of the server'}
+    assert response.json() == {'error': 'internal error; see the log of the server'}
 
 
 def test_client_that_disconnects_is_no_error_of_the_server(server, pets, caplog):
