@@ -59,7 +59,7 @@ def write_report(
 ) -> ReportData | None:
     """Writes the report to the reports of the recipe and to `path`.
 
-    The page shows the next one of the `commands`; a run in a cluster has none.
+    The page has the commands that follow the run; a run in a cluster has none.
     Returns its data. An error is logged, gives None, and does not fail the run, because its model
     may be live already.
     """

@@ -22,7 +22,7 @@ _MISSING = '–'  # noqa: RUF001
 
 
 def render_page(data: ReportData, images: PageImages, commands: CommandLine | None = None) -> str:
-    """Renders the report of a run; it offers the next one of the `commands`, if there are any."""
+    """Renders the report of a run, with the commands that follow it, if there is a command line."""
     evaluation, robustness, config = data.evaluation, data.robustness, data.config['evaluation']
     candidate, names = evaluation.candidate, evaluation.classes
     models = {'this model': candidate}
