@@ -42,7 +42,6 @@ class ReportData(Run):
     ended: Moment
     seconds: float
     verdict: Verdict
-    description: str
     data: DataSummary
     evaluation: Evaluation
     robustness: Robustness

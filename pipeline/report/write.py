@@ -84,7 +84,6 @@ def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
     files = {key: file_of(results, *place) for key, place in _FILES.items()}
     values: dict[str, Any] = {
         **{key: json.loads(file.read_bytes()) for key, file in files.items() if file},
-        'description': recipe.description,
         'data': summarize(example_folders(results), run.lists),
         'evaluation': read_evaluation(folder_of(evaluation.uri), classes, recipe.trainer.threshold),
         'origin': lineage_of(provenance, model, recipe.serving_directory),

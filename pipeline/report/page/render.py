@@ -13,7 +13,7 @@ import yaml
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.command_line import CommandLine
-from pipeline.report.page import classes, plots, tables
+from pipeline.report.page import plots, tables
 from pipeline.report.page.compare import compare
 from pipeline.report.page_data import PageImages, ReportData
 
@@ -28,7 +28,7 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     models = {'this model': candidate}
     if evaluation.baseline:
         models['live'] = evaluation.baseline
-    by_class = classes.class_rows(candidate.confusion, names)
+    by_class = tables.class_rows(candidate.confusion, names)
     slices = tables.slice_rows(
         candidate, evaluation.baseline, config['floors'], config['min_images']
     )
@@ -44,8 +44,8 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
         metrics=tables.metric_rows(candidate, evaluation.baseline),
         by_class=by_class,
         weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
-        macro=classes.macro_average(by_class),
-        confusions=classes.confusions(candidate.confusion, names),
+        macro=tables.macro_average(by_class),
+        confusions=tables.confusions(candidate.confusion, names),
         **tables.slice_variables(slices),
         min_images=config['min_images'],
         plots=(*plots.ranking(models, names), plots.calibration(evaluation)),

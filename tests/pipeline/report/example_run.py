@@ -80,7 +80,6 @@ def example(
     )
     values = {
         'recipe': recipe.name,
-        'description': recipe.description,
         'id': run_id,
         'started': f'{run_id[:19]}Z' if run_id.startswith('20') else STARTED,
         'ended': MADE,

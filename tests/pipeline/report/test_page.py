@@ -19,7 +19,7 @@ from example_run import (
 
 from components.conversion.results import skipped
 from components.evaluation.results import Estimate
-from pipeline.report.page import classes, plots
+from pipeline.report.page import plots, tables
 from pipeline.report.page.plots import Scale
 from pipeline.report.page.render import render_page
 from pipeline.report.page_data import PageImages
@@ -239,11 +239,11 @@ def test_evaluation_of_no_images_has_dashes(text_of):
 
 
 def test_results_by_class_and_their_macro_average():
-    rows = classes.class_rows(MATRIX, 'abc')
-    _, unseen = classes.class_rows(((5, 0), (0, 0)), 'ab')
+    rows = tables.class_rows(MATRIX, 'abc')
+    _, unseen = tables.class_rows(((5, 0), (0, 0)), 'ab')
 
     values = [(row.precision.value, row.recall.value, row.f1, row.images) for row in rows]
-    macro = classes.macro_average(rows)
+    macro = tables.macro_average(rows)
     assert values == [
         pytest.approx((1, 5 / 6, 10 / 11, 6)),
         pytest.approx((0, 0, 0, 3)),
@@ -254,9 +254,9 @@ def test_results_by_class_and_their_macro_average():
     assert (macro.precision.value, macro.recall.value, macro.f1) == pytest.approx(
         (1 / 2, 5 / 12, 5 / 11)
     )
-    never = classes.macro_average(classes.class_rows(((5, 0), (5, 0)), 'ab'))
+    never = tables.macro_average(tables.class_rows(((5, 0), (5, 0)), 'ab'))
     assert never.precision.value == 0.25
-    assert classes.confusions(MATRIX, 'abc') == [('b', 'c', 3), ('a', 'b', 1)]
+    assert tables.confusions(MATRIX, 'abc') == [('b', 'c', 3), ('a', 'b', 1)]
 
 
 @pytest.mark.parametrize(
