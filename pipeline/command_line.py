@@ -1,9 +1,6 @@
 """Commands of this program for the same recipe, as printed and shown in reports."""
 
-import json
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
 from common.strict_model import StrictModel
 
@@ -25,21 +22,3 @@ class CommandLine(StrictModel):
         """A command that reads or changes what the runs have stored, for a shell."""
         options = (each for each in self.options if each.startswith(_STORED))
         return shlex.join([*self.program, *name.split(), *options, *words])
-
-    def accept(
-        self, settings: Mapping[str, Any], withdrawn: str | None = None, *, warm_start: bool = False
-    ) -> str | None:
-        """The command that blesses a rejected model; None if no key of the recipe does.
-
-        `settings` are the keys that the gate passes it with, `withdrawn` is the version or the
-        run if a manual override rejects it, and `warm_start` states that its training started from
-        an earlier model.
-        """
-        if withdrawn:
-            return self.short('models bless', withdrawn, '--force', '--reason', 'TEXT')
-        if not settings:
-            return None
-        keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON: YAML
-        if warm_start:  # otherwise `run` trains another model
-            keys.insert(0, '--set=trainer.warm_start=latest_blessed')
-        return self.command('run', *keys)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.errors import ModelError
 from common.files import read_regular, write_atomically
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 from pipeline.run.record import Run, read_runs
 
 REPORTS = 'reports'  # in the home folder of the recipe
@@ -62,13 +62,12 @@ def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
     Raises:
         ModelError: no run or several runs match.
     """
-    places = {LAST: runs[-1:], PREVIOUS: runs[-2:-1]}
-    exact = [run for run in runs if run.id == name]
-    found = places.get(name) or exact or [run for run in runs if run.id.startswith(name)]
+    named = {LAST: runs[-1:], PREVIOUS: runs[-2:-1], **{run.id: [run] for run in runs}}
+    found = named.get(name) or [run for run in runs if run.id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not runs:
         raise ModelError(f'there are no runs in {home}; run the recipe first')
     ids = ', '.join(run.id for run in reversed(runs[-_MAX_LISTED:]))
-    problem = f'{len(found)} runs match' if found else 'no run matches'
-    raise ModelError(f'{problem} {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
+    count = len(found) or 'no'
+    raise ModelError(f'{count} runs match {name!r}; there are {LAST}, {PREVIOUS}, {ids}')

@@ -1,7 +1,6 @@
 """The outcome of a run as text: gate decision, rule by rule. Imports no TensorFlow."""
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from components.evaluation.gate.verdict import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
@@ -37,12 +36,10 @@ def as_text(run: Run) -> RenderableType:
     lines = [unwrapped(f'{name}: {value}') for name, value in facts.items() if value]
     if run.verdict is None:
         return Group(head, *lines)
-    rules = Table(box=None, pad_edge=False, show_header=False)
-    for result, colour in _STYLES.items():
-        reasons = [each.reason for each in run.verdict.rulings if each.result == result]
-        for number, reason in enumerate(reasons):
-            rules.add_row(Text('' if number else result, colour), Text(reason))
     if (verdict := run.rejected_by) and verdict.remedies:
         remedy = describe_remedies(verdict.remedies, verdict.settings)
         lines.append(unwrapped(f'remedy: {remedy}'))
-    return Group(head, *lines, rules)
+    for result, colour in _STYLES.items():
+        reasons = [each.reason for each in run.verdict.rulings if each.result == result]
+        lines += [Text.assemble((f'{result:<11} ', colour), reason) for reason in reasons]
+    return Group(head, *lines)

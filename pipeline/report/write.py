@@ -1,19 +1,51 @@
-"""Writes the report of a finished run."""
+"""Writes the report of a finished run from its artifacts."""
 
+import itertools
+import json
 import logging
 import traceback
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from common.artifacts import SERVED, folder_of
+from common.features import CALIBRATION, HISTORY, NETWORK, SPLITS, TEST_IMAGES
 from common.files import write_atomically
+from common.metadata_queries import custom_property
+from components.conversion.lite.config import LITE_FILE
+from components.conversion.onnx.config import ONNX_FILE
+from components.evaluation.held_out.held_out_files import HELD_OUT_FILE
+from components.evaluation.metrics.evaluation_files import read_evaluation
+from components.evaluation.results import ROBUSTNESS_FILE
+from components.image_example_gen.ingestion.ingested import Counts, Tally, read_ingested
+from components.image_example_gen.ingestion.quarantine import read_quarantined
+from components.inference.model_folder import read_classes
+from components.serving_check.measurements import MEASUREMENTS_FILE
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
-from pipeline.execution.run_artifacts import Results
-from pipeline.report.content.embedded_images import page_images
-from pipeline.report.content.gather import gather
-from pipeline.report.content.page_data import ReportData
+from pipeline.execution.run_artifacts import Results, example_folders, file_of
+from pipeline.metadata_store import existing_store
+from pipeline.models.lineage import lineage_of
+from pipeline.models.provenance import Provenance
+from pipeline.report.embedded_images import page_images
 from pipeline.report.page.render import render_page
+from pipeline.report.page_data import DataSummary, ReportData
 from pipeline.report.store import store_report
 from pipeline.run.record import Run
+
+_MAX_QUARANTINED = 8  # listed on the page
+# JSON files of the report by key of ReportData: node, output, name
+_FILES = {
+    'robustness': ('RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
+    'serving': ('ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
+    'lite': ('LiteConverter', 'lite_model', LITE_FILE),
+    'onnx': ('OnnxConverter', 'onnx_model', ONNX_FILE),
+    'stages': ('Trainer', 'model_run', HISTORY),
+    'network': ('Trainer', 'model_run', NETWORK),
+    'calibration': ('Trainer', 'model_run', CALIBRATION),
+    'held_out': ('HeldOutFilter', 'held_out', HELD_OUT_FILE),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -27,13 +59,13 @@ def write_report(
 ) -> ReportData | None:
     """Writes the report to the reports of the recipe and to `path`.
 
-    The page shows the next one of the `commands`; a run in a cluster has none.
+    The page has the commands that follow the run; a run in a cluster has none.
     Returns its data. An error is logged, gives None, and does not fail the run, because its model
     may be live already.
     """
     try:
-        data = gather(recipe, results, run).model_copy(update={'commands': commands})
-        page = render_page(data, page_images(results, data))
+        data = _read_data(recipe, results, run)
+        page = render_page(data, page_images(results, data), commands)
         store_report(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
@@ -42,3 +74,37 @@ def write_report(
         _log.warning('the report cannot be written: %s: %s', type(error).__name__, error)
         return None
     return data
+
+
+def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
+    model = results['Trainer'].outputs['model'][0]
+    classes = read_classes(folder_of(model.uri) / SERVED)
+    (evaluation,) = results['Evaluator'].outputs['evaluation']
+    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
+    files = {key: file_of(results, *place) for key, place in _FILES.items()}
+    values: dict[str, Any] = {
+        **{key: json.loads(file.read_bytes()) for key, file in files.items() if file},
+        'data': summarize(example_folders(results), run.lists),
+        'evaluation': read_evaluation(folder_of(evaluation.uri), classes, recipe.trainer.threshold),
+        'origin': lineage_of(provenance, model, recipe.serving_directory),
+        'test_images': custom_property(evaluation, TEST_IMAGES),
+        'decisions_on_test_images': provenance.decisions_on_same_images(evaluation),
+    }
+    return ReportData.model_validate({**dict(run), **values})
+
+
+def summarize(spans: Sequence[Path], lists: Sequence[str]) -> DataSummary:
+    """Counts of the images of all spans, and the first quarantined ones."""
+    ingested = [read_ingested(folder) for folder in spans]
+    totals: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for span in ingested:
+        for split, by_class in span.counts.items():
+            totals[split].update(by_class)
+    counts: Counts = {split: dict(by_class) for split, by_class in totals.items()}
+    folders = (Path(path).parent for path in lists if Path(path).is_file())  # else removed since
+    quarantined = itertools.chain.from_iterable(map(read_quarantined, folders))
+    return DataSummary(
+        counts=counts,
+        tally=sum((span.tally for span in ingested), Tally()),
+        examples=tuple(itertools.islice(quarantined, _MAX_QUARANTINED)),
+    )

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -23,9 +23,10 @@ from common.files import MEGABYTE
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from pipeline.serving.live_model import LiveModel, ServedModel
-from pipeline.serving.rest import JsonResponse, parse_request, predictions
+from pipeline.serving.rest import parse_request, predictions
 
 _POLL_SECONDS = 1.0  # as TensorFlow Serving
+_RETRY_SECONDS = 10.0  # after a version that cannot be loaded
 _THREADS = 8  # requests that are parsed, checked and predicted at the same time
 _PAGE = Path(__file__).parent / 'page'
 # The page loads nothing from elsewhere, and no other page embeds it.
@@ -54,11 +55,9 @@ class Service:
         max_images: int,
         max_bytes: int,
         hosts: tuple[str, ...] = ('*',),
-        poll_seconds: float = _POLL_SECONDS,
     ) -> None:
         self._live, self._name, self._checks = live, name, checks
         self._max_images, self._max_bytes = max_images, max_bytes
-        self._poll_seconds = poll_seconds
         self._threads = anyio.CapacityLimiter(_THREADS)
         model = f'/v1/models/{name}'
         routes = [
@@ -73,7 +72,7 @@ class Service:
         self.app = Starlette(
             routes=routes,
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-            exception_handlers={HTTPException: self._error, Exception: self._internal_error},
+            exception_handlers={HTTPException: _error, Exception: _error},
             lifespan=self._following,
         )
 
@@ -85,8 +84,8 @@ class Service:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(self._poll_seconds)
-            await anyio.to_thread.run_sync(self._live.refresh)
+            loaded = await anyio.to_thread.run_sync(self._live.refresh)
+            await asyncio.sleep(_POLL_SECONDS if loaded else _RETRY_SECONDS)
 
     async def _page(self, _: Request) -> Response:
         template = jinja2.Template((_PAGE / 'page.html.j2').read_text(), autoescape=True)
@@ -97,25 +96,18 @@ class Service:
     async def _metrics(self, _: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    async def _error(self, _: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return JsonResponse({'error': error.detail}, error.status_code)
-
-    async def _internal_error(self, _: Request, error: Exception) -> Response:
-        return JsonResponse({'error': 'internal error; see the log of the server'}, 500)
-
     async def _status(self, request: Request) -> Response:
         status = {'error_code': 'OK', 'error_message': ''}
         version = self._model(request).version
         listed = {'version': version, 'state': 'AVAILABLE', 'status': status}
-        return JsonResponse({'model_version_status': [listed]})
+        return JSONResponse({'model_version_status': [listed]})
 
     async def _metadata(self, request: Request) -> Response:
         model = self._model(request)
         spec = {'name': self._name, 'signature_name': '', 'version': model.version}
         signatures = {'signature_def': model.signatures}
         metadata = {'signature_def': signatures, 'classes': model.classes}
-        return JsonResponse({'model_spec': spec, 'metadata': metadata})
+        return JSONResponse({'model_spec': spec, 'metadata': metadata})
 
     async def _predict(self, request: Request) -> Response:
         code = 500
@@ -127,7 +119,7 @@ class Service:
                     self._predictions, model, body, kind, limiter=self._threads
                 )
             code = 200
-            return JsonResponse(content)
+            return JSONResponse(content)
         except HTTPException as error:
             code = error.status_code
             raise
@@ -174,3 +166,9 @@ class Service:
             message = f'version {wanted[:20]} of {self._name} is not loaded'
             raise HTTPException(404, f'{message}; {model.version} is live')
         return model
+
+
+async def _error(_: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return JSONResponse({'error': error.detail}, error.status_code)
+    return JSONResponse({'error': 'internal error; see the log of the server'}, 500)

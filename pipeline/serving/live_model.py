@@ -19,7 +19,6 @@ from components.inference.classifier import Classifier
 from components.pusher.serving_folder import GRAPH, versions_in
 from trainer.export.complete_image import PIXEL
 
-_RETRY_SECONDS = 60  # after a version that cannot be loaded
 _VERSION = Gauge('serve_model_version', 'The version that is served.')
 _LOADS = Counter('serve_model_loads', 'Versions loaded.', ['result'])
 
@@ -71,24 +70,21 @@ class LiveModel:
 
     def __init__(self, serving: Path) -> None:
         self._serving = serving
-        self._failed, self._retry_at = '', 0.0  # a version, and its time of `time.monotonic`
         self.current = _load(versions_in(serving)[-1])
 
-    def refresh(self) -> None:
-        """Loads the live version if it is another one."""
-        version = ''
+    def refresh(self) -> bool:
+        """Loads the live version if it is another one; returns False if that fails."""
         try:
             for folder in versions_in(self._serving)[-1:]:
-                version = folder.name
-                waits = version == self._failed and time.monotonic() < self._retry_at
-                if version != self.current.version and not waits:
+                if folder.name != self.current.version:
                     self.current = _load(folder)
                     gc.collect()  # the model before
         except Exception as error:  # a version may be damaged, or removed by the next push
-            self._failed, self._retry_at = version, time.monotonic() + _RETRY_SECONDS
             _LOADS.labels('failed').inc()
             reason = ' '.join(str(error).split())
             _log.warning('version %s stays live: %s', self.current.version, reason)
+            return False
+        return True
 
 
 def _load(folder: Path) -> ServedModel:

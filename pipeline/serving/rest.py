@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf.message import DecodeError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
@@ -113,23 +112,18 @@ def predictions(
     """The body of a response: one object per image, or one list per output.
 
     Class, confidence and probabilities are those of `predict --json`; other outputs are unchanged.
+    NaN is None, which JSON has.
     """
+    names, probabilities = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
+    others = {
+        key: np.where(np.isnan(outputs[key]), np.array(None), outputs[key]).tolist()
+        for key in sorted(outputs.keys() - {features.CLASS, features.PROBABILITY})
+    }
     rows = []
-    for number, name in enumerate(outputs[features.CLASS].ravel()):
-        probability = outputs[features.PROBABILITY][number]
-        row = as_values(to_predicted_class(name.decode(), probability, classes), classes)
-        others = outputs.keys() - {features.CLASS, features.PROBABILITY}
-        rows.append(row | {key: outputs[key][number].tolist() for key in sorted(others)})
+    for number, name in enumerate(names):
+        predicted = to_predicted_class(name.decode(), probabilities[number], classes)
+        other = {key: values[number] for key, values in others.items()}
+        rows.append(as_values(predicted, classes) | other)
     if by_row:
         return {'predictions': rows}
     return {'outputs': {key: [row[key] for row in rows] for key in rows[0]}}
-
-
-class JsonResponse(Response):
-    """A JSON response. NaN is written without quotes, as by TensorFlow Serving."""
-
-    media_type = 'application/json'
-
-    def render(self, content: Any) -> bytes:
-        """Converts the content."""
-        return json.dumps(content).encode()

@@ -53,10 +53,7 @@ def create_server(app: ASGIApp) -> uvicorn.Server:
         app,
         ws='none',
         log_config=None,
-        access_log=False,
         log_level='warning',
-        proxy_headers=False,
-        server_header=False,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 from pipeline.report.store import reported_runs
 from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
 
@@ -37,8 +37,6 @@ def write_events(home: Path, run: ReportData) -> None:
 
 def confusion_table(run: ReportData) -> str:
     """The confusion matrix as a Markdown table: a row per label, a column per prediction."""
-    if run.evaluation is None:
-        return ''
     names = [_escaped(name) for name in run.evaluation.classes]
     rows = [
         ['label', *(f'predicted {name}' for name in names)],

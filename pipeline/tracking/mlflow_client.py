@@ -2,8 +2,8 @@
 
     python -m pipeline.tracking.mlflow_client < RUN
 
-RUN is the JSON of `mlflow_run.as_request`. Prints the URL of the run, or nothing if the server has
-it already. The parent process limits the time. An error is the last line of standard error.
+RUN is the JSON of `mlflow_run.as_request`. Prints the URL of the run. The parent process limits the
+time. An error is the last line of standard error.
 """
 
 import contextlib
@@ -26,20 +26,17 @@ def main() -> None:
             url = log(request)
     except Exception as error:
         sys.exit(' '.join(f'{type(error).__name__}: {error}'.split()))
-    if url:
-        sys.stdout.write(url)
+    sys.stdout.write(url)
 
 
-def log(request: dict[str, Any]) -> str | None:
-    """Logs a run; returns its URL, or None if the server has it."""
+def log(request: dict[str, Any]) -> str:
+    """Logs a run; returns its URL."""
     import mlflow
-    from mlflow.entities import Metric, Param, ViewType
+    from mlflow.entities import Metric, Param
 
     mlflow.set_tracking_uri(request['tracking_uri'])
     experiment = mlflow.set_experiment(request['experiment']).experiment_id
     client = mlflow.MlflowClient()
-    if client.search_runs([experiment], request['logged_if'], ViewType.ACTIVE_ONLY, 1):
-        return None
     run = client.create_run(
         experiment, request['start_ms'], request['tags'], request['run_name']
     ).info.run_id

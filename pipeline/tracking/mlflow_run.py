@@ -11,8 +11,8 @@ from typing import Any
 import pipeline
 from pipeline.config.mlflow_config import MlflowConfig
 from pipeline.formatting import dotted
-from pipeline.report.content.page_data import ReportData
-from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
+from pipeline.report.page_data import ReportData
+from pipeline.tracking.run_metrics import epoch_metrics, final_metrics
 
 _CLIENT = 'pipeline.tracking.mlflow_client'
 _MAX_ERROR = 300  # characters
@@ -24,11 +24,7 @@ _log = logging.getLogger(__name__)
 def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | None:
     """Logs parameters, metrics, gate decision, report page and pushed model of a run.
 
-    A run that the server has is not logged again, nor one that repeats a run without executing
-    Trainer, Evaluator or gate.
-
-    Returns:
-        A sentence with the problem; None if there was none.
+    Returns a sentence with the problem; None if there was none.
     """
     try:
         done = subprocess.run(
@@ -44,8 +40,7 @@ def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | No
         problem = f'no end within mlflow.timeout_seconds, {config.timeout_seconds} s'
     else:
         if not done.returncode:
-            if done.stdout:
-                _log.info('MLflow: %s', done.stdout)
+            _log.info('MLflow: %s', done.stdout)
             return None
         problem = (done.stderr.strip() or f'exit code {done.returncode}').splitlines()[-1]
     problem = f'MLflow at {config.tracking_uri}: run not logged: {problem[:_MAX_ERROR]}'
@@ -63,14 +58,12 @@ def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, A
     tags = {
         'catdog.run': run.id,
         'catdog.recipe': run.recipe,
-        'catdog.trained_by': run.origin.model.run if run.origin else run.id,
+        'catdog.trained_by': run.origin.model.run,
         'catdog.decision': 'blessed' if run.blessed else 'not blessed',
         'catdog.reasons': '; '.join(run.reasons),
         'catdog.manual_override': run.manual_override or '',
         'catdog.version': run.version or '',
     }
-    repeated = not any(was_executed(run, each) for each in ('Trainer', 'Evaluator', 'ModelGate'))
-    same = ('catdog.trained_by', 'catdog.decision') if repeated else ('catdog.run',)
     return {
         'tracking_uri': config.tracking_uri,
         'timeout_seconds': config.timeout_seconds,
@@ -78,9 +71,6 @@ def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, A
         'run_name': f'{run.recipe}/{run.id}',
         'start_ms': round(run.started.timestamp() * 1000),
         'end_ms': round(run.ended.timestamp() * 1000),
-        'logged_if': ' and '.join(
-            [f"tags.`{key}` = '{tags[key]}'" for key in same] + ["attributes.status = 'FINISHED'"]
-        ),
         'tags': {key: value for key, value in tags.items() if value},
         'params': {_name(key): _text(value) for key, value in dotted(run.config).items()},
         'metrics': [(_name(name), value, epoch) for name, value, epoch in epochs]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 
 # Names by key of the training history; a slash groups plots.
 _NAMES = {
@@ -27,7 +27,7 @@ def epoch_metrics(run: ReportData) -> Iterator[tuple[str, int, float]]:
 
 def final_metrics(run: ReportData) -> dict[str, float]:
     """Metrics of the model on the test split by name, such as `test/accuracy`; without NaN."""
-    metrics = run.evaluation.candidate.overall.metrics if run.evaluation else {}
+    metrics = run.evaluation.candidate.overall.metrics
     return {f'test/{key}': each.value for key, each in metrics.items() if each.value is not None}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from pipeline.config.recipe import Recipe
-from pipeline.report.content.page_data import ReportData
+from pipeline.report.page_data import ReportData
 from pipeline.report.store import page_of
 from pipeline.tracking.event_files import write_events
 from pipeline.tracking.mlflow_run import log_to_mlflow

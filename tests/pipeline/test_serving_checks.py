@@ -3,12 +3,9 @@
 import json
 
 import pytest
-from tfx.orchestration.pipeline import Pipeline
 
 from pipeline.config.recipe import load_recipe
 from pipeline.graph import create_pipeline
-
-CLASSES = ('cat', 'dog')
 
 
 @pytest.fixture
@@ -17,8 +14,7 @@ def nodes(tmp_path):
 
     def make(*overrides):
         recipe = load_recipe('demo', [('workdir', str(tmp_path)), *overrides])
-        pipeline: Pipeline = create_pipeline(recipe, CLASSES, 100)
-        return {node.id: node for node in pipeline.components}
+        return {node.id: node for node in create_pipeline(recipe, ('cat', 'dog'), 100).components}
 
     return make
 
@@ -30,20 +26,15 @@ def test_serving_check_is_always_included(nodes):
     assert not {'LiteConverter', 'OnnxConverter'} & created.keys()
 
 
-def test_lite_converter_uses_formats_and_threshold_of_recipe(nodes):
-    node = nodes(('lite', {'formats': ['int8']}), ('trainer.threshold', 0.7))['LiteConverter']
-    assert json.loads(node.exec_properties['lite'])['formats'] == ['int8']
-    assert node.exec_properties['threshold'] == 0.7
-
-
-def test_onnx_converter_uses_image_size_and_threshold_of_recipe(nodes):
-    node = nodes(('onnx', {'max_drop': 0}), ('trainer.threshold', 0.7))['OnnxConverter']
-    assert json.loads(node.exec_properties['onnx'])['max_drop'] == 0
-    assert (node.exec_properties['image_size'], node.exec_properties['threshold']) == (96, 0.7)
-
-
-def test_models_are_converted_between_gate_and_push(nodes):
-    created = nodes(('lite', {}), ('onnx', {}))
-    for name in ('LiteConverter', 'OnnxConverter'):
-        assert created['ModelGate'] in created[name].upstream_nodes
-        assert created['Pusher'] in created[name].downstream_nodes
+def test_models_are_converted_with_keys_of_the_recipe_between_gate_and_push(nodes):
+    created = nodes(
+        ('lite', {'formats': ['int8']}), ('onnx', {'max_drop': 0}), ('trainer.threshold', 0.7)
+    )
+    lite, onnx = created['LiteConverter'], created['OnnxConverter']
+    for node in (lite, onnx):
+        assert node.exec_properties['threshold'] == 0.7
+        assert created['ModelGate'] in node.upstream_nodes
+        assert created['Pusher'] in node.downstream_nodes
+    assert json.loads(lite.exec_properties['lite'])['formats'] == ['int8']
+    assert json.loads(onnx.exec_properties['onnx'])['max_drop'] == 0
+    assert onnx.exec_properties['image_size'] == 96

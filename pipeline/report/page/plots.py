@@ -4,18 +4,12 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from components.evaluation.results import Bucket, Evaluation, ModelResult
-from pipeline.report.content.page_data import Stage
-from pipeline.report.page.tables import MICRO
+from components.evaluation.results import Evaluation, ModelResult
+from pipeline.report.page_data import Stage
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
 _HISTOGRAM = 46  # height of the histogram under the reliability diagram, with padding
-_MAX_POINTS = 200  # of a curve; more are not visible
 _DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
-
-Points = Sequence[tuple[float, float | None]]
-Dot = tuple[float, float, str]  # x, y, tooltip
-Rule = tuple[float, str]  # x and label of a vertical line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +30,11 @@ class Scale:
         """Coordinate and label of round numbers, about five."""
         least = (self.high - self.low) / 6
         power = 10.0 ** math.floor(math.log10(least))
-        steps = (factor * power for factor in (1, 2, 5, 10))
-        step = next(step for step in steps if step >= least * (1 - 1e-9))
+        step = next(each * power for each in (1, 2, 5, 10) if each * power >= least * (1 - 1e-9))
         step = max(step, 1.0) if self.integers else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        digits = max(0, -math.floor(math.log10(step)))
         values = [number * step for number in range(first, last + 1)]
-        return [(self(value), f'{value:.{digits}f}') for value in values]
+        return [(self(value), f'{value:.6g}') for value in values]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Line:
 
     kind: str
     name: str
-    points: Points
+    points: Sequence[tuple[float, float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,24 +57,18 @@ class Plot:
     x: Scale
     y: Scale
     lines: Sequence[Line]
-    dots: Sequence[Dot] = ()
-    rules: Sequence[Rule] = ()
+    dots: Sequence[tuple[float, float, str]] = ()  # x, y, tooltip
+    rules: Sequence[tuple[float, str]] = ()  # x and label of a vertical line
     bars: Sequence[tuple[float, float, int]] = ()  # x, share of the highest bar, number
 
     def coordinates(self, line: Line) -> str:
-        """SVG coordinates of at most `_MAX_POINTS` points, without missing and infinite values."""
-        points = line.points
-        if len(points) > _MAX_POINTS:
-            step = (len(points) - 1) / (_MAX_POINTS - 1)
-            points = [points[round(number * step)] for number in range(_MAX_POINTS)]
-        return ' '.join(
-            f'{self.x(x):g},{self.y(y):g}' for x, y in points if y is not None and math.isfinite(y)
-        )
+        """SVG coordinates of a line, without missing values."""
+        return ' '.join(f'{self.x(x):g},{self.y(y):g}' for x, y in line.points if y is not None)
 
 
 def training_curves(stages: Sequence[Stage]) -> tuple[Plot, ...]:
     """Loss and accuracy by epoch, over all stages."""
-    return tuple(_curve(stages, key) for key in ('loss', 'accuracy')) if stages else ()
+    return tuple(_curve(stages, key) for key in ('loss', 'accuracy'))
 
 
 def ranking(models: Mapping[str, ModelResult], classes: Sequence[str]) -> tuple[Plot, ...]:
@@ -90,14 +76,21 @@ def ranking(models: Mapping[str, ModelResult], classes: Sequence[str]) -> tuple[
 
     They are of the second of two classes, else the one-vs-rest micro average.
     """
-    named = [(kind, *item) for kind, item in zip('ab', models.items(), strict=False)]
-    roc = [Line('guess', '', _DIAGONAL), *(Line(k, name, each.roc) for k, name, each in named)]
-    precision_recall = [Line(kind, name, each.precision_recall) for kind, name, each in named]
-    of = f'of {classes[1]}' if len(classes) == 2 else MICRO
+    of = f'of {classes[1]}' if len(classes) == 2 else 'one-vs-rest, micro average'
+    kinds = [*zip('ab', models.items(), strict=False)]
+    roc = [Line(kind, name, model.roc) for kind, (name, model) in kinds]
+    recall = [Line(kind, name, model.precision_recall) for kind, (name, model) in kinds]
+    roc.insert(0, Line('guess', '', _DIAGONAL))
     return (
         _unit_square(f'ROC, {of}', 'false positive rate', 'true positive rate', roc),
-        _unit_square(f'Precision and recall, {of}', 'recall', 'precision', precision_recall),
+        _unit_square(f'Precision and recall, {of}', 'recall', 'precision', recall),
     )
+
+
+def _unit_square(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> Plot:
+    names = ' and '.join(line.name for line in lines if line.name)
+    x, y = Scale(0, 1, LEFT, RIGHT), Scale(0, 1, BOTTOM, TOP)
+    return Plot(title, f'{title} of {names}', x_label, y_label, x, y, lines)
 
 
 def calibration(evaluation: Evaluation) -> Plot:
@@ -106,6 +99,7 @@ def calibration(evaluation: Evaluation) -> Plot:
     name = evaluation.classes[1] if two else 'the predicted class'
     buckets = evaluation.candidate.calibration
     most = max((each.images for each in buckets), default=1)
+    points = [(each.confidence, each.share) for each in buckets]
     return Plot(
         'Calibration',
         f'Reliability diagram of {len(buckets)} buckets, with a histogram of the images',
@@ -113,18 +107,10 @@ def calibration(evaluation: Evaluation) -> Plot:
         f'share of {name}' if two else 'accuracy',
         Scale(0, 1, LEFT, RIGHT),
         Scale(0, 1, BOTTOM - _HISTOGRAM, TOP),
-        [
-            Line('guess', 'perfect', _DIAGONAL),
-            Line('a', 'this model', [(each.confidence, each.share) for each in buckets]),
-        ],
-        dots=[(each.confidence, each.share, _tooltip(each)) for each in buckets],
+        [Line('guess', 'perfect', _DIAGONAL), Line('a', 'this model', points)],
+        dots=[(x, y, f'probability {x:.2f}, share {y:.2f}') for x, y in points],
         bars=[(each.confidence, each.images / most, each.images) for each in buckets],
     )
-
-
-def _tooltip(bucket: Bucket) -> str:
-    confidence, share = bucket.confidence, bucket.share
-    return f'probability {confidence:.2f}, share {share:.2f}, {bucket.images} images'
 
 
 def _curve(stages: Sequence[Stage], key: str) -> Plot:
@@ -136,7 +122,15 @@ def _curve(stages: Sequence[Stage], key: str) -> Plot:
     shown = [y for line in lines for _, y in line.points if y is not None]
     low, high = min(shown, default=0.0), max(shown, default=1.0)
     padding = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
-    dots, rules = _stage_marks(stages, key)
+    dots, rules, before = [], [], 0
+    for stage in stages:
+        judged = stage.metrics.get(f'val_{key}', ())
+        if before:
+            rules.append((before + 0.5, stage.name.rpartition(', ')[2]))
+        if stage.best_epoch and (value := judged[stage.best_epoch - 1]) is not None:
+            text = f'kept: epoch {stage.best_epoch} of {stage.name}, {key} {value:.4f}'
+            dots.append((before + stage.best_epoch, value, text))
+        before += len(judged)
     return Plot(
         key.capitalize(),
         f'{key.capitalize()} of training and validation, {epochs} epochs',
@@ -148,25 +142,3 @@ def _curve(stages: Sequence[Stage], key: str) -> Plot:
         dots=dots,
         rules=rules,
     )
-
-
-def _stage_marks(stages: Sequence[Stage], key: str) -> tuple[list[Dot], list[Rule]]:
-    """The best epoch of each stage, whose weights were kept, and the start of later stages."""
-    dots: list[Dot] = []
-    rules: list[Rule] = []
-    before = 0
-    for stage in stages:
-        values = stage.metrics.get(f'val_{key}', ())
-        if before:
-            rules.append((before + 0.5, stage.name.rpartition(', ')[2]))
-        if stage.best_epoch and (value := values[stage.best_epoch - 1]) is not None:
-            text = f'kept: epoch {stage.best_epoch} of {stage.name}, {key} {value:.4f}'
-            dots.append((before + stage.best_epoch, value, text))
-        before += len(values)
-    return dots, rules
-
-
-def _unit_square(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> Plot:
-    names = ' and '.join(line.name for line in lines if line.name)
-    x, y = Scale(0, 1, LEFT, RIGHT), Scale(0, 1, BOTTOM, TOP)
-    return Plot(title, f'{title} of {names}', x_label, y_label, x, y, lines)

@@ -12,79 +12,52 @@ import yaml
 
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
-from pipeline.report.content.page_data import DataSummary, PageImages, ReportData
-from pipeline.report.page import classes, plots, tables
+from pipeline.command_line import CommandLine
+from pipeline.report.page import plots, tables
 from pipeline.report.page.compare import compare
+from pipeline.report.page_data import PageImages, ReportData
 
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
 _MISSING = '–'  # noqa: RUF001
 
 
-def render_page(data: ReportData, images: PageImages) -> str:
-    """Renders the report of a run."""
+def render_page(data: ReportData, images: PageImages, commands: CommandLine | None = None) -> str:
+    """Renders the report of a run, with the commands that follow it, if there is a command line."""
+    evaluation, robustness, config = data.evaluation, data.robustness, data.config['evaluation']
+    candidate, names = evaluation.candidate, evaluation.classes
+    models = {'this model': candidate}
+    if evaluation.baseline:
+        models['live'] = evaluation.baseline
+    by_class = tables.class_rows(candidate.confusion, names)
+    slices = tables.slice_rows(
+        candidate, evaluation.baseline, config['floors'], config['min_images']
+    )
+    losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
+    bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
     return _render(
         'page.html.j2',
         report=data,
         images=images,
+        again=commands.command('run') if commands else None,
+        bless=commands.short(*bless) if commands else None,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+        metrics=tables.metric_rows(candidate, evaluation.baseline),
+        by_class=by_class,
+        weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
+        macro=tables.macro_average(by_class),
+        confusions=tables.confusions(candidate.confusion, names),
+        **tables.slice_variables(slices),
+        min_images=config['min_images'],
+        plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
+        worst=max((each for each in losses if each[0] > 0), default=None),
+        totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
         curves=plots.training_curves(data.stages),
-        corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
-        worst=tables.largest_loss(data.robustness) if data.robustness else None,
-        totals=_images_by_class(data.data) if data.data else {},
-        **_evaluation(data),
-        **_verdict(data),
     )
-
-
-def _images_by_class(data: DataSummary) -> dict[str, int]:
-    return {name: sum(each.get(name, 0) for each in data.counts.values()) for name in data.classes}
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
     """Renders the comparison of two runs."""
     return _render('comparison.html.j2', a=one, b=other, **compare(one, other))
-
-
-def _evaluation(data: ReportData) -> dict[str, Any]:
-    """Template variables of metrics, predictions and slices."""
-    found = data.evaluation
-    if found is None:
-        return {'slices': []}
-    confusion = found.candidate.confusion
-    by_class = classes.class_rows(confusion, found.classes)
-    models = {'this model': found.candidate}
-    if found.baseline:
-        models['live'] = found.baseline
-    config = data.config['evaluation']
-    min_images = config['min_images']
-    slices = tables.slice_rows(found.candidate, found.baseline, config['floors'], min_images)
-    return {
-        'slices': slices,
-        'slice_groups': tables.slice_groups(slices),
-        'min_images': min_images,
-        'lowest': tables.lowest_shown(slices),
-        'plots': (*plots.ranking(models, found.classes), plots.calibration(found)),
-        'by_class': by_class,
-        'weakest': sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
-        'macro': classes.macro_average(by_class),
-        'confusions': classes.confusions(confusion, found.classes),
-        'cells': classes.cells(confusion),
-    }
-
-
-def _verdict(data: ReportData) -> dict[str, Any]:
-    """Template variables of the gate decision."""
-    found, commands = data.evaluation, data.commands
-    metrics = tables.metric_rows(found.candidate, found.baseline) if found else []
-    accept = None
-    if commands and not data.blessed:
-        accept = commands.accept(
-            data.verdict.settings,
-            (data.version or data.id) if data.manual_override else None,
-            warm_start=bool(data.origin and data.origin.parents),
-        )
-    again = commands.command('run') if commands else None
-    return {'metrics': metrics, 'accept': accept, 'again': again}
 
 
 def _render(template: str, **variables: Any) -> str:

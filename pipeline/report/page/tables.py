@@ -1,10 +1,10 @@
-"""Table rows: metrics, slices and corruptions of one model or two."""
+"""Table rows: metrics and slices of one model or two, and results by class."""
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from components.evaluation.config import SLICED_BY
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -12,34 +12,26 @@ from components.evaluation.results import (
     BRIER,
     ECE,
     LOG_LOSS,
-    METRICS,
     OVERALL,
     PR_AUC,
-    CorruptedResult,
     Estimate,
     ModelResult,
-    Robustness,
+    wilson,
 )
 
 NAMES = {
     ACCURACY: ('Accuracy', 'share of correct predictions'),
     BALANCED_ACCURACY: ('Balanced accuracy', 'mean recall over the classes (macro average)'),
-    AUC: (
-        'ROC AUC',
-        'chance that an image of a class scores above an image of another; 0.5 is random',
-    ),
+    AUC: ('ROC AUC', 'chance that a right class scores above a wrong one; 0.5 is random'),
     PR_AUC: ('PR AUC', 'mean precision over all recalls (average precision)'),
     LOG_LOSS: ('Log loss', 'cross-entropy; penalizes confident mistakes'),
     BRIER: ('Brier score', 'mean squared error of the probabilities'),
     ECE: ('Calibration error', 'mean difference between confidence and accuracy (ECE)'),
 }
-MICRO = 'one-vs-rest, micro average'  # of the curves of three or more classes
-_MICRO_NAMES = {
-    AUC: ('ROC AUC', f'chance that a right class scores above a wrong one; {MICRO}'),
-    PR_AUC: ('PR AUC', f'mean precision over all recalls; {MICRO}'),
-}
 LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
+
+Matrix = Sequence[Sequence[int]]  # images by label and prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,34 +65,28 @@ class SliceRow:
 
 
 def metric_rows(
-    one: ModelResult | None, other: ModelResult | None, *, subtracted: bool = True
+    one: ModelResult, other: ModelResult | None, *, subtracted: bool = True
 ) -> list[MetricRow]:
     """The metrics on the test split that either model has.
 
     A difference is significant if the 95 % intervals do not overlap. There are no differences
-    without `subtracted`, and between models on other numbers of images or classes.
+    without `subtracted`.
     """
-    if one and other:
-        subtracted &= one.overall.images == other.overall.images
-        subtracted &= len(one.confusion) == len(other.confusion)
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
-    many = any(model and len(model.confusion) > 2 for model in (one, other))
-    names = NAMES | _MICRO_NAMES if many else NAMES
     rows = []
-    for name in METRICS:
-        if name not in ones and name not in others:
-            continue
-        a, b = ones.get(name, NONE), others.get(name, NONE)
-        difference = better = None
-        if subtracted and a.value is not None and b.value is not None:
-            difference = a.value - b.value
-            if difference and is_apart(a, b):
-                better = (difference < 0) == (name in LOWER_IS_BETTER)
-        rows.append(MetricRow(*names[name], a, b, difference, better))
+    for name, texts in NAMES.items():
+        if name in ones or name in others:
+            a, b = ones.get(name, NONE), others.get(name, NONE)
+            difference = better = None
+            if subtracted and a.value is not None and b.value is not None:
+                difference = a.value - b.value
+                if _is_apart(a, b):
+                    better = (difference < 0) == (name in LOWER_IS_BETTER)
+            rows.append(MetricRow(*texts, a, b, difference, better))
     return rows
 
 
-def is_apart(a: Estimate, b: Estimate) -> bool:
+def _is_apart(a: Estimate, b: Estimate) -> bool:
     """Whether two intervals do not overlap; False if one is missing."""
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return False
@@ -110,53 +96,84 @@ def is_apart(a: Estimate, b: Estimate) -> bool:
 def slice_rows(
     one: ModelResult, other: ModelResult | None, floors: Mapping[str, float], min_images: int
 ) -> list[SliceRow]:
-    """Accuracy by slice: the test split first, then in the order of SLICED_BY.
-
-    Floors are by `feature.name`, else by feature.
-    """
+    """Accuracy by slice, of the test split first. Floors are by `feature.name`, else by feature."""
     others = {(each.feature, each.name): each.metrics for each in other.slices} if other else {}
-    order = {feature: place for place, feature in enumerate((OVERALL, *SLICED_BY))}
-    rows = []
-    for each in sorted(one.slices, key=lambda part: order.get(part.feature, len(order))):
-        accuracy = each.metrics.get(ACCURACY, NONE)
-        floor = floors.get(f'{each.feature}.{each.name}', floors.get(each.feature))
-        row = SliceRow(
+    return [
+        SliceRow(
             each.feature,
             each.name,
             each.images,
-            one=accuracy,
+            one=each.metrics.get(ACCURACY, NONE),
             other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
-            floor=floor,
+            floor=floors.get(f'{each.feature}.{each.name}', floors.get(each.feature)),
             small=each.feature != OVERALL and each.images < min_images,
         )
-        rows.append(row)
-    return rows
+        for each in one.slices
+    ]
 
 
-def slice_groups(rows: Sequence[SliceRow]) -> list[tuple[str, list[SliceRow]]]:
-    """The rows by slicing feature, in their order."""
-    groups = itertools.groupby(rows, lambda row: row.feature)
-    return [(feature, list(group)) for feature, group in groups]
+def slice_variables(rows: Sequence[SliceRow]) -> dict[str, Any]:
+    """Template variables: all rows, those of each feature, and the start of the accuracy axis.
 
-
-def lowest_shown(rows: Sequence[SliceRow]) -> float:
-    """Start of the accuracy axis; only intervals of small slices may lie outside."""
+    Only intervals of small slices may lie outside of the axis.
+    """
     shown = [value for row in rows for value in (row.one.value, row.other.value, row.floor)]
     shown += [row.one.low for row in rows if not row.small]
     lowest = min((value for value in shown if value is not None), default=0)
-    return max(0, int(lowest * 10 - 0.2)) / 10
+    groups = itertools.groupby(rows, lambda row: row.feature)
+    return {
+        'slices': rows,
+        'slice_groups': [(feature, list(group)) for feature, group in groups],
+        'lowest': max(0, int(lowest * 10 - 0.2)) / 10,
+    }
 
 
-def corruption_rows(
-    robustness: Robustness,
-) -> Iterator[tuple[str, list[CorruptedResult | None]]]:
-    """Each corruption with its results for severities 1 to 3."""
-    for name in dict.fromkeys(each.corruption for each in robustness.corrupted):
-        found = {each.severity: each for each in robustness.corrupted if each.corruption == name}
-        yield name, [found.get(severity) for severity in (1, 2, 3)]
+@dataclasses.dataclass(frozen=True)
+class ClassRow:
+    """Precision, recall and F1 of a class on the test split; None where they are undefined."""
+
+    name: str
+    images: int  # with this label
+    precision: Estimate  # share of correct ones among the images predicted as this class
+    recall: Estimate  # share of correct ones among the images with this label
+    f1: float | None  # harmonic mean of both
 
 
-def largest_loss(robustness: Robustness) -> tuple[float, str] | None:
-    """The largest loss of accuracy by a corruption and its name; None without a loss."""
-    losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
-    return max((each for each in losses if each[0] > 0), default=None)
+def class_rows(confusion: Matrix, classes: Sequence[str]) -> list[ClassRow]:
+    """The rows of all classes, in label order."""
+    predicted = [sum(column) for column in zip(*confusion, strict=True)]
+    rows = []
+    for label, name in enumerate(classes):
+        correct, images = confusion[label][label], sum(confusion[label])
+        total = images + predicted[label]
+        f1 = 2 * correct / total if total else None
+        precision, recall = wilson(correct, predicted[label]), wilson(correct, images)
+        rows.append(ClassRow(name, images, precision, recall, f1))
+    return rows
+
+
+def macro_average(rows: Sequence[ClassRow]) -> ClassRow:
+    """The means over the classes with images; a class that is never predicted has precision 0."""
+    present = [row for row in rows if row.images]
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        return sum(value or 0 for value in values) / len(values) if values else None
+
+    return ClassRow(
+        'macro average',
+        sum(row.images for row in present),
+        Estimate(value=mean([row.precision.value for row in present])),
+        Estimate(value=mean([row.recall.value for row in present])),
+        mean([row.f1 for row in present]),
+    )
+
+
+def confusions(matrix: Matrix, classes: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Label, prediction and number of images of the mistakes, most frequent first."""
+    found = [
+        (classes[label], classes[prediction], number)
+        for label, row in enumerate(matrix)
+        for prediction, number in enumerate(row)
+        if label != prediction and number
+    ]
+    return sorted(found, key=lambda each: -each[2])

@@ -13,21 +13,12 @@ const element = (name, text = '', className = '') => {
 };
 
 const fetchJson = async (path, options) => {
-  let response, text;
-  try {
-    response = await fetch(path, options);
-    text = await response.text();
-  } catch {
+  const response = await fetch(path, options).catch(() => {
     throw new Error('the server cannot be reached');
-  }
-  // The server writes NaN as TensorFlow Serving does, which JSON does not have.
-  const content = (() => {
-    try {
-      return JSON.parse(text.replace(/([[,:]\s*)NaN(?=\s*[\],}])/g, '$1null'));
-    } catch {
-      throw new Error(`the response cannot be read (status ${response.status})`);
-    }
-  })();
+  });
+  const content = await response.json().catch(() => {
+    throw new Error(`the response cannot be read (status ${response.status})`);
+  });
   if (!response.ok)
     throw Object.assign(new Error(content.error), {status: response.status});
   return content;

@@ -10,8 +10,8 @@ from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import ModelResult, wilson
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
-from pipeline.report.content.embedded_images import data_uri
-from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.embedded_images import data_uri
+from pipeline.report.page_data import PageImages, ReportData
 from pipeline.report.store import store_report
 from pipeline.run.record import write_run
 
@@ -21,22 +21,22 @@ REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 FLOORS = {'class': 0.9, 'brightness.dark': 0.9, 'size': 0.9}
 
 
-def verdict(*rulings: tuple[str, str]) -> Verdict:
+def verdict(*rulings: tuple[str, str], **advice: object) -> Verdict:
     return Verdict(
         rulings=[
-            Ruling(rule='any', result=result, reason=reason, blocks=result == 'failed')
+            Ruling(rule='any', result=result, reason=reason, blocks=result == 'failed', **advice)
             for result, reason in rulings
         ]
     )
 
 
 COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--config=pets',))
-HOSTILE = (
-    '<img src=x onerror=alert(1)>',
-    'a|b `c` [x](http://evil.example) @ann',
-    'www.evil.example',
-)
 
+HELD_OUT = {
+    **dict.fromkeys(('seen', 'repeated', 'same_bytes', 'near_duplicates', 'same_group'), 0),
+    'kept': 402,
+    'kept_by_class': {'cats': 201, 'dogs': 201},
+}
 LIVE = {
     'result': 'blessed',
     'verdict': verdict(
@@ -51,17 +51,14 @@ LIVE = {
 REJECTED = {
     'result': 'not blessed',
     'reasons': (REASON,),
-    'verdict': verdict(('passed', 'accuracy 0.958, baseline 0.95 (n=402)'), ('failed', REASON)),
+    'verdict': verdict(
+        ('passed', 'accuracy 0.958, baseline 0.95 (n=402)'),
+        ('failed', REASON),
+        remedy='train on more dark images',
+        settings={'evaluation.max_drop': 0.05},
+    ),
     'live_version': VERSION,
 }
-
-
-def rejected(settings: dict | None = None) -> dict:
-    """REJECTED with a remedy, and with keys that accept the model."""
-    (passed, failed) = REJECTED['verdict'].rulings
-    advice = {'remedy': 'train on more dark images', 'settings': settings or {}}
-    found = Verdict(rulings=(passed, failed.model_copy(update=advice)))
-    return {**REJECTED, 'verdict': found}
 
 
 def example(
@@ -83,13 +80,16 @@ def example(
     )
     values = {
         'recipe': recipe.name,
-        'description': recipe.description,
         'id': run_id,
         'started': f'{run_id[:19]}Z' if run_id.startswith('20') else STARTED,
         'ended': MADE,
         'seconds': 61.3,
         'config': recipe.model_dump(mode='json'),
         **state,
+        'lists': ('/srv/runs/filtered_160/artifacts/quarantine/1/span-1/list.jsonl',),
+        'held_out': HELD_OUT,
+        'test_images': 'a',
+        'decisions_on_test_images': 1,
         'data': _data(classes),
         'evaluation': {
             'classes': classes,
@@ -108,18 +108,8 @@ def example(
             'memory_mb': 143,
             'size_mb': 11.7,
         },
-        'lite': {
-            'images': 402,
-            'max_drop': 0.02,
-            'saved_model': wilson(390, 402),
-            'models': [_converted('float16', 390, True), _converted('int8', 366, False)],
-        },
-        'onnx': {
-            'images': 402,
-            'max_drop': 0.02,
-            'saved_model': wilson(390, 402),
-            'models': [_converted('ONNX', 390, True)],
-        },
+        'lite': _converted(float16=390, int8=366),
+        'onnx': _converted(ONNX=390),
         'stages': [_stage('stage 1, head', 0.5, 9), _stage('stage 2, fine-tuning', 0.3, 7)],
         'network': [
             {'size': 5, 'channels': 1280, 'layers': 4, 'parameters': 1_030_000, 'trained': 830_000},
@@ -162,10 +152,14 @@ def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:
         'ece': {'value': 0.0142},
     }
     rates = [number / 400 for number in range(401)]
+    of_class, diagonal = 402 // len(classes), np.eye(len(classes), dtype=int)
+    right = min(round(of_class * accuracy), of_class - 1)
     return ModelResult.model_validate(
         {
             'slices': [overall, *slices, _slice('source', 'camera', 402, accuracy)],
-            'confusion': _confusion(accuracy, len(classes)),
+            'confusion': (
+                right * diagonal + (of_class - right) * np.roll(diagonal, 1, axis=1)
+            ).tolist(),
             'roc': [(x, x ** (0.08 / accuracy)) for x in rates],
             'precision_recall': [(x, 1 - 0.4 * x**12 / accuracy) for x in rates],
             'calibration': [
@@ -181,31 +175,17 @@ def _slice(feature: str, name: str, images: int, share: float) -> dict:
     return {'feature': feature, 'name': name, 'images': images, 'metrics': {'accuracy': accuracy}}
 
 
-def _confusion(accuracy: float, classes: int) -> list[list[int]]:
-    images = 402 // classes
-    right = min(round(images * accuracy), images - 1)
-    matrix = np.diag([right] * classes)
-    matrix += np.roll(np.diag([images - right] * classes), 1, axis=1)
-    return matrix.tolist()
-
-
 def _data(classes: tuple[str, ...]) -> dict:
     return {
-        'classes': classes,
-        'seen': 2009,
         'counts': {
             split: {name: images + 7 * number for number, name in enumerate(classes)}
             for split, images in (('train', 587), ('eval', 199), ('test', 194))
         },
-        'bad': {'truncated': 4, 'not an image': 3},
-        'clauses': ('7 quarantined (4 truncated, 3 not an image)', '2 duplicates skipped'),
+        'tally': {'seen': 2009, 'bad': {'truncated': 4, 'not an image': 3}, 'duplicates': 2},
         'examples': [
             {'source': 'cats/cat.1041.jpg', 'reason': 'truncated', 'detail': 'it ends too early'},
             {'source': 'dogs/<b>.jpg', 'reason': 'not an image', 'detail': 'it is text'},
         ],
-        'lists': (
-            '/srv/runs/filtered_160/artifacts/ImageExampleGen/quarantine/1/span-1/list.jsonl',
-        ),
     }
 
 
@@ -237,16 +217,20 @@ def _robustness() -> dict:
     }
 
 
-def _converted(name: str, correct: int, within_bound: bool) -> dict:
-    return {
-        'format': name,
-        'file': name,
-        'megabytes': 4.6,
-        'agreement': 1.0,
-        'accuracy': wilson(correct, 402),
-        'milliseconds': 5.1,
-        'within_bound': within_bound,
-    }
+def _converted(**correct: int) -> dict:
+    models = [
+        {
+            'format': name,
+            'file': name,
+            'megabytes': 4.6,
+            'agreement': 1.0,
+            'accuracy': wilson(images, 402),
+            'milliseconds': 5.1,
+            'within_bound': images == 390,
+        }
+        for name, images in correct.items()
+    ]
+    return {'images': 402, 'max_drop': 0.02, 'saved_model': wilson(390, 402), 'models': models}
 
 
 def _trained(version: str, run: str) -> dict:
@@ -274,32 +258,21 @@ def _stage(name: str, start: float, best_epoch: int) -> dict:
         'accuracy': [1 - 0.4 * each for each in loss],
         'val_accuracy': [1 - 0.3 * each for each in loss],
     }
-    return {
-        'name': name,
-        'metrics': metrics,
-        'best_epoch': best_epoch,
-        'patience': 0,
-        'overfitting': None,
-    }
+    return {'name': name, 'metrics': metrics, 'best_epoch': best_epoch}
 
 
-def picture(seed: int) -> bytes:
-    """A PNG with a wave pattern."""
-    y, x = np.mgrid[0:120, 0:160]
-    waves = np.sin(y / (9 + seed)) * np.cos(x / 7)
+def picture() -> bytes:
+    """A PNG."""
     buffer = io.BytesIO()
-    PIL.Image.fromarray((127 + 100 * waves).astype(np.uint8)).save(buffer, 'PNG')
+    PIL.Image.linear_gradient('L').save(buffer, 'PNG')
     return buffer.getvalue()
 
 
 def images_for(data: ReportData) -> PageImages:
     """Samples, augmented views and mistakes."""
-    mistakes = data.robustness.mistakes if data.robustness else ()
+    image = data_uri(picture())
     return PageImages(
-        samples=tuple((data.data.classes[n % 2], data_uri(picture(n))) for n in range(8)),
-        views=data_uri(picture(9), 900),
-        mistakes=tuple(
-            (each, data_uri(picture(n)), data_uri(picture(n + 20)))
-            for n, each in enumerate(mistakes)
-        ),
+        samples=((data.evaluation.classes[0], image),) * 8,
+        views=image,
+        mistakes=tuple((each, image, image) for each in data.robustness.mistakes),
     )

@@ -9,13 +9,13 @@ import threading
 
 import pytest
 from example_record import PUSHED, STARTED, record
+from example_run import example
 
 from common import files, storage
 from common.errors import AlreadyRunning, ConfigError
 from common.files import locked
 from components.pusher.serving_folder import About
 from pipeline.config.recipe import recipe_of
-from pipeline.report.content.page_data import ReportData
 from pipeline.report.store import store_report
 from pipeline.run.record import (
     LAST_TICK,
@@ -197,7 +197,7 @@ def record_until(recipe, last_write: int) -> None:
 
 def report_of(run):
     """The least report of a run."""
-    return ReportData(**dict(run), description='')
+    return example(run.id).model_copy(update=dict(run))
 
 
 WRITES = 5  # start, end, page, data, warnings

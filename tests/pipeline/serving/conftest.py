@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from running_server import Server, running
 
+from pipeline.serving import app
+
 
 @pytest.fixture(scope='session')
 def models(tmp_path_factory, make_saved_model) -> list[Path]:
@@ -17,8 +19,10 @@ def models(tmp_path_factory, make_saved_model) -> list[Path]:
 
 
 @pytest.fixture
-def make_server(models, tmp_path) -> Iterator[Callable[[], Server]]:
+def make_server(models, tmp_path, monkeypatch) -> Iterator[Callable[[], Server]]:
     """`make_server()` serves the first model as version 1, in a folder of the test."""
+    monkeypatch.setattr(app, '_POLL_SECONDS', 0.05)
+    monkeypatch.setattr(app, '_RETRY_SECONDS', 0.1)
     with contextlib.ExitStack() as servers:
 
         def make() -> Server:

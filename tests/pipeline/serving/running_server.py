@@ -58,7 +58,6 @@ def running(serving: Path) -> Iterator[Server]:
             max_images=MAX_IMAGES,
             max_bytes=MAX_BYTES,
             hosts=server.accepted_hosts(listening),
-            poll_seconds=0.05,
         )
         uvicorn_server = server.create_server(service.app)
         thread = threading.Thread(target=uvicorn_server.run, args=([listening],))

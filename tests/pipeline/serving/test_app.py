@@ -1,7 +1,6 @@
 """The HTTP interface, with a small model."""
 
 import concurrent.futures
-import json
 import socket
 import time
 
@@ -47,19 +46,16 @@ def test_predicts_like_the_saved_model(server, models, pets):
 @pytest.mark.parametrize('version', ['', '/versions/1'])
 def test_all_signatures_agree(server, pets, version):
     dog = pets['dogs']
-    pixels = [[[[200, 200, 200]] * 32] * 32]
-    body = {'signature_name': 'serve_pixels', 'inputs': pixels}
+    body = {'signature_name': 'serve_pixels', 'inputs': [[[[200, 200, 200]] * 32] * 32]}
+    requested = {'serve_images': dog, 'explain_images': dog, '': only_image(dog)}
 
-    answers = [
-        server.predict(dog, version=version),
-        server.predict(dog, signature='explain_images', version=version),
-        server.predict(only_image(dog), signature='serving_default', version=version),
-        server.predict(only_image(dog), signature='', version=version),
-    ]
+    first, explained, by_example = (
+        server.predict(image, signature=name, version=version).json()['predictions'][0]
+        for name, image in requested.items()
+    )
     by_pixels = requests.post(f'{server.url}{version}:predict', json=body, timeout=60)
 
-    first, explained, *by_example = (answer.json()['predictions'][0] for answer in answers)
-    assert by_example == [first, first]
+    assert by_example == first
     assert first['class'] == explained['class'] == 'dogs'
     assert len(explained['heat_map']) == len(explained['heat_map'][0]) == 32
     assert by_pixels.json()['outputs']['class'] == ['dogs']
@@ -67,63 +63,66 @@ def test_all_signatures_agree(server, pets, version):
 
 def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
     cat, dog = pets['cats'], pets['dogs']
-    url = f'{server.url}:predict'
     files = [('file', ('cat.jpg', cat)), ('file', ('dog.jpg', dog))]
-    form_type = {'Content-Type': 'application/x-www-form-urlencoded'}  # of curl --data-binary
-
     expected = server.predict(cat, dog).json()['predictions']
-    explain = {'signature_name': 'explain_images'}
-    explained = requests.post(url, files=files, data=explain, timeout=60).json()['predictions']
 
-    for data in ({}, {'signature_name': ''}, {'signature_name': 'serving_default'}):
-        response = requests.post(url, files=files, data=data, timeout=60)
-        assert response.json()['predictions'] == expected
-    for headers in ({}, form_type, {'Content-Type': 'image/jpeg'}):
-        response = requests.post(url, data=dog, headers=headers, timeout=60)
-        assert response.json()['predictions'] == expected[1:]
+    def post(**body):
+        return requests.post(f'{server.url}:predict', **body, timeout=60).json()['predictions']
+
+    for name in ('', 'serving_default', 'serve_images'):
+        assert post(files=files, data={'signature_name': name}) == expected
+    # The second one is of curl --data-binary.
+    for kind in ('image/jpeg', 'application/x-www-form-urlencoded'):
+        assert post(data=dog, headers={'Content-Type': kind}) == expected[1:]
+    explained = post(files=files, data={'signature_name': 'explain_images'})
     assert [each['class'] for each in explained] == ['cats', 'dogs']
     assert all('heat_map' in each for each in explained)
 
 
 @pytest.mark.parametrize(
-    ('request_options', 'status', 'error'),
+    ('body', 'error'),
     [
-        ({'data': b'text'}, 400, 'image 0: not an image'),
-        ({'data': b''}, 400, 'image 0: '),
-        ({'data': b'\x1f\x8b\x08\x00\x00'}, 400, 'image 0: not an image'),
-        ({'data': b'x', 'headers': {'Content-Encoding': 'gzip'}}, 415, 'Content-Encoding gzip is'),
-        ({'files': {'file': b'text'}}, 400, 'image 0: not an image'),
-        ({'files': {'file': b''}, 'data': {'signature_name': 'x'}}, 400, 'signature_name must be'),
-        (
-            {'files': {'file': b'x'}, 'data': {'signature_name': 'serve_pixels'}},
-            400,
-            'each image must',
-        ),
-        ({'json': {'instances': []}}, 400, 'the request has 0 images; 1 to 8 are allowed'),
-        ({'data': '{"a"'}, 400, 'the body is not JSON'),
-        (
-            {'data': b'x', 'headers': {'Content-Type': 'multipart/form-data; boundary=b'}},
-            400,
-            'the form cannot be read',
+        ({'data': b'text'}, 'image 0: not an image'),
+        ({'data': b''}, 'image 0: '),
+        ({'data': b'\x1f\x8b\x08\x00\x00'}, 'image 0: not an image'),
+        ({'files': {'file': b'text'}}, 'image 0: not an image'),
+        ({'files': {'file': b'x'}, 'data': {'signature_name': 'serve_pixels'}}, 'each image must'),
+        ({'json': {'instances': []}}, 'the request has 0 images; 1 to 8 are allowed'),
+        ({'files': [('file', b'x')] * (MAX_IMAGES + 1)}, 'the request has 9 images; 1 to 8 are'),
+        ({'data': '{"a"'}, 'the body is not JSON'),
+        *(
+            (
+                {'json': {'signature_name': 'serve_pixels', 'instances': [pixels]}},
+                'each image must have numbers of shape [32, 32, 3]',
+            )
+            for pixels in ([[[0, 0, 0]] * 16] * 16, [1, [2]], 10**400, {}, [])
         ),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
-def test_refuses_other_bodies_in_a_line(server, request_options, status, error):
-    response = requests.post(f'{server.url}:predict', **request_options, timeout=60)
+def test_refuses_other_bodies_in_a_line(server, body, error):
+    response = requests.post(f'{server.url}:predict', **body, timeout=60)
 
-    assert response.status_code == status
+    assert response.status_code == 400
     assert response.json()['error'].startswith(error)
+
+
+def test_refuses_compressed_bodies(server):
+    gzip = {'Content-Encoding': 'gzip'}
+    response = requests.post(f'{server.url}:predict', data=b'x', headers=gzip, timeout=60)
+
+    assert response.status_code == 415
+    assert response.json()['error'].startswith('Content-Encoding gzip is not supported')
 
 
 def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
     ok = {'error_code': 'OK', 'error_message': ''}
     state = {'version': '1', 'state': 'AVAILABLE', 'status': ok}
     for path in ('', '/versions/1'):
-        answer = requests.get(server.url + path, timeout=60)
-        assert answer.json() == {'model_version_status': [state]}
-
+        status = requests.get(server.url + path, timeout=60).json()
         metadata = requests.get(f'{server.url}{path}/metadata', timeout=60).json()
+
+        assert status == {'model_version_status': [state]}
         assert metadata['model_spec'] == {'name': NAME, 'signature_name': '', 'version': '1'}
         assert metadata['metadata']['classes'] == ['cats', 'dogs']
         serve_images = metadata['metadata']['signature_def']['signature_def']['serve_images']
@@ -149,22 +148,6 @@ def test_unknown_paths_and_versions_are_json_errors(server, method, path, status
     assert response.json()['error'].startswith(error)
 
 
-@pytest.mark.parametrize('pixels', [[[[0, 0, 0]] * 16] * 16, [1, [2]], 10**400, {}, []])
-def test_refuses_pixels_of_another_shape(server, pixels):
-    body = {'signature_name': 'serve_pixels', 'instances': [pixels]}
-    response = requests.post(f'{server.url}:predict', json=body, timeout=60)
-
-    assert response.status_code == 400
-    assert 'shape [32, 32, 3]' in response.json()['error']
-
-
-def test_refuses_too_many_images(server, pets):
-    response = server.predict(*[pets['dogs']] * (MAX_IMAGES + 1))
-
-    assert response.status_code == 400
-    assert response.json()['error'] == 'the request has 9 images; 1 to 8 are allowed'
-
-
 @pytest.mark.parametrize('chunked', [False, True])
 def test_body_above_limit_gets_413_while_it_is_read(server, chunked):
     pieces = [b' ' * 1000] * (MAX_BYTES // 1000 + 1)
@@ -177,12 +160,9 @@ def test_body_above_limit_gets_413_while_it_is_read(server, chunked):
 
 
 def test_bad_images_cost_their_own_request_only(server, pets):
-    bad = {
-        **{name: contents for name, (contents, _) in bad_files().items()},
-        'bomb.png': png_of_size(20_000, 20_000),
-    }
-    bad = {name: contents for name, contents in bad.items() if len(contents) < MAX_BYTES // 2}
-    mixed = [contents for each in bad.values() for contents in (each, pets['dogs'], pets['cats'])]
+    files = [png_of_size(20_000, 20_000), *(contents for contents, _ in bad_files().values())]
+    bad = [each for each in files if len(each) < MAX_BYTES // 2]
+    mixed = [contents for each in bad for contents in (each, pets['dogs'], pets['cats'])]
 
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         responses = [*pool.map(server.predict, mixed)]
@@ -192,7 +172,7 @@ def test_bad_images_cost_their_own_request_only(server, pets):
         assert refused.json()['error'].startswith('image 0: ')
         assert dog.json()['predictions'][0]['class'] == 'dogs'
         assert cat.json()['predictions'][0]['class'] == 'cats'
-    bomb = responses[3 * [*bad].index('bomb.png')].json()['error']
+    bomb = responses[0].json()['error']
     assert bomb.startswith('image 0: too large: it has 20,000 by 20,000 pixels')
     assert server.predict(pets['dogs'], pets['dogs'][:500]).json()['error'].startswith('image 1: ')
 
@@ -218,7 +198,6 @@ def test_metrics_count_requests_images_and_versions(server, pets):
         'serve_requests_total{code="400"}': 1,
         'serve_refused_images_total{reason="not an image"}': 1,
         'serve_request_seconds_count': 2,
-        'serve_model_loads_total{result="loaded"}': 0,
     }
     assert {name: after[name] - before.get(name, 0) for name in added} == added
     assert after['serve_model_version'] >= 1
@@ -233,7 +212,7 @@ def test_internal_errors_do_not_show_details(server, pets, monkeypatch):
     response = server.predict(pets['dogs'])
 
     assert response.status_code == 500
-    assert json.loads(response.text) == {'error': 'internal error; see the log of the server'}
+    assert response.json() == {'error': 'internal error; see the log of the server'}
 
 
 def test_client_that_disconnects_is_no_error_of_the_server(server, pets, caplog):

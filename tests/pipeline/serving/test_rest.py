@@ -8,43 +8,34 @@ import numpy as np
 import pytest
 from starlette.exceptions import HTTPException
 
-from pipeline.serving.rest import JsonResponse, parse_request, predictions
+from pipeline.serving.rest import parse_request, predictions
 from trainer.export.image_example import only_image
 
 ONE, TWO = ({'b64': base64.b64encode(value).decode()} for value in (b'one', b'two'))
 EXAMPLE = {'b64': base64.b64encode(only_image(b'one')).decode()}
 NO_IMAGE = {'b64': base64.b64encode(b'\x0a\x00').decode()}
-
-
-def parse(**body):
-    return parse_request(json.dumps(body).encode(), 'application/json')
+IMAGES = {'signature_name': 'serve_images'}
 
 
 @pytest.mark.parametrize(
-    ('given', 'by_row'),
+    ('given', 'parsed'),
     [
-        ({'instances': [ONE, TWO]}, True),
-        ({'instances': [{'image_bytes': ONE}, {'image_bytes': TWO}]}, True),
-        ({'inputs': [ONE, TWO]}, False),
-        ({'inputs': {'image_bytes': [ONE, TWO]}}, False),
+        ({**IMAGES, 'instances': [ONE, TWO]}, (True, [b'one', b'two'])),
+        ({**IMAGES, 'instances': [{'image_bytes': ONE}]}, (True, [b'one'])),
+        ({**IMAGES, 'inputs': [ONE, TWO]}, (False, [b'one', b'two'])),
+        ({**IMAGES, 'inputs': {'image_bytes': [ONE, TWO]}}, (False, [b'one', b'two'])),
+        ({'instances': [EXAMPLE]}, (True, [b'one'])),
+        ({'signature_name': '', 'instances': [EXAMPLE]}, (True, [b'one'])),
+        ({'signature_name': None, 'inputs': {'examples': [EXAMPLE]}}, (False, [b'one'])),
+        ({'signature_name': 'serve_pixels', 'instances': [[[2.5]]]}, (True, [[[2.5]]])),
     ],
+    ids=str,
 )
-def test_reads_images_in_row_and_column_format(given, by_row):
-    parsed = parse(signature_name='serve_images', **given)
+def test_reads_images_in_row_and_column_format(given, parsed):
+    request = parse_request(json.dumps(given).encode(), 'application/json')
 
-    assert parsed == ('serve_images', by_row, [b'one', b'two'])
-
-
-@pytest.mark.parametrize('signature', [{}, {'signature_name': ''}, {'signature_name': None}])
-def test_default_signature_reads_examples(signature):
-    for body in ({'instances': [EXAMPLE]}, {'inputs': {'examples': [EXAMPLE]}}):
-        assert parse(**body, **signature).images == [b'one']
-
-
-def test_reads_pixels():
-    assert parse(signature_name='serve_pixels', instances=[[[[0, 1, 2.5]]]]).images == [
-        [[[0, 1, 2.5]]]
-    ]
+    assert (request.by_row, request.images) == parsed
+    assert request.signature == (given.get('signature_name') or 'serving_default')
 
 
 def test_reads_files_of_a_form_unchanged():
@@ -59,19 +50,20 @@ def test_reads_files_of_a_form_unchanged():
     parsed = parse_request(body + b'--b--\r\n', 'multipart/form-data; boundary=b')
 
     assert parsed == ('explain_images', True, [contents, b''])
+    with pytest.raises(HTTPException, match='the form cannot be read'):
+        parse_request(b'x', 'multipart/form-data; boundary=b')
 
 
 @pytest.mark.parametrize(
     ('body', 'message'),
     [
-        ('', 'the body is not JSON'),
-        ('{"a":' * 10_000, 'the body is not JSON'),
+        (b'', 'the body is not JSON'),
+        (b'{"a":' * 10_000, 'the body is not JSON'),
         (b'\xff', 'the body is not JSON'),
-        ('[]', "a JSON object with either 'instances' or 'inputs'"),
-        ('{}', "either 'instances' or 'inputs'"),
+        (b'[]', "a JSON object with either 'instances' or 'inputs'"),
+        ({}, "either 'instances' or 'inputs'"),
         ({'instances': [ONE], 'inputs': [ONE]}, "either 'instances' or 'inputs'"),
         ({'instances': ONE}, 'instances is not a list'),
-        ({'inputs': {'other': [ONE]}}, 'inputs is not a list'),
         ({'inputs': {'image_bytes': [ONE], 'x': 1}}, 'inputs is not a list'),
         ({'instances': [{'image_bytes': ONE, 'x': 1}]}, 'instances[0] is not an object with'),
         ({'instances': [ONE, 'text']}, 'instances[1] is not an object with the key b64'),
@@ -79,16 +71,14 @@ def test_reads_files_of_a_form_unchanged():
         ({'instances': [{'b64': '\ud800'}]}, 'instances[0] is not'),
         ({'instances': [ONE], 'signature_name': '\ud800'}, 'signature_name must be one of'),
         ({'instances': [ONE], 'signature_name': ['serve_images']}, 'signature_name must be one of'),
-        ({'instances': [ONE], 'signature_name': 'serving_default'}, 'not a tf.Example'),
-        ({'instances': [NO_IMAGE], 'signature_name': 'serving_default'}, 'not a tf.Example'),
+        ({'instances': [ONE], 'signature_name': ''}, 'not a tf.Example'),
+        ({'instances': [NO_IMAGE], 'signature_name': ''}, 'not a tf.Example'),
     ],
-    ids=lambda value: str(value)[:50].encode('ascii', 'replace').decode(),
+    ids=lambda value: ascii(value)[:50],
 )
 def test_refuses_malformed_requests(body, message):
     if isinstance(body, dict):
-        body = json.dumps({'signature_name': 'serve_images', **body})
-    if isinstance(body, str):
-        body = body.encode()
+        body = json.dumps({**IMAGES, **body}).encode()
 
     with pytest.raises(HTTPException) as refused:
         parse_request(body, 'application/json')
@@ -101,15 +91,16 @@ def test_predictions_have_a_row_per_image_or_a_column_per_output():
     outputs = {
         'class': np.array([[b'cat'], ['Käfer'.encode()], [b'']], object),
         'probability': np.array([[0.25], [0.5], [np.nan]], np.float32),
+        'logit': np.array([[-1], [0], [np.nan]], np.float32),
     }
     cat = {'class': 'cat', 'confidence': 0.75, 'probabilities': {'cat': 0.75, 'Käfer': 0.25}}
     beetle = {'class': 'Käfer', 'confidence': 0.5, 'probabilities': {'Käfer': 0.5, 'cat': 0.5}}
     nothing = {'class': None, 'confidence': None, 'probabilities': None}
-    rows = [cat, beetle, nothing]
+    rows = [{**cat, 'logit': [-1]}, {**beetle, 'logit': [0]}, {**nothing, 'logit': [None]}]
 
     assert predictions(outputs, ['cat', 'Käfer'], by_row=True) == {'predictions': rows}
     assert predictions(outputs, ['cat', 'Käfer'], by_row=False) == {
-        'outputs': {key: [row[key] for row in rows] for key in cat}
+        'outputs': {key: [row[key] for row in rows] for key in rows[0]}
     }
 
 
@@ -121,8 +112,3 @@ def test_predictions_of_three_classes_are_sorted_by_probability():
     (row,) = predictions(outputs, ['a', 'b', 'c'], by_row=True)['predictions']
 
     assert list(row['probabilities'].items()) == [('b', 0.5), ('c', 0.3), ('a', 0.2)]
-
-
-def test_response_writes_nan_as_tensorflow_serving_and_escapes_lone_surrogates():
-    body = JsonResponse({'a': [float('nan')], 'b': '\ud800'}).body
-    assert body == b'{"a": [NaN], "b": "\\ud800"}'

@@ -1,6 +1,7 @@
 """What is logged to MLflow: the request, and the runs of a real server."""
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -19,12 +20,9 @@ from common.extras import how_to_install
 from pipeline.config.mlflow_config import MlflowConfig
 from pipeline.config.recipe import recipe_of
 from pipeline.execution.recipe_checks import check_data
-from pipeline.tracking import mlflow_client
 from pipeline.tracking.mlflow_run import as_request, log_to_mlflow
 
 SECRETS = ('http://ada:secret@host:5000', 'http://host:5000/?token=secret')
-TRAINED = {'nodes': {'Trainer': 1}, 'cached': ()}
-CACHED = {'nodes': {'Trainer': 1}, 'cached': ('Trainer',)}
 
 
 @pytest.fixture
@@ -42,10 +40,7 @@ def run(tmp_path):
     (version / 'variables' / 'variables.index').write_bytes(bytes(10))
     pushed = {**LIVE, 'folder': str(version)}
 
-    def make(run_id, state=pushed, **changes):
-        return example(run_id, state, **{**TRAINED, **changes})
-
-    return make
+    return functools.partial(example, state=pushed)
 
 
 @pytest.mark.parametrize('uri', [*SECRETS, 'ftp://host', 'mlruns', 'sqlite:///a.db', 'http://'])
@@ -67,24 +62,18 @@ def test_missing_extra_is_an_error_before_the_run(monkeypatch):
         check_data(recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': 'http://host'}}))
 
 
-def test_names_are_those_that_mlflow_accepts(run, page):
+def test_rejected_run_has_reasons_and_names_that_mlflow_accepts_but_no_model(run, page):
     config = {'tuner': {'space': {'a"b': [1]}}, 'lite': None, 'description': ''}
+    rejected = run('a', state=REJECTED, config=config)
 
-    request = as_request(
-        MlflowConfig(tracking_uri='http://host/'), run('a', recipe={}, config=config), page
-    )
-
-    assert request['params'] == {'tuner.space.a_b': '[1]', 'lite': 'null', 'description': ''}
-    assert request['tracking_uri'] == 'http://host'
-    assert (request['experiment'], request['run_name']) == ('filtered_160', 'filtered_160/a')
-
-
-def test_rejected_run_has_no_model(run, page):
-    request = as_request(MlflowConfig(tracking_uri='http://host'), run('a', REJECTED), page)
+    request = as_request(MlflowConfig(tracking_uri='http://host/'), rejected, page)
 
     assert request['artifacts'] == [(str(page), 'report')]
     assert request['tags']['catdog.decision'] == 'not blessed'
     assert request['tags']['catdog.reasons'] == REASON
+    assert request['params'] == {'tuner.space.a_b': '[1]', 'lite': 'null', 'description': ''}
+    assert request['tracking_uri'] == 'http://host'
+    assert (request['experiment'], request['run_name']) == ('filtered_160', 'filtered_160/a')
 
 
 def test_unreachable_server_is_one_sentence(run, page):
@@ -101,11 +90,9 @@ def test_server_that_is_too_slow_is_given_up(run, page, tmp_path, monkeypatch):
     (tmp_path / 'slow_client.py').write_text('import time; time.sleep(60)')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     monkeypatch.setattr('pipeline.tracking.mlflow_run._CLIENT', 'slow_client')
-    config = MlflowConfig.model_construct(
-        tracking_uri='http://127.0.0.1:1', experiment='a', timeout_seconds=0.2
-    )
+    config = MlflowConfig(tracking_uri='http://127.0.0.1:1')
 
-    problem = log_to_mlflow(config, run('a'), page)
+    problem = log_to_mlflow(config.model_copy(update={'timeout_seconds': 0.2}), run('a'), page)
 
     assert 'no end within mlflow.timeout_seconds, 0.2 s' in problem
 
@@ -181,13 +168,12 @@ def test_server_gets_parameters_metrics_decision_report_and_model(server, run, p
     assert log_to_mlflow(config, data, page) is None
 
     (logged,) = runs_of(server, 'all')
-    link = (
-        f'{server}/#/experiments/{logged["info"]["experiment_id"]}/runs/{logged["info"]["run_id"]}'
+    info = logged['info']
+    link = f'{server}/#/experiments/{info["experiment_id"]}/runs/{info["run_id"]}'
+    tags, params, final = (
+        {each['key']: each['value'] for each in logged['data'][kind]}
+        for kind in ('tags', 'params', 'metrics')
     )
-    info, values = logged['info'], logged['data']
-    tags = {each['key']: each['value'] for each in values['tags']}
-    params = {each['key']: each['value'] for each in values['params']}
-    final = {each['key']: each['value'] for each in values['metrics']}
     history = get(server, f'metrics/get-history?run_id={info["run_id"]}&metric_key=loss/validation')
     assert caplog.messages == [f'MLflow: {link}']
     assert (info['status'], info['run_name']) == ('FINISHED', 'filtered_160/a')
@@ -204,43 +190,20 @@ def test_server_gets_parameters_metrics_decision_report_and_model(server, run, p
 
 
 @pytest.mark.slow
-def test_run_is_logged_once_but_again_after_an_outage(server, run, page, monkeypatch):
-    monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
-    config = MlflowConfig(tracking_uri=server, experiment='again')
-    first, cached = run('a'), run('b', **CACHED, origin=run('a').origin)
-
-    runs = (cached, first, first, cached, run('c', **CACHED))
-    urls = [mlflow_client.log(as_request(config, each, page)) for each in runs]
-
-    assert [url is not None for url in urls] == [True, True, False, False, True]
-    names = [each['info']['run_name'].partition('/')[2] for each in runs_of(server, 'again')]
-    assert sorted(names) == ['a', 'b', 'c']
-
-
-@pytest.mark.slow
-def test_failed_upload_is_one_sentence_and_is_repeated(server, run, page, tmp_path, monkeypatch):
-    monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
+def test_failed_upload_and_deleted_experiment_are_one_sentence(server, run, page, tmp_path):
     config = MlflowConfig(tracking_uri=server, experiment='failed')
     gone = {**LIVE, 'folder': str(tmp_path / 'removed')}
 
-    problem = log_to_mlflow(config, run('a', gone), page)
-    mlflow_client.log(as_request(config, run('a'), page))
-
-    assert 'removed' in problem
-    assert '\n' not in problem
-    statuses = [each['info']['status'] for each in runs_of(server, 'failed')]
-    assert sorted(statuses) == ['FAILED', 'FINISHED']
-
-
-@pytest.mark.slow
-def test_deleted_experiment_has_its_remedy(server, run, page):
-    config = MlflowConfig(tracking_uri=server, experiment='deleted')
+    upload = log_to_mlflow(config, run('a', state=gone), page)
     assert log_to_mlflow(config, run('a'), page) is None
-    found = get(server, 'experiments/get-by-name?experiment_name=deleted')
-    post(server, 'experiments/delete', experiment_id=found['experiment']['experiment_id'])
+    runs = runs_of(server, 'failed')
+    post(server, 'experiments/delete', experiment_id=runs[0]['info']['experiment_id'])
+    deleted = log_to_mlflow(config, run('b'), page)
 
-    problem = log_to_mlflow(config, run('b'), page)
-
-    assert "Cannot set a deleted experiment 'deleted'" in problem
-    assert 'You can restore the experiment' in problem
-    assert problem.endswith('; once this is solved, the same command logs it')
+    assert sorted(each['info']['status'] for each in runs) == ['FAILED', 'FINISHED']
+    assert 'removed' in upload
+    assert "Cannot set a deleted experiment 'failed'" in deleted
+    assert 'You can restore the experiment' in deleted
+    for problem in (upload, deleted):
+        assert '\n' not in problem
+        assert problem.endswith('; once this is solved, the same command logs it')

@@ -1,13 +1,6 @@
-"""Event files of runs: read as TensorBoard does, and shown by it."""
+"""Event files of runs, read as TensorBoard does."""
 
-import contextlib
-import json
-import re
-import subprocess
-import sys
-import time
-import urllib.parse
-import urllib.request
+import html
 
 import markdown
 import pytest
@@ -61,17 +54,10 @@ def test_full_disk_is_a_warning_as_the_model_may_be_live(tmp_path, monkeypatch, 
     assert 'No space left' in problem
 
 
-def events_of(folder):
-    events = EventAccumulator(str(folder), size_guidance={'tensors': 0})
-    events.Reload()
-    return events
-
-
 def scalars_of(folder):
     """Value by step of each scalar."""
-    import tensorflow as tf
-
-    events = events_of(folder)
+    events = EventAccumulator(str(folder), size_guidance={'tensors': 0})
+    events.Reload()
     scalars = events.summary_metadata
     return {
         tag: {each.step: float(tf.make_ndarray(each.tensor_proto)) for each in events.Tensors(tag)}
@@ -86,8 +72,6 @@ def test_epochs_of_all_stages_are_scalars(add):
             'name': name,
             'metrics': {'loss': [1.5, None], 'val_loss': [0.5, 0.25], 'learning_rate': [rate] * 2},
             'best_epoch': None,
-            'patience': 0,
-            'overfitting': None,
         }
         for name, rate in (('head', 0.5), ('fine-tuning', 0.125))
     ]
@@ -103,30 +87,21 @@ def test_epochs_of_all_stages_are_scalars(add):
 def test_confusion_matrix_is_a_table_of_any_class_names():
     table = confusion_table(example(classes=ODD))
 
-    page = markdown.markdown(table, extensions=['tables'])
+    page = html.unescape(markdown.markdown(table, extensions=['tables']))
     assert page.count('<tr>') == 4
-    for name in ODD:
-        shown = ''.join(
-            f'&#{ord(each)};' if not each.isalnum() and each != ' ' else each for each in name
-        )
-        assert f'<td>{shown}</td>' in page
+    assert [name for name in ODD if f'<td>{name}</td>' not in page] == []
 
 
-def test_cached_components_write_no_duplicates(add):
-    add('first')
+def test_cached_components_and_second_attempts_write_no_duplicates(add):
+    add()
+    repeated = add()
     evaluated = scalars_of(add('other test images', **components('Evaluator')))
     cached = add('cached', **components())
 
     assert set(evaluated) == {'test/accuracy', 'test/auc', 'test/log_loss', 'test/ece'}
     assert not cached.exists()
-
-
-def test_second_attempt_replaces_the_events(add):
-    folder = add()
-    add()
-
-    assert len(list(folder.iterdir())) == 1
-    assert len(scalars_of(folder)['loss/train']) == 20
+    assert len(list(repeated.iterdir())) == 1
+    assert len(scalars_of(repeated)['loss/train']) == 20
 
 
 def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
@@ -138,40 +113,3 @@ def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
     assert {path.name for path in folder.parent.iterdir()} == {'b', 'c', 'mine', 'reports', 'runs'}
     (events,) = folder.iterdir()
     assert events.name.endswith(SUFFIX)
-
-
-@pytest.mark.slow
-def test_tensorboard_names_runs_by_recipe_and_id(add, tmp_path):
-    """With a real TensorBoard, over its HTTP API."""
-    add()
-    log = tmp_path / 'log'
-    words = ['--logdir', tmp_path, '--host', '127.0.0.1', '--port', '0', '--load_fast=false']
-    with log.open('w') as output:
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'tensorboard.main', *words], stdout=output, stderr=output
-        )
-
-    def get(path, **query):
-        address = re.search(r'http://127\.0\.0\.1:\d+', log.read_text())
-        if address is None:
-            raise ConnectionRefusedError('TensorBoard has not printed its address')
-        url = f'{address[0]}/data/{path}?{urllib.parse.urlencode(query)}'
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return json.load(response)
-
-    name = f'pets/{RUN}'
-    try:
-        end, runs = time.monotonic() + 120, []
-        while not runs and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.2)
-            with contextlib.suppress(OSError):
-                runs = get('runs')
-        assert runs == [name]
-        values = get('plugin/scalars/scalars', run=name, tag='accuracy/validation')
-        (text,) = get('plugin/text/text', run=name, tag='confusion matrix')
-    finally:
-        process.terminate()
-        process.wait(20)
-
-    assert [step for _, step, _ in values] == list(range(1, 21))
-    assert '<td>cats</td>' in text['text']

@@ -1,1 +1,0 @@
-"""Reads the data of a report from the artifacts of a run."""

@@ -1,0 +1,72 @@
+"""Data of a report, stored as JSON for comparisons, without its record. Imports no TFX."""
+
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from common.strict_model import StrictModel
+from components.conversion.results import ConversionResult
+from components.evaluation.gate.verdict import Verdict
+from components.evaluation.held_out.held_out_files import HeldOut
+from components.evaluation.results import Evaluation, Mistake, Robustness
+from components.image_example_gen.ingestion.ingested import Counts, Tally
+from components.pusher.serving_folder import Moment
+from components.serving_check.measurements import Measurements
+from pipeline.models.lineage import Lineage
+from pipeline.run.record import Run
+from trainer.model.network_table import NetworkPart
+from trainer.training.calibration_results import Calibration
+
+
+class DataSummary(StrictModel):
+    """The images of a run, over all spans."""
+
+    counts: Counts
+    tally: Tally
+    examples: tuple[dict[str, str], ...] = ()  # quarantined images: source, reason, detail
+
+
+class Stage(BaseModel):
+    """A training stage, as written by `trainer.training.stage_history`; other keys are ignored."""
+
+    name: str
+    metrics: dict[str, tuple[float | None, ...]]
+    best_epoch: int | None
+    overfitting: str | None = None
+    discarded: str | None = None
+
+
+class ReportData(Run):
+    """The record of a run, and what its report shows besides."""
+
+    ended: Moment
+    seconds: float
+    verdict: Verdict
+    data: DataSummary
+    evaluation: Evaluation
+    robustness: Robustness
+    serving: Measurements
+    stages: tuple[Stage, ...]
+    network: tuple[NetworkPart, ...]
+    origin: Lineage
+    held_out: HeldOut  # test images that no model was trained on
+    test_images: str  # digest of the test split
+    decisions_on_test_images: int  # models judged on this test split, with this one
+    calibration: Calibration | None = None  # of the validation split, by the Trainer
+    # None if the recipe converts no model to the format
+    lite: ConversionResult | None = None
+    onnx: ConversionResult | None = None
+
+    @property
+    def word(self) -> str:
+        """`Live`, `Blessed, not live` or `Not live`, at the end of the run."""
+        return 'Live' if self.live else 'Blessed, not live' if self.blessed else 'Not live'
+
+
+class PageImages(NamedTuple):
+    """Images of a page as `data:` URLs."""
+
+    samples: tuple[tuple[str, str], ...] = ()  # class and image of training images
+    views: str | None = None  # augmented views of one training image
+    # Misclassified images with their heat maps, if the model has any, most confident first
+    mistakes: tuple[tuple[Mistake, str, str | None], ...] = ()
