@@ -20,12 +20,12 @@ from components.image_example_gen.inspection.measures import GoodImage
 
 _BATCH, _BATCH_BYTES = 32, 2**20
 _LARGE = 2**24  # bytes of a batch that is in memory alone
-_WORKERS = min(len(os.sched_getaffinity(0)), 8)
+WORKERS = min(len(os.sched_getaffinity(0)), 8)
 _MOST_DEATHS = 20  # of workers, each of which may have taken half a minute of CPU time
 _DIED = 'decoding it takes more CPU time or memory than its size allows, or crashes the decoder'
 _LIMITS = Limits(60)  # until `decoding` sets those of an image
 _deaths = 0  # since the start of `worker_processes`
-_single = threading.BoundedSemaphore(_WORKERS)
+_single = threading.BoundedSemaphore(WORKERS)
 
 _Item = TypeVar('_Item')
 _Outcome = GoodImage | Rejected | None
@@ -102,7 +102,7 @@ def examine_all(
 
     for batch in batches(images, lambda pair: len(pair[1] or b'')):
         large = sum(len(contents or b'') for _, contents in batch) > _LARGE
-        while sent and (large or len(sent) == _WORKERS):
+        while sent and (large or len(sent) == WORKERS):
             yield from oldest()
         sent.append((batch, send(batch)))
         if large:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import PIL
 from common.files import sha256_of
 from components import drawings
 from components.drawings import CLASSES, draw
+from components.image_example_gen.inspection.examine import WORKERS
+from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import Label, make_labels
 from components.image_example_gen.sources.base.listing import fingerprint_of
@@ -37,7 +40,16 @@ class DrawingsShard(Shard):
     numbers: range
 
     def images(self) -> Iterator[LabelledImage]:
-        for number in self.numbers:
-            label, seed = number % len(CLASSES), self.config.seed
-            name = f'{CLASSES[label]}-{seed}-{number}.jpg'
-            yield LabelledImage(draw(number, seed=seed), label, name)
+        seed = self.config.seed
+        limits = Limits(60 + len(self.numbers))
+        parts = [self.numbers[first::WORKERS] for first in range(WORKERS)]
+        drawn = zip_longest(*(call(limits, _draw, part, seed) for part in parts))
+        # Drawings are read from all workers in turn, so that they draw at the same time.
+        for drawing, number in zip(chain.from_iterable(drawn), self.numbers, strict=False):
+            label = number % len(CLASSES)
+            yield LabelledImage(drawing, label, f'{CLASSES[label]}-{seed}-{number}.jpg')
+
+
+def _draw(numbers: range, seed: int) -> Iterator[bytes]:
+    """Runs in a worker process."""
+    return (draw(number, seed=seed) for number in numbers)
