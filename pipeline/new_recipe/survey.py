@@ -138,5 +138,5 @@ def _format(image: LabelledImage, outcome: GoodImage) -> str:
     """The format of the file; the check may have converted it to PNG or JPEG."""
     if outcome.contents == image.contents:
         return outcome.format.upper()
-    suffix = PurePath(image.filename).suffix.lower()
-    return PIL.Image.registered_extensions().get(suffix, suffix[1:].upper() or 'other')
+    suffix = PurePath(image.filename).suffix[1:].upper()
+    return {'JPG': 'JPEG', 'TIF': 'TIFF', '': 'other'}.get(suffix, suffix)

@@ -112,8 +112,11 @@ def ingest_span(
     shards.folder.mkdir(parents=True)
     given = source.shards()
     numbers = range(len(given))
-    with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
-        transforms.on_image = bar.advance
+    with (
+        console.bar('images to TFRecords', source.count) as bar,
+        transforms.calling(bar.advance),
+        make_pipeline() as pipeline,
+    ):
         examine = beam.Map(transforms.examine_shard, shards)
         _ = pipeline | beam.Create([*enumerate(given)]) | beam.Reshuffle() | examine
     parts = [shards.result(number)[0] for number in numbers]

@@ -34,8 +34,18 @@ from components.image_example_gen.sources.base.source import BadImage, LabelledI
 
 _RECORDS, _RESULT = 'records', 'result'  # files of a shard
 
-# Called for each image; not set in the worker processes of other runners.
-on_image: Callable[[], None] | None = None
+_on_image: Callable[[], None] | None = None  # not set in the worker processes of other runners
+
+
+@contextlib.contextmanager
+def calling(function: Callable[[], None]) -> Iterator[None]:
+    """Calls a function for each image that this process examines in the block."""
+    global _on_image
+    _on_image = function
+    try:
+        yield
+    finally:
+        _on_image = None
 
 
 def examine_images(
@@ -111,8 +121,8 @@ def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, di
         (folder / LIST).open('w') as quarantined,
     ):
         for result in examine_images(shard.images(), shards.config.checks):
-            if on_image:
-                on_image()
+            if _on_image:
+                _on_image()
             if isinstance(result, BadImage):
                 quarantined.write(line_of(result))
                 continue

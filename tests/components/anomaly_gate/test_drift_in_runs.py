@@ -14,9 +14,10 @@ from tfx.types import artifact_utils, standard_artifacts
 from common import console
 from common.errors import RunError
 from common.features import SPLITS
+from components.anomaly_gate.component import AnomalyGate
+from components.resolvers.spans import PREVIOUS
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.outcome import read_warnings
-from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
 from pipeline.resolver_nodes import previous_statistics
 
@@ -72,7 +73,13 @@ class Runs:
                 ingest,
                 described,
                 previous,
-                _anomaly_gate(recipe, described, described, previous),
+                AnomalyGate(
+                    anomalies=described.outputs['anomalies'],
+                    statistics=described.outputs['statistics'],
+                    validation=recipe.validation.model_dump_json(),
+                    code='1',
+                    **{PREVIOUS: previous.outputs[PREVIOUS]},
+                ),
             ],
             metadata_connection_config=sqlite_metadata_connection_config(
                 f'{self._folder}/metadata.sqlite'
@@ -95,7 +102,7 @@ def runs(tmp_path, statistics_of):
 
 def test_warns_of_drift_from_previous_span(runs):
     assert runs.run(3, darker=DARKER) == ()
-    assert '  span 3: no previous statistics, drift not checked\n' in runs.output
+    assert 'span 3: no previous statistics, drift not checked\n' in runs.output
 
     (warning,) = runs.run(4)
     assert warning.startswith('brightness of span 4 moved by 0.')

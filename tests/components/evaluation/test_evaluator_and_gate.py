@@ -201,7 +201,7 @@ def test_gate_blesses_model_with_reason_per_rule(run):
         ('serving', 'passed'),
     ]
     assert rulings[7].reason == unused
-    assert f'  {unused}\n' in output
+    assert f'\n{unused}\n' in output
 
 
 @pytest.mark.slow
