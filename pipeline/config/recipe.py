@@ -123,7 +123,7 @@ class Recipe(StrictModel):
         return self.model_copy(update={'data': data})
 
     def for_retraining(self) -> 'Recipe':
-        """Returns the recipe of a scheduled run, which starts from the last blessed model."""
+        """Returns the recipe of a scheduled run, which starts from the live model."""
         if not self.retrain.warm_start:
             return self
         trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})

@@ -32,9 +32,9 @@ class RetrainConfig(StrictModel):
     )
     webhook_env: Variable | None = Field(
         None,
-        description='environment variable with the URL that the result of each tick is posted to; '
+        description='environment variable with the URL that the results of ticks are posted to; '
         'such URLs are secrets, so a recipe does not hold one',
     )
     warm_start: bool = Field(
-        True, description='continue from the last blessed model; off: use trainer.warm_start'
+        True, description='continue from the live model; off: use trainer.warm_start'
     )

@@ -1,1 +1,1 @@
-"""Scheduled retraining: the decision, one tick, the local schedule, its status."""
+"""Scheduled retraining: the decision, one tick, the local schedule."""

@@ -124,7 +124,7 @@ def test_next_run_moves_the_window_and_warm_starts(cluster, second):
     output = second.finished['imageexamplegen'].output
     assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
-    assert 'warm start from the last blessed model' in second.finished['trainer'].output
+    assert 'warm start from the live model' in second.finished['trainer'].output
     assert ', live model ' in second.finished['pusher'].output
     assert len(cluster.pushed()) == 2
 

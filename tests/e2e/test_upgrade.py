@@ -118,7 +118,7 @@ def test_stored_model_predicts():
 def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next_run):
     before, output, after = next_run
 
-    assert 'warm start from the last blessed model, /proc/self/cwd/squares/art' in output
+    assert 'warm start from the live model, /proc/self/cwd/squares/art' in output
     assert after.previous_accuracy == pytest.approx(before.accuracy, abs=0.1)
     assert after.blessed
     lineage = json.loads(invoke('models', 'show', after.version, '--json'))

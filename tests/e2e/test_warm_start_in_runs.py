@@ -78,7 +78,7 @@ def first(first_run) -> str:
 
 
 def test_first_run_starts_from_random_weights(first, pets):
-    assert 'last blessed model if there is one, else random' in first
+    assert 'weights: random' in first
     assert f'{pets}: 180 images, 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
@@ -104,7 +104,7 @@ def test_report_page_shows_training_and_network(first_run):
 def test_next_run_starts_from_the_last_blessed_model(run, first):
     second = run()
     assert 'Tuner' not in second  # disabled in the recipe
-    model = re.search(r'warm start from the last blessed model, (\S+)', second)[1]
+    model = re.search(r'warm start from the live model, (\S+)', second)[1]
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
     assert 'not compared with a live model)' in first
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)

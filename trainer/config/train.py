@@ -132,7 +132,7 @@ class TrainConfig(StrictModel):
         description="'embedded', 'imagenet', 'random' or the path of a weights file",
     )
     warm_start: Literal['latest_blessed'] | None = Field(
-        None, description='initialise with the weights of the latest blessed model'
+        None, description='initialise with the weights of the live model'
     )
     batch_size: int = Field(32, ge=1, le=2**16, description='images per training step')
     seed: int = Field(

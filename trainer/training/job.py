@@ -80,7 +80,7 @@ class Job:
         except ModelError as reason:
             _log.info('no warm start: %s; starting from %s', reason, self.config.weights)
             return network, False
-        _log.info('warm start from the last blessed model, %s', folder)
+        _log.info('warm start from the live model, %s', folder)
         return network, True
 
     def build_network(self) -> Network:

@@ -1,4 +1,4 @@
-"""Warm start: initialises a network with the weights of the latest blessed model.
+"""Warm start: initialises a network with the weights of the live model.
 
 Keras cannot load a SavedModel as a trainable model. Every training therefore also writes its
 weights in Keras's format, with a description of the architecture that they fit, and of how images
@@ -58,16 +58,16 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
     try:
         before = dict(json.loads((folder / _DESCRIPTION).read_text()))
     except (OSError, ValueError, TypeError):
-        raise ModelError(f'the last blessed model has no weights in {folder}') from None
+        raise ModelError(f'the live model has no weights in {folder}') from None
     differences = [
         f'{key} was {before.get(key, "unknown")} and is {value}'
         for key, value in description.items()
         if before.get(key) != value
     ]
     if differences:
-        raise ModelError(f'the last blessed model differs: {"; ".join(differences)}')
+        raise ModelError(f'the live model differs: {"; ".join(differences)}')
     if read_trained_images(folder.parent) is None:
-        raise ModelError(f'the last blessed model has no {index_file(base_model)}')
+        raise ModelError(f'the live model has no {index_file(base_model)}')
     initial = [model.get_weights() for model, _ in _files(network, folder)]
     try:
         for model, file in _files(network, folder):

@@ -41,7 +41,7 @@ def weights_of(network):
 @pytest.mark.parametrize(
     ('changes', 'message', 'warm'),
     [
-        ({}, r'warm start from the last blessed model, .*/model$', True),
+        ({}, r'warm start from the live model, .*/model$', True),
         ({'head': {'hidden': [8]}}, r'no warm start: .* \[8\]; starting from random$', False),
     ],
 )
