@@ -78,7 +78,7 @@ def first(first_run) -> str:
 
 
 def test_first_run_starts_from_random_weights(first, pets):
-    assert 'weights: random' in first
+    assert 'weights: latest_blessed or random' in first
     assert f'{pets}: 180 images, 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
