@@ -8,7 +8,7 @@ import click
 from common import console, stack
 from common.errors import ConfigError
 from common.files import write_atomically
-from pipeline.commands.options import Command, cron_options, load, recipe_options, show
+from pipeline.commands.options import Command, PathType, cron_options, load, recipe_options, show
 from pipeline.retraining.cron import parse_schedule
 from pipeline.run.record import utc_now
 
@@ -18,7 +18,7 @@ from pipeline.run.record import utc_now
 @click.option(
     '--output',
     '-o',
-    type=Path,
+    type=PathType(path_type=Path),
     default='pipeline.yaml',
     show_default=True,
     help='The file to write.',

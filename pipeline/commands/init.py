@@ -8,7 +8,7 @@ import click
 from common.console import one_line
 from common.errors import ConfigError
 from common.files import replacing, write_atomically
-from pipeline.commands.options import RECIPE, RECIPE_FILE, command_line, show
+from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, command_line, show
 from pipeline.config.recipe import parse_override
 from pipeline.new_recipe.choices import Choices
 from pipeline.new_recipe.contact_sheet import draw
@@ -20,11 +20,11 @@ _SHOWN = 20  # classes in a line
 
 
 @click.command()
-@click.argument('data', metavar='FOLDER')
+@click.argument('data', type=PathType(), metavar='FOLDER')
 @click.option(
     '--output',
     '-o',
-    type=Path,
+    type=PathType(path_type=Path),
     default=RECIPE_FILE,
     show_default=True,
     help='The recipe to write.',
@@ -39,6 +39,7 @@ _SHOWN = 20  # classes in a line
 )
 @click.option(
     '--weights',
+    type=PathType(),
     metavar='TEXT',
     default='imagenet',
     show_default=True,
@@ -53,6 +54,8 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
     --data of the other commands takes: a folder, an archive, a CSV file, Parquet, TFRecords, or a
     URL.
     """
+    if output.suffix not in ('.yaml', '.yml') or output.is_dir():
+        raise ConfigError(f'-o {output}: give the name of a file that ends in .yaml')
     picture = output.with_suffix('.png')
     for file in (output, picture):
         if file.exists() and not force:

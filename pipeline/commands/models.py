@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from ml_metadata import MetadataStore
 from ml_metadata.errors import StatusError
 
+from common import stack
 from common.errors import ConfigError, MetadataError, ModelError
 from pipeline.commands.options import Command, Group, json_option, load, show, stored_options
 from pipeline.config.recipe import Recipe
@@ -166,6 +168,8 @@ def _override(
 def _exclusive(options: dict[str, Any]) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
     recipe, store = _load_with_metadata(options)
+    stack.set_tensorflow_log_level(3)
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:

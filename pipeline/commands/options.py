@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,14 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 RECIPE, RECIPE_FILE = 'CATDOG_RECIPE', 'recipe.yaml'  # environment variable; in the current folder
 _DEFAULT_RECIPE = 'demo'
+
+
+class PathType(click.Path):
+    """A path or a URL; `~` is the home folder, which shells leave as it is after `=`."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        expanded = os.path.expanduser(value)  # noqa: PTH111 - a Path would change URLs
+        return super().convert(expanded, param, ctx)
 
 
 class RecipeOption(click.Option):
@@ -50,6 +58,7 @@ _recipe_option = functools.partial(click.option, cls=RecipeOption)
 _config = _recipe_option(
     '--config',
     '-c',
+    type=PathType(),
     metavar='RECIPE',
     help=f'A YAML file, or a recipe of configs/. Default: {RECIPE}, else {RECIPE_FILE} in the '
     f'current folder, else {_DEFAULT_RECIPE}.',
@@ -63,17 +72,19 @@ _set = _recipe_option(
 )
 _data = _recipe_option(
     '--data',
+    type=PathType(),
     metavar='PATH|URL',
     help='Your images: a folder with a folder per class, an archive, a CSV file, Parquet, '
     'TFRecords, or a bucket.',
 )
 _weights = _recipe_option(
     '--weights',
+    type=PathType(),
     metavar='TEXT',
     help="'embedded', 'imagenet', 'random' or a Keras weights file.",
 )
 _workdir = _recipe_option(
-    '--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'
+    '--workdir', type=PathType(), metavar='FOLDER', help='Folder for runs, models and metadata.'
 )
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
@@ -139,7 +150,7 @@ def choose_recipe(config: str | None) -> tuple[str, str]:
     """
     if config is not None:
         return config, ''
-    if name := os.environ.get(RECIPE):
+    if name := os.path.expanduser(os.environ.get(RECIPE, '')):  # noqa: PTH111 - as in PathType
         try:
             find_recipe(name)
         except ConfigError as error:

@@ -14,15 +14,16 @@ from common.errors import FAILED, ModelError
 from components.image_example_gen.inspection.examine import start
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import find_model
-from pipeline.commands.options import Command, load, show, stored_options
+from pipeline.commands.options import Command, PathType, load, show, stored_options
 from pipeline.prediction.input_images import read_images
 
 
 @click.command(cls=Command)
-@click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
+@click.argument('images', type=PathType(), nargs=-1, required=True, metavar='IMAGE...')
 @stored_options
 @click.option(
     '--model',
+    type=PathType(),
     metavar='TEXT',
     help='A pushed version, or the folder of a SavedModel; default: the live version.',
 )
@@ -33,7 +34,7 @@ from pipeline.prediction.input_images import read_images
 @click.option('--csv', 'as_csv', is_flag=True, help='Print CSV with all probabilities.')
 @click.option(
     '--explain',
-    type=Path,
+    type=PathType(path_type=Path),
     metavar='FOLDER',
     help='Write a Grad-CAM overlay per image as PNG; warm colours support the predicted class.',
 )

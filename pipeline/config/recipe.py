@@ -34,6 +34,7 @@ from trainer.config.train import StageConfig, TrainConfig
 from trainer.config.tuner import RangeConfig, TunerConfig
 
 RECIPES = Path(__file__).parents[2] / 'configs'
+_MAX_BYTES = 200_000  # of a file
 _CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
 
@@ -264,8 +265,11 @@ def name_from(text: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """Parses a recipe file; raises OSError, or ConfigError if it is no mapping in YAML."""
+    contents = read_regular(path, _MAX_BYTES + 1)
+    if len(contents) > _MAX_BYTES:
+        raise ConfigError(f'{path} has more than {_MAX_BYTES // 1000} kB; a recipe is smaller')
     try:
-        values = parse_yaml(read_regular(path).decode('utf-8'))
+        values = parse_yaml(contents.decode('utf-8'))
     except (UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f'{path} is not YAML: {error}') from None
     if not isinstance(values, dict):

@@ -35,6 +35,8 @@ def create_recipe(
         DataError: the images cannot be used, or none of them is readable.
     """
     keys = [key for key, _ in settings]
+    if 'data.path' in keys or 'data.url' in keys or 'data.dataset' in keys:
+        raise ConfigError('--set: the place of the images is the argument FOLDER')
     if others := [key for key in keys if not key.startswith('data.')]:
         raise ConfigError(f'--set {others[0]}: init sets keys of data; give this one to `run`')
     output = output.absolute()

@@ -67,7 +67,8 @@ def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
     if len(found) == 1:
         return found[0]
     if not runs:
-        raise ModelError(f'there are no runs in {home}; run the recipe first')
+        raise ModelError(f'there are no runs with a report in {home}; `runs` lists all')
     ids = ', '.join(run.id for run in reversed(runs[-_MAX_LISTED:]))
     count = len(found) or 'no'
-    raise ModelError(f'{count} runs match {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
+    known = LAST if len(runs) == 1 else f'{LAST}, {PREVIOUS}'
+    raise ModelError(f'{count} runs match {name!r}; there are {known}, {ids}')

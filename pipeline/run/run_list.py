@@ -76,10 +76,13 @@ def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table
         right = column in ('accuracy', 's')
         table.add_column(column, overflow='fold', justify='right' if right else 'left')
     for run in shown:
+        is_live = run.blessed and (run.recipe, run.version) in live
+        if is_live:
+            live.remove((run.recipe, run.version))  # earlier runs pushed the same version
         table.add_row(
             time_of(run.started),
             run.recipe,
-            'live' if run.blessed and (run.recipe, run.version) in live else '',
+            'live' if is_live else '',
             escape(textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...')),
             '' if run.accuracy is None else f'{run.accuracy:.4f}',
             '' if run.seconds is None else f'{run.seconds:,.0f}',

@@ -62,3 +62,16 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
     (command,) = commands
     config = f'--config={tmp_path}/recipe.yaml'
     assert command[2:] == ['run', '--if-new', config, '--set=trainer.seed=1']
+
+
+@pytest.mark.parametrize('option', ['--config=~/pets.yaml', '--data=~/cats', '--workdir=~/runs'])
+def test_home_folder_in_options(tmp_path, monkeypatch, option):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'pets.yaml').write_text('name: pets')
+    (tmp_path / 'cats').mkdir()
+    (tmp_path / 'cats' / 'cat.1.jpg').touch()
+
+    done = call('config', option)
+
+    assert (done.exit_code, '~' in done.stdout) == (0, False)
+    assert '--data' not in option or yaml.safe_load(done.stdout)['data']['label_pattern']

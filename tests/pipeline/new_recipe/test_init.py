@@ -232,3 +232,12 @@ def test_name_has_no_secrets_of_a_url():
     assert name_of('https://me:password@host/My%20Pets.zip?key=1') == 'my_20pets'
     assert name_of('s3://bucket/pets/') == 'pets'
     assert name_of('../..') == 'photographs'
+
+
+@pytest.mark.parametrize('output', ['.', '/', 'recipe.png'])
+def test_output_is_a_yaml_file(call, output):
+    done = call('init', 'anything', '-o', output)
+    assert (done.code, done.err) == (
+        2,
+        f'error: -o {output}: give the name of a file that ends in .yaml\n',
+    )

@@ -78,7 +78,7 @@ def test_missing_runs_pages_and_data_are_errors(call, request):
     removed, damaged = call(), call('--compare', 'last', FIRST)
 
     assert (missing.exit_code, removed.exit_code, damaged.exit_code) == (2, 2, 2)
-    assert missing.stderr.startswith('error: there are no runs in ')
+    assert missing.stderr.startswith('error: there are no runs with a report in ')
     assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
     assert 'was written by another version of this program' in damaged.stderr
 
