@@ -72,11 +72,15 @@ def run_recorded(
 def _run(
     recipe: Recipe, record: Recording, commands: CommandLine | None, verbose: bool, use_cache: bool
 ) -> Run:
-    """Checks the recipe, runs the components, and writes the outputs of the run."""
+    """Checks the recipe, runs the components, and writes the outputs of the run.
+
+    An error after the push is a warning of the run, so that it is not repeated.
+    """
     _log.info('%s: %s', recipe.name, recipe.description)
     _log.info('stack: %s', stack.describe())
     classes, images = check(recipe, start_workers=True)
     # Modules are imported when they are needed: the imports of TensorFlow and TFX take seconds.
+    from pipeline.execution.outcome import read_outcome, show_run
     from pipeline.graph import create_pipeline
     from pipeline.local.runner import ProgressDagRunner
     from pipeline.metadata_store import open_store
@@ -85,13 +89,25 @@ def _run(
     prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
     runner = ProgressDagRunner(brief=not verbose)
     record.start(runner.run_id)
-    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
-    from pipeline.execution.outcome import read_outcome, show_run
+    pipeline = create_pipeline(recipe, classes, images, use_cache=use_cache)
+    late_errors: tuple[str, ...] = ()  # of a component after the Pusher, whose model may be live
+    try:
+        runner.run(pipeline)
+    except Exception as error:
+        if 'Pusher' not in runner.results:
+            raise
+        traceback.print_exc()  # for the log
+        late_errors = (str(error) or type(error).__name__,)
+    except KeyboardInterrupt:
+        if 'Pusher' in runner.results:
+            record.end(**read_outcome(runner.results, recipe))
+        raise
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
     from pipeline.tracking.track import track
 
-    ended = record.end(**read_outcome(runner.results, recipe))
+    outcome = read_outcome(runner.results, recipe)
+    ended = record.end(**{**outcome, 'warnings': (*outcome['warnings'], *late_errors)})
     page = recipe.home / LAST_PAGE
     data = write_report(page, recipe, runner.results, ended, commands)
     if data and (problems := tuple(track(recipe, data))):
