@@ -159,8 +159,9 @@ def find_run(home: Path, run: str) -> Run | None:
 
 def last_tick(home: Path, runs: Sequence[Run]) -> Run | None:
     """The last tick of a recipe, whether it is one of its `runs` or did not train."""
-    ticks = [*(run for run in runs if run.kind == 'tick'), _read_or_none(home, LAST_TICK)]
-    return max(filter(None, ticks), key=lambda tick: (tick.started, tick.attempt), default=None)
+    found = [*runs, _read_or_none(home, LAST_TICK)]
+    ticks = [run for run in found if run and run.kind == 'tick']
+    return max(ticks, key=lambda tick: (tick.started, tick.attempt), default=None)
 
 
 def record_override(
