@@ -18,6 +18,8 @@ from pipeline.execution.recipe_checks import check
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
 from pipeline.run.recording import Recording, new_run
 
+_PATIENCE = 0.5  # seconds: a list of the runs holds the lock of a recipe for a moment
+
 _log = logging.getLogger(__name__)
 
 
@@ -135,10 +137,10 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
     """Holds the lock of a recipe, so that concurrent runs do not repeat work and pushes.
 
     Raises:
-        AlreadyRunning: another run holds the lock.
+        AlreadyRunning: another run has held the lock for half a second.
         OSError: the folder of the runs cannot be written.
     """
     held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
     recipe.home.mkdir(parents=True, exist_ok=True)
-    with locked(recipe.home / RECIPE_LOCK, held):
+    with locked(recipe.home / RECIPE_LOCK, held, patience=_PATIENCE):
         yield

@@ -1,6 +1,8 @@
-"""The end of a local run of which a component fails; only the components are replaced."""
+"""The lock of a local run, and its end if a component fails; only the components are replaced."""
 
+import fcntl
 import logging
+import threading
 
 import pytest
 from example_record import PUSHED
@@ -8,7 +10,7 @@ from example_record import PUSHED
 from common.errors import NodeFailed, RunError
 from pipeline.config.recipe import Recipe
 from pipeline.local import run_recipe
-from pipeline.run.record import read_runs
+from pipeline.run.record import RECIPE_LOCK, read_runs
 
 
 @pytest.fixture
@@ -68,3 +70,13 @@ def test_error_before_the_push_fails_the_run(run, recipe):
         run(NodeFailed('Trainer failed: no space'), 'Transform')
 
     assert read_runs(recipe.home)[0].result == 'failed'
+
+
+def test_run_waits_while_another_command_looks_at_the_lock(recipe):
+    recipe.home.mkdir()
+    with (recipe.home / RECIPE_LOCK).open('w') as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        end = threading.Timer(0.1, fcntl.flock, [looking, fcntl.LOCK_UN])
+        end.start()
+        with run_recipe.lock_recipe(recipe):
+            end.join()
