@@ -77,7 +77,7 @@ def test_run_that_ended_before_its_decision_is_posted(end, recipe, overrides, re
     assert (message['result'], message['id']) == (result, RUN)
     assert message['reasons'][0].startswith(reason)
     assert [run.result for run in read_runs(recipe.home)] == [result]
-    assert last_tick(recipe.home, []) is None
+    assert last_tick(recipe.home, [], utc_now()) is None
 
 
 def test_ticks_without_new_images_are_not_posted_and_only_the_last_one_stays(end, recipe):
@@ -87,7 +87,7 @@ def test_ticks_without_new_images_are_not_posted_and_only_the_last_one_stays(end
 
     assert end(run_id='tick-1') == end(run_id='tick-2') == []
     assert read_runs(recipe.home) == []
-    assert find_run(recipe.home, 'tick-2') == last_tick(recipe.home, [])
+    assert find_run(recipe.home, 'tick-2') == last_tick(recipe.home, [], utc_now())
 
 
 def test_run_on_kubeflow_is_no_tick(recipe):
@@ -95,4 +95,4 @@ def test_run_on_kubeflow_is_no_tick(recipe):
     Recording(recipe.home, run).end('failed')
     (recipe.home / LAST_TICK).write_text(run.as_json())  # of an older release
 
-    assert last_tick(recipe.home, read_runs(recipe.home)) is None
+    assert last_tick(recipe.home, read_runs(recipe.home), utc_now()) is None
