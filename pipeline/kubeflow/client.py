@@ -56,15 +56,15 @@ class KubeflowClient:
         return f'{self._host}/#/runs/details/{self._call(create, run).run_id}'
 
     def create_schedule(self, package: str, name: str, schedule: Schedule) -> str:
-        """Creates a recurring run, then deletes older ones of its name, and returns its ID.
+        """Creates a recurring run, and returns its ID.
 
-        Runs train only for a reason, do not overlap, and missed ones are not repeated. If the
-        server refuses, the old ones stay. Raises ConfigError if Kubeflow cannot express the
-        schedule, see `Schedule.kubeflow`.
+        Then deletes older ones of its name in its experiment; they stay if the server refuses. Runs
+        train only for a reason, do not overlap, and missed ones are not repeated. Raises
+        ConfigError if Kubeflow cannot express the schedule, see `Schedule.kubeflow`.
         """
         cron = kfp_server_api.V2beta1CronSchedule(cron=schedule.kubeflow(self._cron_timezone))
         service = kfp_server_api.RecurringRunServiceApi(self._api)
-        query = self._named(name)
+        query = {**self._named(name), 'experiment_id': self._experiment_id}
         old = self._call(service.recurring_run_service_list_recurring_runs, **query).recurring_runs
         run = kfp_server_api.V2beta1RecurringRun(
             **self._content(package, name, only_when_new=True),

@@ -40,3 +40,5 @@ def finish(inputs: dict[str, Any]) -> None:
     run = record.run
     _log.info(run.decision if run.result == 'nothing new' else describe_decision(run))
     post_result(recipe, record)
+    if run.kind == 'tick' and run.result == 'nothing new':
+        record.move_to_last_tick()

@@ -27,6 +27,14 @@ from pipeline.run.record import Run, update_run, utc_now
 
 DECISION = 'decision'  # the first task, which decides whether to train
 FINISH = 'finish'  # the last task, which also runs after a failure
+# Values of a record before the end of its run
+_NOT_ENDED: dict[str, Any] = {
+    'result': None,
+    'ended': None,
+    'seconds': None,
+    'reasons': (),
+    'exit_code': None,
+}
 
 _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a container
 
@@ -88,11 +96,13 @@ def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = No
     """
 
     def change(before: Run) -> dict[str, Any]:
+        if before.result in ('failed', 'interrupted'):  # a user retries the run
+            before = before.with_values(**_NOT_ENDED)
         key = 'warnings' if before.result else 'reasons'
         errors = [each for each in getattr(before, key) if not each.startswith(f'{node_id}: ')]
         if error is not None:
             errors.append(f'{node_id}: {str(error) or type(error).__name__}')
-        return {'seen': utc_now(), 'task': node_id, key: errors}
+        return {**dict(before), 'seen': utc_now(), 'task': node_id, key: errors}
 
     try:
         update_run(recipe.home, run, change)

@@ -18,6 +18,8 @@ from pipeline.execution.recipe_checks import check
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
 from pipeline.run.recording import Recording, new_run
 
+_PATIENCE = 0.5  # seconds: a list of the runs holds the lock of a recipe for a moment
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,11 +74,15 @@ def run_recorded(
 def _run(
     recipe: Recipe, record: Recording, commands: CommandLine | None, verbose: bool, use_cache: bool
 ) -> Run:
-    """Checks the recipe, runs the components, and writes the outputs of the run."""
+    """Checks the recipe, runs the components, and writes the outputs of the run.
+
+    An error after the push is a warning of the run, so that it is not repeated.
+    """
     _log.info('%s: %s', recipe.name, recipe.description)
     _log.info('stack: %s', stack.describe())
     classes, images = check(recipe, start_workers=True)
     # Modules are imported when they are needed: the imports of TensorFlow and TFX take seconds.
+    from pipeline.execution.outcome import read_outcome, show_run
     from pipeline.graph import create_pipeline
     from pipeline.local.runner import ProgressDagRunner
     from pipeline.metadata_store import open_store
@@ -85,13 +91,25 @@ def _run(
     prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
     runner = ProgressDagRunner(brief=not verbose)
     record.start(runner.run_id)
-    runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
-    from pipeline.execution.outcome import read_outcome, show_run
+    pipeline = create_pipeline(recipe, classes, images, use_cache=use_cache)
+    late_errors: tuple[str, ...] = ()  # of a component after the Pusher, whose model may be live
+    try:
+        runner.run(pipeline)
+    except Exception as error:
+        if 'Pusher' not in runner.results:
+            raise
+        traceback.print_exc()  # for the log
+        late_errors = (str(error) or type(error).__name__,)
+    except KeyboardInterrupt:
+        if 'Pusher' in runner.results:
+            record.end(**read_outcome(runner.results, recipe))
+        raise
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
     from pipeline.tracking.track import track
 
-    ended = record.end(**read_outcome(runner.results, recipe))
+    outcome = read_outcome(runner.results, recipe)
+    ended = record.end(**{**outcome, 'warnings': (*outcome['warnings'], *late_errors)})
     page = recipe.home / LAST_PAGE
     data = write_report(page, recipe, runner.results, ended, commands)
     if data and (problems := tuple(track(recipe, data))):
@@ -119,10 +137,10 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
     """Holds the lock of a recipe, so that concurrent runs do not repeat work and pushes.
 
     Raises:
-        AlreadyRunning: another run holds the lock.
+        AlreadyRunning: another run has held the lock for half a second.
         OSError: the folder of the runs cannot be written.
     """
     held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
     recipe.home.mkdir(parents=True, exist_ok=True)
-    with locked(recipe.home / RECIPE_LOCK, held):
+    with locked(recipe.home / RECIPE_LOCK, held, patience=_PATIENCE):
         yield

@@ -47,9 +47,8 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: signals.append(number))
         now = utc_now()
-        last = last_tick(recipe.home, read_runs(recipe.home))
-        # The last tick may be in the future, if the clock was ahead.
-        due = schedule.after(min(last.started, now) if last else now)
+        last = last_tick(recipe.home, read_runs(recipe.home), now)
+        due = schedule.after(last.started if last else now)
         _say(f'{recipe.name}: {schedule.in_words()}; next tick {due:%a %Y-%m-%d %H:%M %Z}')
         while not signals:
             if (now := utc_now()) < due:
@@ -104,7 +103,7 @@ def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) ->
 
 def _record_failure(recipe: Recipe, started: datetime.datetime, code: int) -> None:
     """Records and posts the failure of a tick that was killed before it could do so."""
-    last = last_tick(recipe.home, read_runs(recipe.home))
+    last = last_tick(recipe.home, read_runs(recipe.home), utc_now())
     own = last if last and last.started >= started else None
     if own and own.ended:
         return

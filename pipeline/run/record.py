@@ -141,7 +141,7 @@ def read_runs(home: Path) -> list[Run]:
     """
     runs = []
     for name in Folder(home).names(RUNS):
-        if not name.endswith('.json'):
+        if Path(name).parent != Path(RUNS) or not name.endswith('.json'):  # such as a copy
             continue
         try:
             runs.append(_with_result(home, _read(home, name)))
@@ -157,10 +157,14 @@ def find_run(home: Path, run: str) -> Run | None:
     return found if found and found.id == run else None
 
 
-def last_tick(home: Path, runs: Sequence[Run]) -> Run | None:
-    """The last tick of a recipe, whether it is one of its `runs` or did not train."""
-    ticks = [*(run for run in runs if run.kind == 'tick'), _read_or_none(home, LAST_TICK)]
-    return max(filter(None, ticks), key=lambda tick: (tick.started, tick.attempt), default=None)
+def last_tick(home: Path, runs: Sequence[Run], now: datetime.datetime) -> Run | None:
+    """The last tick of a recipe, whether it is one of its `runs` or did not train.
+
+    Ticks after `now`, of a time when the clock was ahead, are ignored.
+    """
+    found = [*runs, _read_or_none(home, LAST_TICK)]
+    ticks = [run for run in found if run and run.kind == 'tick' and run.started <= now]
+    return max(ticks, key=lambda tick: (tick.started, tick.attempt), default=None)
 
 
 def record_override(

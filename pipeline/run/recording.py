@@ -23,8 +23,9 @@ def new_run(recipe: Recipe, now: datetime.datetime) -> Run:
 class Recording:
     """The record of a run that this process runs; an exception in the block is the run's end.
 
-    A run has a file from `start` on; a tick, and a run on Kubeflow, that ends before replaces
-    `last_tick.json`. An error of writing is a warning, because a model may be live.
+    A run has a file from `start` on. A tick that ends before replaces `last_tick.json`; a run on
+    Kubeflow has a file of its own, because others may run at once. An error of writing is a
+    warning, because a model may be live.
     """
 
     def __init__(self, home: Path, run: Run) -> None:
@@ -51,13 +52,22 @@ class Recording:
         self._write()
         return self.run
 
+    def move_to_last_tick(self) -> None:
+        """Moves the record of a tick on Kubeflow that did not train out of the list of runs."""
+        try:
+            self._storage.write(LAST_TICK, self.run.as_json().encode())
+            (self.home / record_file(self.run.id)).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning('tick %s stays in the list of runs: %s', self.run.id, error.strerror)
+
     def _write(self, *, start: bool = False) -> None:
         try:
             if start and self.run.engine == 'local':
                 (self.home / RECIPE_LOCK).write_text(self.run.id)  # this process holds it
-            if self.started or self.run.kind == 'tick' or self.run.engine == 'kubeflow':
-                name = record_file(self.run.id) if self.started else LAST_TICK
-                self._storage.write(name, self.run.as_json().encode())
+            if self.started or self.run.engine == 'kubeflow':
+                self._storage.write(record_file(self.run.id), self.run.as_json().encode())
+            elif self.run.kind == 'tick':
+                self._storage.write(LAST_TICK, self.run.as_json().encode())
         except OSError as error:
             _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from components.pusher.serving_folder import versions_in
 from pipeline.formatting import describe_left_out, dotted, time_of
-from pipeline.run.record import LAST_TICK, RUNS, Run, last_tick
+from pipeline.run.record import LAST_TICK, RUNS, Run, last_tick, utc_now
 
 _MOST_CHANGES = 3  # in the table
 _LONGEST = 100  # characters of a decision in the table
@@ -31,7 +31,7 @@ def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
     versions = versions_in(_serving_folder(home, runs))
     live = f'version {versions[-1].name} is live' if versions else 'no version is live'
     lines = [f'{home.name}: {live} in {_serving_folder(home, runs)}']
-    if tick := last_tick(home, runs):
+    if tick := last_tick(home, runs, utc_now()):
         result = '' if tick.result == 'nothing new' else f'{describe_decision(tick)}; '
         why = f'{result}{tick.decision}' if tick.decision else describe_decision(tick)
         lines.append(f'{home.name}: last tick {time_of(tick.started)}: {why}')

@@ -39,6 +39,8 @@ class FakeKubeflow(http.server.ThreadingHTTPServer):
         query = dict(urllib.parse.parse_qsl(parts.query))
         (wanted,) = json.loads(query['filter'])['predicates']
         named = [e for e in self.stored[kind] if e[wanted['key']] == wanted['stringValue']]
+        if experiment := query.get('experiment_id'):
+            named = [e for e in named if e.get('experiment_id', experiment) == experiment]
         return {kind.replace('runs', 'Runs'): named, 'key_of_a_newer_release': 1}
 
 

@@ -42,14 +42,16 @@ def test_submits_runs_to_one_experiment(kubeflow, connect):
     }
 
 
-def test_schedule_replaces_those_of_its_name(kubeflow, connect):
+def test_schedule_replaces_those_of_its_name_in_its_experiment(kubeflow, connect):
     for name in ('nightly', 'weekly', 'nightly'):
         kubeflow.create('recurringruns', display_name=name)
+    kubeflow.create('recurringruns', display_name='nightly', experiment_id='of-others')
 
     created = connect(namespace='team-a').create_schedule(PACKAGE, 'nightly', NIGHTLY)
 
-    other, sent = kubeflow.stored['recurringruns']
-    assert (other['display_name'], sent['recurring_run_id']) == ('weekly', created)
+    *others, sent = kubeflow.stored['recurringruns']
+    assert [each['display_name'] for each in others] == ['weekly', 'nightly']
+    assert (others[1]['experiment_id'], sent['recurring_run_id']) == ('of-others', created)
     assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
     assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == ('1', True, 'ENABLE')
     assert sent['description'] == NIGHTLY.in_words()

@@ -6,8 +6,8 @@ from example_record import PUSHED
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.finish import finish
 from pipeline.retraining import webhook
-from pipeline.run.record import LAST_TICK, find_run, read_runs, utc_now, write_run
-from pipeline.run.recording import new_run
+from pipeline.run.record import LAST_TICK, find_run, last_tick, read_runs, utc_now, write_run
+from pipeline.run.recording import Recording, new_run
 
 RUN = 'run-1'
 
@@ -21,17 +21,19 @@ def recipe(tmp_path):
 def end(recipe, monkeypatch):
     """`end(*overrides, **values)` ends a run with these values of its record, if there are any.
 
+    `run_id` is another run, which has a record.
+
     Returns the messages to the webhook.
     """
     posted = []
     monkeypatch.setenv('HOOK', 'http://host')
     monkeypatch.setattr(webhook, '_post', lambda _, message: posted.append(message))
 
-    def call(*overrides, **values):
+    def call(*overrides, run_id=RUN, **values):
         if values:
             run = new_run(recipe, utc_now()).with_values(id=RUN, engine='kubeflow', **values)
             write_run(recipe.home, run)
-        finish({'recipe': recipe.model_dump_json(), 'overrides': overrides, 'run_id': RUN})
+        finish({'recipe': recipe.model_dump_json(), 'overrides': overrides, 'run_id': run_id})
         return posted
 
     return call
@@ -74,14 +76,23 @@ def test_run_that_ended_before_its_decision_is_posted(end, recipe, overrides, re
 
     assert (message['result'], message['id']) == (result, RUN)
     assert message['reasons'][0].startswith(reason)
-    assert find_run(recipe.home, RUN).result == result
+    assert [run.result for run in read_runs(recipe.home)] == [result]
+    assert last_tick(recipe.home, [], utc_now()) is None
+
+
+def test_ticks_without_new_images_are_not_posted_and_only_the_last_one_stays(end, recipe):
+    for name in ('tick-1', 'tick-2'):  # the first tasks of two runs at once
+        tick = new_run(recipe, utc_now()).with_values(id=name, kind='tick', engine='kubeflow')
+        Recording(recipe.home, tick).end('nothing new')
+
+    assert end(run_id='tick-1') == end(run_id='tick-2') == []
     assert read_runs(recipe.home) == []
+    assert find_run(recipe.home, 'tick-2') == last_tick(recipe.home, [], utc_now())
 
 
-def test_run_without_new_images_is_not_posted(end, recipe):
-    (recipe.home / 'runs').mkdir(parents=True)
-    tick = new_run(recipe, utc_now()).with_values(id=RUN, kind='tick', result='nothing new')
-    (recipe.home / LAST_TICK).write_text(tick.as_json())
+def test_run_on_kubeflow_is_no_tick(recipe):
+    run = new_run(recipe, utc_now()).with_values(id=RUN, engine='kubeflow')
+    Recording(recipe.home, run).end('failed')
+    (recipe.home / LAST_TICK).write_text(run.as_json())  # of an older release
 
-    assert end() == []
-    assert find_run(recipe.home, RUN) == tick
+    assert last_tick(recipe.home, read_runs(recipe.home), utc_now()) is None

@@ -234,6 +234,24 @@ def test_error_after_the_push_is_a_warning_of_the_run(task, monkeypatch, tmp_pat
     assert run.warnings == ('BulkInferrer: no space',)
 
 
+def test_retry_of_a_failed_run_forgets_its_end(task, monkeypatch, tmp_path):
+    task('decision')
+    results = [NodeFailed('GPU lost'), None, NodeFailed('no space')]
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=results))
+    home = tmp_path / 'work' / 'demo'
+    task('Trainer')
+    task('finish')
+    assert find_run(home, 'run-1').result == 'failed'
+
+    task('Trainer')
+    running = find_run(home, 'run-1')
+    assert (running.result, running.ended, running.reasons) == (None, None, ())
+    task('Evaluator')
+    task('finish')
+    ended = find_run(home, 'run-1')
+    assert (ended.result, ended.reasons, ended.warnings) == ('failed', ('no space',), ())
+
+
 def test_metrics_are_numbers_that_exist():
     estimates = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 

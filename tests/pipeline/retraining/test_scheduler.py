@@ -14,7 +14,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, webhook
 from pipeline.retraining.cron import Schedule
 from pipeline.retraining.scheduler import run_schedule
-from pipeline.run.record import LAST_TICK, read_runs
+from pipeline.run.record import LAST_TICK, read_runs, utc_now, write_run
 from pipeline.run.recording import new_run
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
@@ -160,15 +160,19 @@ def test_failure_that_the_tick_did_not_record_is_recorded_and_posted(
     posted = []
     monkeypatch.setenv('HOOK', 'http://host')
     monkeypatch.setattr(webhook, '_post', lambda _, message: posted.append(message))
-    tick = new_run(recipe, NOON + 999 * DAY).with_values(id='own', kind='tick')
+    ahead = new_run(recipe, utc_now() + 999 * DAY).with_values(id='ahead', kind='tick')
+    write_run(recipe.home, ahead.with_values(result='blessed', ended=ahead.started))
+    tick = new_run(recipe, NOON).with_values(id='own', kind='tick')
     if ended:
         tick = tick.with_values(result='blessed', ended=tick.started)
-    write = f"cd {recipe.home}; mkdir -p runs; echo '{tick.model_dump_json()}' > {path}"
+    now = "'$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)'"
+    text = tick.model_dump_json().replace('2026-11-21T12:00:00Z', now)
+    write = f"cd {recipe.home}; echo '{text}' > {path}"
 
     run(f'{TWICE.replace("exec sleep 600", "exit 0")} {write}; {ending}')
 
     results = ['blessed' if ended else 'failed'] * (path != LAST_TICK)
-    assert [each.result for each in read_runs(recipe.home)] == results
+    assert [each.result for each in read_runs(recipe.home) if each.id == 'own'] == results
     assert [(each['id'], each['exit_code']) for each in posted] == [('own', code)] * (not ended)
     assert all(each['reasons'][0].startswith(reason) for each in posted)
 

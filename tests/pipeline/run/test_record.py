@@ -5,6 +5,7 @@ import datetime
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 
 import pytest
@@ -130,17 +131,25 @@ def test_damaged_record_is_left_out_with_a_warning(recipe, text, caplog):
     assert 'b.json is left out: it is damaged' in caplog.text
 
 
+def test_copies_in_subfolders_are_no_records(recipe):
+    write_run(recipe.home, record())
+    shutil.copytree(recipe.home / RUNS, recipe.home / RUNS / 'backup')
+    assert [run.id for run in read_runs(recipe.home)] == ['run-7']
+
+
 def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe):
-    assert last_tick(recipe.home, []) is None
+    now = STARTED + 2 * HOUR
+    assert last_tick(recipe.home, [], now) is None
     trained = record(kind='tick', started=STARTED + HOUR)
+    ahead = record(kind='tick', started=now + HOUR)  # as the clock was
     end_tick(recipe, 't')
     (recipe.home / f'.{LAST_TICK}.7.partial').write_text('{')  # of a killed tick
-    assert last_tick(recipe.home, [record()]).id == 't'
-    assert last_tick(recipe.home, [trained]) == trained
+    assert last_tick(recipe.home, [record(), ahead], now).id == 't'
+    assert last_tick(recipe.home, [trained, ahead], now) == trained
     assert find_run(recipe.home, 't').result == 'nothing new'
     assert find_run(recipe.home, 'x') is None
     end_tick(recipe, 'u')
-    assert last_tick(recipe.home, []).id == 'u'
+    assert last_tick(recipe.home, [], now).id == 'u'
 
 
 def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
