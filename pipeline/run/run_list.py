@@ -78,7 +78,7 @@ def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table
     for run in shown:
         is_live = run.blessed and (run.recipe, run.version) in live
         if is_live:
-            live.remove((run.recipe, run.version))  # earlier runs pushed the same version
+            live.discard((run.recipe, run.version or ''))  # earlier runs pushed the same version
         table.add_row(
             time_of(run.started),
             run.recipe,

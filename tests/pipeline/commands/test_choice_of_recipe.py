@@ -69,7 +69,8 @@ def test_home_folder_in_options(tmp_path, monkeypatch, option):
     monkeypatch.setenv('HOME', str(tmp_path))
     (tmp_path / 'pets.yaml').write_text('name: pets')
     (tmp_path / 'cats').mkdir()
-    (tmp_path / 'cats' / 'cat.1.jpg').touch()
+    for name in ('cat.1.jpg', 'cat.2.jpg', 'dog.1.jpg', 'dog.2.jpg'):
+        (tmp_path / 'cats' / name).touch()
 
     done = call('config', option)
 

@@ -235,9 +235,7 @@ def test_name_has_no_secrets_of_a_url():
 
 
 @pytest.mark.parametrize('output', ['.', '/', 'recipe.png'])
-def test_output_is_a_yaml_file(call, output):
-    done = call('init', 'anything', '-o', output)
-    assert (done.code, done.err) == (
-        2,
-        f'error: -o {output}: give the name of a file that ends in .yaml\n',
-    )
+def test_output_is_a_yaml_file(init, output):
+    refused = init('anything', '-o', output)
+    message = f'error: -o {output}: give the name of a file that ends in .yaml\n'
+    assert (refused.exit_code, refused.stderr) == (2, message)
