@@ -26,6 +26,7 @@ from components.pusher.serving_folder import (
     About,
     Note,
     check_owner,
+    create_version,
     files_of,
     versions_in,
     write_version,
@@ -104,13 +105,13 @@ def _place(
     note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
     coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
+        create_version(Folder(serving), coming.name, files)
         write_version(Folder(serving), coming.name, files, note)
         for each in (coming, *coming.rglob('*')):
             if each.is_dir():
                 flush(each)
-        if bucket:
-            bucket.upload(number, files, note)
-        folder = coming.rename(serving / str(number))
+        with bucket.uploaded(number, files, note) if bucket else contextlib.nullcontext():
+            folder = coming.rename(serving / str(number))
         flush(serving)
     except BaseException:  # also Ctrl-C
         shutil.rmtree(coming, ignore_errors=True)  # keep the first error
