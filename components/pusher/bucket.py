@@ -8,6 +8,7 @@ option `--model_config_file`: one object, replaced atomically, that names the li
 
 import contextlib
 import dataclasses
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,7 @@ _CONFIG = """model_config_list {{
 _PARSED = re.compile(r'name: "([^"]*)".*versions: ([0-9]{1,18}) ', re.DOTALL)
 _FIRST_START = 10**9  # seconds; lower numbers were not given by a push
 _OLD = 7 * 86_400  # seconds; no upload takes so long
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,11 @@ class ServingBucket:
     def served_version(self) -> int | None:
         """The version that `serving.config` names; None if nothing was uploaded yet."""
         return self._served()[1]
+
+    def newer_than(self, version: Path) -> int | None:
+        """The served version if its number is higher, as of another host; else None."""
+        served = self.served_version()
+        return served if served is not None and served > int(version.name) else None
 
     def numbers(self) -> list[int]:
         """The numbers of all versions, also of incomplete ones, in ascending order."""
@@ -94,8 +101,7 @@ class ServingBucket:
     def remove_older(self, keep: int) -> None:
         """Removes the versions before the newest `keep`, and what killed uploads left last week.
 
-        Raises:
-            PushError: they cannot be removed.
+        Logs a warning if they cannot be removed: the new version is live.
         """
         try:
             complete = self._complete()
@@ -105,7 +111,7 @@ class ServingBucket:
             for number in (*complete[:-keep], *old):
                 self._storage.remove(str(number))
         except StorageError as error:
-            raise PushError(f'old versions cannot be removed: {error}') from error
+            _log.warning('old versions cannot be removed: %s', error)
 
     @property
     def _storage(self) -> Bucket:

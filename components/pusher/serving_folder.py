@@ -143,6 +143,12 @@ def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note
     storage.write(f'{folder}/{NOTE_FILE}', note)
 
 
+def is_complete(version: Path) -> bool:
+    """Whether a version has the files that every SavedModel with weights has."""
+    parts = (GRAPH, 'variables/variables.index', 'variables/variables.data-*')
+    return all(any(version.glob(part)) for part in parts)
+
+
 def override_of(version: Path) -> ManualOverride | None:
     """The manual override of the model of a version; raises ModelError if it is damaged."""
     return read_override(version / EXTRA)

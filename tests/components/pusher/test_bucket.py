@@ -182,9 +182,13 @@ def test_upload_of_another_host_is_not_removed(s3_pets, other_host):
     other_host('variables.index', 'push.json')
     first = s3_pets.push('first').folder.name
     assert {f'{first}/{name}' for name in (*FILES, NOTE_FILE)} <= s3_pets.objects
-    assert s3_pets.destination.served_version() > s3_pets.live
+    newer = s3_pets.destination.served_version()
+    assert newer > s3_pets.live
 
-    assert not s3_pets.push('first').unchanged
+    with pytest.raises(PushError, match=f'serves version {newer} of another host'):
+        s3_pets.push('first')
+    assert s3_pets.destination.served_version() == newer
+    assert not s3_pets.push('first', replace_newer=True).unchanged
     assert s3_pets.destination.served_version() == s3_pets.live
 
 
@@ -256,14 +260,12 @@ def test_copied_versions_without_a_note_are_not_removed(pets):
     assert '1000000000/saved_model.pb' not in pets.objects
 
 
-def test_versions_that_cannot_be_removed_are_an_error_after_the_push(s3_pets):
+def test_versions_that_cannot_be_removed_are_a_warning(s3_pets, caplog):
     for name in ('first', 'second'):
         s3_pets.push(name)
     s3_pets.bucket.server.refuse = lambda method, path: method == 'POST'  # of deletions
-    with pytest.raises(
-        PushError, match=r'old versions cannot be removed: access to s3://.* denied'
-    ):
-        s3_pets.push('third')
+    s3_pets.push('third')
+    assert 'old versions cannot be removed: access to s3://' in caplog.text
     assert s3_pets.destination.served_version() == s3_pets.live
 
     s3_pets.bucket.server.refuse = lambda method, path: False
