@@ -19,6 +19,8 @@ MEGABYTE = 10**6  # bytes
 # Errors of `np.load` and its arrays, if the file is missing, truncated, damaged or of another kind.
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _BLOCK = 1 << 20  # bytes read at a time
+# Errors of a file system without hard links, such as FAT and many network volumes.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _LOCK_PAUSE = 0.05  # seconds between two attempts to lock a file
 
 
@@ -46,11 +48,28 @@ def replacing(path: Path, *, create: bool = False) -> Iterator[Path]:
         with naming(path):
             yield partial
             if create:
-                path.hardlink_to(partial)
+                _create(path, partial)
             else:
                 partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _create(path: Path, partial: Path) -> None:
+    """Gives a file a second, new name, or copies it if its file system has no hard links."""
+    try:
+        path.hardlink_to(partial)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with path.open('xb') as file:
+            try:
+                file.write(partial.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
 
 @contextlib.contextmanager

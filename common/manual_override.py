@@ -4,10 +4,9 @@ It is a file in the folder of the Trainer's model, so it is valid for every gate
 model, also with another baseline; and in each version that holds the model.
 """
 
-import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from common.errors import ModelError
 from common.storage import Folder
@@ -23,7 +22,7 @@ class ManualOverride(StrictModel):
     blessed: bool  # whether the model may be pushed, be a baseline, and be used for a warm start
     person: str
     reason: str
-    moment: datetime.datetime  # time of the decision, with a time zone
+    moment: AwareDatetime  # time of the decision
 
     def describe(self) -> str:
         """One clause for messages."""

@@ -16,8 +16,12 @@ class Folder:
         self._root = root
 
     def names(self, below: str = '') -> list[str]:
-        """The names of all files below a folder, sorted; none if it does not exist."""
-        files = (path for path in (self._root / below).rglob('*') if path.is_file())
+        """The names of all files below a folder, sorted; none if it does not exist.
+
+        Files that a killed process did not finish are left out.
+        """
+        paths = (self._root / below).rglob('*')
+        files = (path for path in paths if path.is_file() and not path.match('.*.partial'))
         return sorted(path.relative_to(self._root).as_posix() for path in files)
 
     def read(self, name: str) -> bytes:

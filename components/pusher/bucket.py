@@ -8,14 +8,21 @@ option `--model_config_file`: one object, replaced atomically, that names the li
 
 import contextlib
 import dataclasses
+import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from common.errors import PushError, StorageError
 from common.storage import Bucket
-from components.pusher.serving_folder import NOTE_FILE, VERSION, files_of, write_version
+from components.pusher.serving_folder import (
+    NOTE_FILE,
+    VERSION,
+    create_version,
+    files_of,
+    write_version,
+)
 
 POINTER = 'serving.config'
 _CONFIG = """model_config_list {{
@@ -28,7 +35,9 @@ _CONFIG = """model_config_list {{
 }}
 """
 _PARSED = re.compile(r'name: "([^"]*)".*versions: ([0-9]{1,18}) ', re.DOTALL)
+_FIRST_START = 10**9  # seconds; lower numbers were not given by a push
 _OLD = 7 * 86_400  # seconds; no upload takes so long
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +54,11 @@ class ServingBucket:
         """The version that `serving.config` names; None if nothing was uploaded yet."""
         return self._served()[1]
 
+    def newer_than(self, version: Path) -> int | None:
+        """The served version if its number is higher, as of another host; else None."""
+        served = self.served_version()
+        return served if served is not None and served > int(version.name) else None
+
     def numbers(self) -> list[int]:
         """The numbers of all versions, also of incomplete ones, in ascending order."""
         folders = {name.partition('/')[0] for name in self._storage.names()}
@@ -55,10 +69,11 @@ class ServingBucket:
         names = {f'{version.name}/{name}' for name in (*files_of(version), NOTE_FILE)}
         return self.served_version() == int(version.name) and names <= {*self._storage.names()}
 
-    def upload(self, number: int, files: Mapping[str, Path], note: bytes) -> None:
+    @contextlib.contextmanager
+    def uploaded(self, number: int, files: Mapping[str, Path], note: bytes) -> Iterator[None]:
         """Uploads a version, and makes it the served one.
 
-        After an error the served version is unchanged.
+        After an error, also in the block, the version is removed, and the one before is served.
 
         Raises:
             PushError: the uploaded files differ, the bucket has versions of another recipe, or
@@ -71,30 +86,32 @@ class ServingBucket:
                 'another push.url'
             )
         try:
-            write_version(self._storage, str(number), files, note)
-            self._serve_newest()
+            create_version(self._storage, str(number), files)
         except FileExistsError:
             raise PushError(f'another push writes {self.url}/{number}; push again') from None
-        except BaseException:
+        try:
+            write_version(self._storage, str(number), files, note)
+            self._serve_newest()
+            yield
+        except BaseException:  # also Ctrl-C
             with contextlib.suppress(StorageError):  # keep the first error
-                if self.served_version() != number:
-                    self._storage.remove(str(number))
+                self._withdraw(number)
             raise
 
     def remove_older(self, keep: int) -> None:
         """Removes the versions before the newest `keep`, and what killed uploads left last week.
 
-        Raises:
-            PushError: they cannot be removed.
+        Logs a warning if they cannot be removed: the new version is live.
         """
         try:
             complete = self._complete()
             unfinished = {*self.numbers()} - {*complete}
-            old = [each for each in unfinished if each < time.time() - _OLD]  # it is the start
+            # The number is the time of the start.
+            old = [each for each in unfinished if _FIRST_START <= each < time.time() - _OLD]
             for number in (*complete[:-keep], *old):
                 self._storage.remove(str(number))
         except StorageError as error:
-            raise PushError(f'old versions cannot be removed: {error}') from error
+            _log.warning('old versions cannot be removed: %s', error)
 
     @property
     def _storage(self) -> Bucket:
@@ -108,9 +125,22 @@ class ServingBucket:
 
     def _serve_newest(self) -> None:
         """Writes `serving.config`, again if another host wrote an older version meanwhile."""
-        while self.served_version() != (newest := self._complete()[-1]):
+        while complete := self._complete():
+            newest = complete[-1]
+            if self.served_version() == newest:
+                return
             config = _CONFIG.format(recipe=self.recipe, url=self.url, number=newest)
             self._storage.write(POINTER, config.encode())
+
+    def _withdraw(self, number: int) -> None:
+        """Removes a version; first its note, so that no host serves it again."""
+        note = f'{number}/{NOTE_FILE}'
+        if note in self._storage.names(str(number)):
+            self._storage.remove(note)
+        self._serve_newest()
+        if self.served_version() == number:  # it was the only one
+            self._storage.remove(POINTER)
+        self._storage.remove(str(number))
 
     def _served(self) -> tuple[str | None, int | None]:
         """Recipe and version in `serving.config`."""

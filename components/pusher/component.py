@@ -65,8 +65,9 @@ def Pusher(
         onnx_model: ONNX model; pushed too if it is accurate enough.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, or another version went live
-            after the comparison; the live version is unchanged.
+        PushError: the serving directory or the bucket is not writable, the model is live, but the
+            bucket serves a newer one, or another version went live after the comparison; the live
+            version is unchanged.
     """
     candidate = folder_of(model.uri) / SERVED
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):

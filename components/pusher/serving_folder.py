@@ -121,20 +121,32 @@ def files_of(model: Path) -> dict[str, Path]:
     return {name: model / name for name in names if name not in own}
 
 
-def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:
-    """Writes the files of a model and the note, the last file, and reads them back.
+def create_version(storage: Storage, folder: str, files: Mapping[str, Path]) -> None:
+    """Writes the graph, the first file of a version: so its folder belongs to this push.
 
-    Raises:
-        FileExistsError: another push writes to the folder.
-        PushError: a file differs.
+    Raises FileExistsError if it belongs to another push.
+    """
+    storage.create(f'{folder}/{GRAPH}', files[GRAPH].read_bytes())
+
+
+def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:
+    """Writes the other files of a model and the note, the last file, and reads them back.
+
+    Raises PushError if a file differs.
     """
     for name in sorted(files, key=lambda name: (name != GRAPH, name)):
         contents = files[name].read_bytes()
-        write = storage.create if name == GRAPH else storage.write  # the first one
-        write(f'{folder}/{name}', contents)
+        if name != GRAPH:
+            storage.write(f'{folder}/{name}', contents)
         if storage.read(f'{folder}/{name}') != contents:
             raise PushError(f'the copy of {name} differs from the model; push again')
     storage.write(f'{folder}/{NOTE_FILE}', note)
+
+
+def is_complete(version: Path) -> bool:
+    """Whether a version has the files that every SavedModel with weights has."""
+    parts = (GRAPH, 'variables/variables.index', 'variables/variables.data-*')
+    return all(any(version.glob(part)) for part in parts)
 
 
 def override_of(version: Path) -> ManualOverride | None:

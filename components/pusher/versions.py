@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import filecmp
+import logging
 import shutil
 import time
 import uuid
@@ -23,9 +24,11 @@ from components.pusher.serving_folder import (
     EXTRA,
     GRAPH,
     UNFINISHED,
+    VERSION,
     About,
     Note,
     check_owner,
+    create_version,
     files_of,
     versions_in,
     write_version,
@@ -34,6 +37,7 @@ from components.pusher.serving_folder import (
 LOCK = '.push.lock'
 _GOING = '.going-'  # temporary name, ignored by model servers
 _PATIENCE = 60.0  # seconds to wait for the lock of another push
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,20 +57,22 @@ def push(
     extra_files: Mapping[str, Path] | None = None,
     bucket: ServingBucket | None = None,
     check: Callable[[], None] = lambda: None,
+    replace_newer: bool = False,
 ) -> Pushed:
-    """Pushes a model atomically, and removes old versions.
+    """Pushes a model atomically, and removes old versions; a warning names those that stay.
 
     `model` is the folder of a SavedModel, or an earlier version to make it live again; `keep`
     includes the new version; `extra_files`, by name, are copied to `assets.extra/`; `bucket` gets
     the same versions. `check` is called while no other push can be made, and may raise PushError.
+    With `replace_newer`, a live model that is unchanged replaces a newer version in the bucket.
 
     Returns:
         The new version, or the live one if it has the same model and extra files, and the bucket
         serves it.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, or another push holds the
-            lock.
+        PushError: the serving directory or the bucket is not writable, another push holds the
+            lock, or the live model is unchanged, but the bucket serves a newer one.
         ModelError: the versions are of another recipe.
     """
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
@@ -77,14 +83,27 @@ def push(
         check_owner(serving, about.recipe)
         check()
         live = next(reversed(versions_in(serving)), None)
-        if live and _has_files(live, files) and (bucket is None or bucket.serves(live)):
-            pushed = Pushed(live, unchanged=True)
+        same = live if live and _has_files(live, files) else None
+        if same and bucket and not replace_newer:
+            _check_served(bucket, same)
+        if same and (bucket is None or bucket.serves(same)):
+            pushed = Pushed(same, unchanged=True)
         else:
             pushed = Pushed(_place(files, serving, about, bucket), unchanged=False)
         _remove_older(serving, keep)
         if bucket:
             bucket.remove_older(keep)
         return pushed
+
+
+def _check_served(bucket: ServingBucket, live: Path) -> None:
+    """Raises PushError if the bucket serves a newer version than this host."""
+    newer = bucket.newer_than(live)
+    if newer is not None:
+        raise PushError(
+            f'{bucket.url} serves version {newer} of another host or of a killed push, and the '
+            f'model of version {live.name} is unchanged; models rollback makes it live there'
+        )
 
 
 def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
@@ -100,17 +119,22 @@ def _place(
     """Writes a version under a temporary name, uploads it, and renames it to its number."""
     used = [int(path.name) for path in versions_in(serving)] + (bucket.numbers() if bucket else [])
     number = max(int(time.time()), *(each + 1 for each in used), 1)
+    if not VERSION.fullmatch(str(number)):
+        places = f'{serving} or {bucket.url}' if bucket else serving
+        raise PushError(
+            f'no version can be higher than {number - 1}; remove this folder from {places}'
+        )
     now = datetime.datetime.now(datetime.timezone.utc)
     note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
     coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
+        create_version(Folder(serving), coming.name, files)
         write_version(Folder(serving), coming.name, files, note)
         for each in (coming, *coming.rglob('*')):
             if each.is_dir():
                 flush(each)
-        if bucket:
-            bucket.upload(number, files, note)
-        folder = coming.rename(serving / str(number))
+        with bucket.uploaded(number, files, note) if bucket else contextlib.nullcontext():
+            folder = coming.rename(serving / str(number))
         flush(serving)
     except BaseException:  # also Ctrl-C
         shutil.rmtree(coming, ignore_errors=True)  # keep the first error
@@ -119,13 +143,15 @@ def _place(
 
 
 def _remove_older(serving: Path, keep: int) -> None:
-    for folder in versions_in(serving)[:-keep]:
+    """Removes the versions before the newest `keep`, and what a killed push has left of others."""
+    for folder in (*serving.glob(f'{_GOING}*'), *versions_in(serving)[:-keep]):
+        name = folder.name.removeprefix(_GOING)
         try:
-            going = folder.rename(folder.with_name(f'{_GOING}{folder.name}'))
+            going = folder.rename(serving / f'{_GOING}{name}')
             shutil.rmtree(going)
-        except OSError as error:
+        except OSError as error:  # the new version is live
             reason = error.strerror or error
-            raise PushError(f'old version {folder} cannot be removed: {reason}') from error
+            _log.warning('old version %s cannot be removed: %s', serving / name, reason)
 
 
 @contextlib.contextmanager
@@ -137,8 +163,6 @@ def _locked(serving: Path) -> Iterator[None]:
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         )
         with locked(serving / LOCK, held, patience=_PATIENCE):
-            for path in serving.glob(f'{_GOING}*'):  # of a killed push
-                shutil.rmtree(path)
             yield
     except StorageError as error:
         raise PushError(f'cannot push: {error}') from error

@@ -21,6 +21,7 @@ from components.pusher.serving_folder import (
     EXTRA,
     About,
     holds,
+    is_complete,
     override_of,
     read_note,
     versions_in,
@@ -38,18 +39,26 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn.
+    blessing was not withdrawn, or for the live model if the bucket serves a newer version.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
+        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
-    wanted = _earlier(recipe, live) if version is None else _find_version(recipe, version)
+    bucket = recipe.serving_bucket
+    served = bucket is None or bucket.serves(live)
+    ahead = bucket is not None and bucket.newer_than(live) is not None
+    wanted = (
+        _earlier(recipe, live, or_live=ahead) if version is None else _find_version(recipe, version)
+    )
+    if not is_complete(wanted):
+        raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
     override = override_of(wanted)
     if override and not override.blessed:
         raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
-    if holds(live, wanted):
+    if served and holds(live, wanted):
         raise ModelError(f'the model of version {wanted.name} is live already')
     note = read_note(wanted)
     changes = {
@@ -66,7 +75,8 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
 
-    pushed = _push(recipe, wanted, about, check)
+    # The replaced version must stay until its blessing is withdrawn.
+    pushed = _push(recipe, wanted, about, check, keep=max(recipe.push.keep, 2))
     complete_rollback(recipe, provenance)
     record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
@@ -165,15 +175,21 @@ def user_name() -> str:
 
 
 def _push(
-    recipe: Recipe, model: Path, about: About, check: Callable[[], None] = lambda: None
+    recipe: Recipe,
+    model: Path,
+    about: About,
+    check: Callable[[], None] = lambda: None,
+    *,
+    keep: int | None = None,
 ) -> Pushed:
     return push(
         model,
         recipe.serving_directory,
-        keep=recipe.push.keep,
+        keep=keep or recipe.push.keep,
         about=about,
         bucket=recipe.serving_bucket,
         check=check,
+        replace_newer=True,
     )
 
 
@@ -203,11 +219,16 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
     raise ModelError(f'there is no version {number or ""} in {recipe.serving_directory}: {known}')
 
 
-def _earlier(recipe: Recipe, live: Path) -> Path:
-    """The newest earlier version of another model whose blessing was not withdrawn."""
+def _earlier(recipe: Recipe, live: Path, *, or_live: bool) -> Path:
+    """The newest complete version of another model whose blessing was not withdrawn.
+
+    With `or_live`, it may be of the live model, too.
+    """
     for version in reversed(versions_in(recipe.serving_directory)):
+        if not is_complete(version) or (not or_live and holds(live, version)):
+            continue
         override = override_of(version)
-        if not holds(live, version) and (override is None or override.blessed):
+        if override is None or override.blessed:
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 

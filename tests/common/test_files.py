@@ -1,13 +1,22 @@
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
 from common.errors import AlreadyRunning
-from common.files import is_locked, locked, sha256_of, share_folders, write_atomically
+from common.files import (
+    is_locked,
+    locked,
+    replacing,
+    sha256_of,
+    share_folders,
+    write_atomically,
+)
 
 
 def test_replaces_file(tmp_path):
@@ -103,3 +112,19 @@ def test_folders_get_the_mode_of_their_root(tmp_path):
 
     modes = [each.stat().st_mode & 0o777 for each in (root / 'a', root / 'a' / 'b', other)]
     assert modes == [0o775, 0o775, 0o700]
+
+
+@pytest.mark.parametrize('code', [errno.EPERM, errno.EOPNOTSUPP])
+def test_new_file_is_copied_without_hard_links(tmp_path, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, 'no hard links')
+
+    monkeypatch.setattr(Path, 'hardlink_to', refuse)
+    for text in ('first', 'second'):
+        with (
+            contextlib.nullcontext() if text == 'first' else pytest.raises(FileExistsError),
+            replacing(tmp_path / 'page.html', create=True) as partial,
+        ):
+            partial.write_text(text)
+
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {'page.html': 'first'}

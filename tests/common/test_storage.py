@@ -39,6 +39,12 @@ def test_created_file_is_not_replaced(storage):
     assert [storage.read(name) for name in storage.names()] == [b'first']
 
 
+def test_unfinished_file_is_left_out(tmp_path):
+    Folder(tmp_path).write('runs/7.json', b'')
+    (tmp_path / 'runs' / '.8.json.1f.partial').write_bytes(b'')
+    assert Folder(tmp_path).names() == ['runs/7.json']
+
+
 @pytest.mark.parametrize('write', [Folder.write, Folder.create])
 def test_write_to_a_full_disk_leaves_nothing(tmp_path, write):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

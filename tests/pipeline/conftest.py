@@ -28,8 +28,10 @@ class Pets:
         options.setdefault('pushed', False if blessed else None)
         model = self.recorder.run(spans, blessed=blessed, **options)
         served = Path(model.uri) / 'Format-Serving'
-        served.mkdir(parents=True, exist_ok=True)
+        (served / 'variables').mkdir(parents=True, exist_ok=True)
         (served / 'saved_model.pb').write_text(f'graph of {model.id}')
+        for name in ('variables.index', 'variables.data-00000-of-00001'):
+            (served / 'variables' / name).write_text(f'weights of {model.id}')
         return model
 
     def push(self, model, extra_files=None, **about):

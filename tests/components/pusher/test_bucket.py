@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.errors import PushError
+from common.errors import PushError, StorageError
 from components.pusher import bucket as bucket_module
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import NOTE_FILE, About, versions_in
@@ -182,9 +182,13 @@ def test_upload_of_another_host_is_not_removed(s3_pets, other_host):
     other_host('variables.index', 'push.json')
     first = s3_pets.push('first').folder.name
     assert {f'{first}/{name}' for name in (*FILES, NOTE_FILE)} <= s3_pets.objects
-    assert s3_pets.destination.served_version() > s3_pets.live
+    newer = s3_pets.destination.served_version()
+    assert newer > s3_pets.live
 
-    assert not s3_pets.push('first').unchanged
+    with pytest.raises(PushError, match=f'serves version {newer} of another host'):
+        s3_pets.push('first')
+    assert s3_pets.destination.served_version() == newer
+    assert not s3_pets.push('first', replace_newer=True).unchanged
     assert s3_pets.destination.served_version() == s3_pets.live
 
 
@@ -205,14 +209,63 @@ def test_number_that_another_host_took_is_an_error(s3_pets, monkeypatch):
     assert s3_pets.objects == before
 
 
-def test_versions_that_cannot_be_removed_are_an_error_after_the_push(s3_pets):
+def test_failed_upload_removes_only_a_number_that_it_took(s3_pets, monkeypatch):
+    number = s3_pets.push('first').folder.name
+    before = s3_pets.objects
+    monkeypatch.setattr(ServingBucket, 'numbers', lambda _: [int(number) - 1])
+    monkeypatch.setattr('components.pusher.versions.time.time', lambda: float(number))
+    monkeypatch.setattr(ServingBucket, 'served_version', lambda _: None)
+    s3_pets.bucket.server.refuse = lambda method, path: method == 'PUT'
+    with pytest.raises(PushError, match='is denied'):
+        s3_pets.push('second', serving=s3_pets.folder / 'other')
+    assert s3_pets.objects == before
+
+
+@pytest.mark.parametrize('earlier', [0, 1])
+def test_failed_rename_after_the_upload_withdraws_the_version(s3_pets, monkeypatch, earlier):
+    def refuse(*_):
+        raise OSError(28, 'No space left on device')
+
+    live = int(s3_pets.push('first').folder.name) if earlier else None
+    before = s3_pets.objects
+    with monkeypatch.context() as patch:
+        patch.setattr('pathlib.Path.rename', refuse)
+        with pytest.raises(PushError, match='No space left on device'):
+            s3_pets.push('second')
+    assert s3_pets.objects == before
+    assert s3_pets.destination.served_version() == live
+
+
+def test_failed_upload_that_another_host_serves_is_no_longer_served(s3_pets, monkeypatch):
+    live = int(s3_pets.push('first').folder.name)
+    serve_newest = ServingBucket._serve_newest
+
+    def serve_and_fail(destination):
+        serve_newest(destination)
+        monkeypatch.setattr(ServingBucket, '_serve_newest', serve_newest)
+        raise StorageError('no answer')
+
+    monkeypatch.setattr(ServingBucket, '_serve_newest', serve_and_fail)
+    with pytest.raises(PushError, match='no answer'):
+        s3_pets.push('second')
+    assert s3_pets.destination.served_version() == live
+    s3_pets.assert_serves('first')
+
+
+def test_copied_versions_without_a_note_are_not_removed(pets):
+    pets.bucket.put(f'{PREFIX}/1/saved_model.pb', 'copied there')
+    pets.bucket.put(f'{PREFIX}/1000000000/saved_model.pb', 'of a killed push')
+    pets.push('first')
+    assert '1/saved_model.pb' in pets.objects
+    assert '1000000000/saved_model.pb' not in pets.objects
+
+
+def test_versions_that_cannot_be_removed_are_a_warning(s3_pets, caplog):
     for name in ('first', 'second'):
         s3_pets.push(name)
     s3_pets.bucket.server.refuse = lambda method, path: method == 'POST'  # of deletions
-    with pytest.raises(
-        PushError, match=r'old versions cannot be removed: access to s3://.* denied'
-    ):
-        s3_pets.push('third')
+    s3_pets.push('third')
+    assert 'old versions cannot be removed: access to s3://' in caplog.text
     assert s3_pets.destination.served_version() == s3_pets.live
 
     s3_pets.bucket.server.refuse = lambda method, path: False

@@ -145,15 +145,26 @@ def test_keeps_last_versions_and_does_not_push_live_model_again(serving, tmp_pat
     assert [path.name for path in serving.glob('.*')] == [versions.LOCK]
 
 
-def test_names_version_that_cannot_be_removed(serving, old, new, monkeypatch):
+def test_version_that_cannot_be_removed_is_a_warning(serving, old, new, monkeypatch, caplog):
     first = put(old, serving)
 
     def refuse(_):
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr(versions.shutil, 'rmtree', refuse)
-    with pytest.raises(PushError, match=f'{first.folder} cannot be removed: Permission denied'):
-        put(new, serving, keep=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(versions.shutil, 'rmtree', refuse)
+        second = put(new, serving, keep=1)
+    assert f'{first.folder} cannot be removed: Permission denied' in caplog.text
+    assert put(new, serving, keep=1) == Pushed(second.folder, unchanged=True)
+    assert_only_version(serving, second.folder, new)
+
+
+def test_highest_possible_number_is_an_error(serving, new):
+    highest = '9' * 18
+    (serving / highest).mkdir(parents=True)
+    with pytest.raises(PushError, match=f'than {highest}; remove this folder from {serving}'):
+        put(new, serving)
+    assert [path.name for path in versions_in(serving)] == [highest]
 
 
 def test_rejects_model_without_graph(serving, new):

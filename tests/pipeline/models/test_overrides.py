@@ -10,7 +10,7 @@ import pytest
 from common.errors import AlreadyRunning, ConfigError, ModelError, PushError
 from common.files import locked
 from common.manual_override import OVERRIDE_FILE, read_override
-from components.pusher.serving_folder import override_of, read_note, versions_in
+from components.pusher.serving_folder import files_of, override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.models import overrides
 from pipeline.models.overrides import complete_rollback
@@ -130,6 +130,36 @@ def test_rollback_is_uploaded_and_commands_show_it(pets, two, user, call, s3_buc
     assert f'serves {rolled_back.name}, which is not the live version' in call(*arguments).stdout
 
 
+@pytest.mark.parametrize('given', [False, True])
+def test_rollback_replaces_a_newer_version_of_the_bucket(pets, two, user, s3_bucket, given):
+    push = {'url': f'{s3_bucket.url}/models'}
+    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': push})
+    with user.recipe.serving_bucket.uploaded(5_000_000_000, files_of(two[0]), b'{}'):
+        pass  # another host does so
+
+    user.rollback(two[1].name if given else None)
+
+    assert (user.live.name, graph(user.live)) == ('5000000001', graph(two[1]))
+    assert user.recipe.serving_bucket.serves(user.live)
+    assert user.override(1) is None
+
+
+def test_rollback_with_one_kept_version_withdraws_the_blessing(pets, two, user):
+    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': {'keep': 1}})
+    user.rollback()
+    assert user.override(1) == (False, 'ada', 'too many cats')
+
+
+def test_rollback_takes_no_damaged_version(pets, two, user):
+    third = pets.push(pets.train({3: 'c'}))
+    shutil.rmtree(two[1] / 'variables')
+    with pytest.raises(ModelError, match=f'version {two[1].name} is damaged'):
+        user.rollback(two[1].name)
+    user.rollback()
+    assert graph(user.live) == graph(two[0])
+    assert override_of(third) is not None
+
+
 def test_overrides_need_a_model(user):
     for override in (user.rollback, user.unbless):
         with pytest.raises(ModelError, match='there is no version'):
@@ -153,7 +183,7 @@ def test_copy_of_the_runs_does_not_change_the_original(pets, two, user, tmp_path
 
 def test_version_copied_by_a_user(pets, two, user):
     copied = pets.serving / '5'
-    copied.mkdir()
+    shutil.copytree(two[0], copied)
     (copied / 'saved_model.pb').write_text('copied')
 
     user.rollback('5')
@@ -194,9 +224,9 @@ def test_deleted_version_after_a_rollback_withdraws_no_other(pets, two, user):
 
 
 def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monkeypatch):
-    def upload(recipe, *arguments):
+    def upload(recipe, *arguments, **options):
         pets.push(pets.train({3: 'c'}))  # by a run on another machine
-        return push_again(recipe, *arguments)
+        return push_again(recipe, *arguments, **options)
 
     push_again = overrides._push
     monkeypatch.setattr(overrides, '_push', upload)
@@ -269,6 +299,15 @@ def test_damaged_override_file_is_reported_and_can_be_replaced(two, call, user):
     assert printed == f'the blessing of {two[0].name} is withdrawn\n'
     printed = call('models', 'bless', two[0].name, *WHY).stdout
     assert printed == f'blessed; live: {user.live}\n'
+
+
+def test_time_of_an_override_has_a_time_zone(two, user):
+    user.unbless(two[0].name)
+    file = two[0] / 'assets.extra' / OVERRIDE_FILE
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, 'moment': '2026-11-21T00:00:00'}))
+    with pytest.raises(ModelError, match=f'{file} is damaged'):
+        override_of(two[0])
 
 
 def test_records_user_of_the_environment(two, call, user, monkeypatch):
