@@ -47,7 +47,7 @@ def results(workspace):
     """Results of the commands, called in this order."""
 
     def call(*words):
-        return workspace.call(*(workspace.versions()[1] if w is SECOND else w for w in words))
+        return workspace.call(*(workspace.versions()[1].name if w is SECOND else w for w in words))
 
     return {name: call(*command) for name, command in COMMANDS.items()}
 
