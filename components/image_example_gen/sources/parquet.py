@@ -45,6 +45,8 @@ def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator
         numbers = numbers or range(sum(counts))
         ends = [*itertools.accumulate(counts)]
         first = bisect.bisect_right(ends, numbers.start)
+        if first == len(groups):  # an empty file, or one that changed
+            return
         batches = parquet.iter_batches(
             rows, groups[first:], [*{*wanted} - {None}], use_threads=False
         )
