@@ -104,11 +104,12 @@ class KubeflowRun:
         return TaskResult(int(code != 0), output, folder)
 
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
-        """The metadata of a task's output artifact, and its contents."""
+        """The metadata of a task's output artifact, and its contents; metrics have none."""
         folder = self.finished[name].folder
         output = json.loads((folder / 'executor_output.json').read_text())
         artifacts = output['artifacts'].get(key, {}).get('artifacts', [{'metadata': {}}])
-        return artifacts[0]['metadata'], (folder / key).read_text()
+        file = folder / key
+        return artifacts[0]['metadata'], file.read_text() if file.exists() else ''
 
     def states(self) -> dict[str, str]:
         """States of the finished tasks in ML Metadata."""
