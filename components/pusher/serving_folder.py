@@ -134,8 +134,8 @@ def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note
 
     Raises PushError if a file differs.
     """
-    for name in sorted(files, key=lambda name: (name != GRAPH, name)):
-        contents = files[name].read_bytes()
+    for name, path in sorted(files.items()):
+        contents = path.read_bytes()
         if name != GRAPH:
             storage.write(f'{folder}/{name}', contents)
         if storage.read(f'{folder}/{name}') != contents:

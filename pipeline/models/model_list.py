@@ -80,5 +80,5 @@ def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
         return str(error)
     if served is None:
         return f'{bucket.url} has no version yet'
-    note = '' if served == live else ', which is not the live version: the next push corrects it'
+    note = '' if served == live else ', which is not the live version'
     return f'{bucket.url} serves {served}{note}'

@@ -9,7 +9,16 @@ from typing import Any
 from common.errors import FAILED, INTERRUPTED, PipelineError
 from common.storage import Folder
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import LAST_TICK, RECIPE_LOCK, RUNS, Result, Run, record_file, utc_now
+from pipeline.run.record import (
+    LAST_TICK,
+    RECIPE_LOCK,
+    RUNS,
+    Result,
+    Run,
+    record_file,
+    utc_now,
+    write_run,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +64,7 @@ class Recording:
     def move_to_last_tick(self) -> None:
         """Moves the record of a tick on Kubeflow that did not train out of the list of runs."""
         try:
-            self._storage.write(LAST_TICK, self.run.as_json().encode())
+            self._write_last_tick()
             (self.home / record_file(self.run.id)).unlink(missing_ok=True)
         except OSError as error:
             _log.warning('tick %s stays in the list of runs: %s', self.run.id, error.strerror)
@@ -65,11 +74,14 @@ class Recording:
             if start and self.run.engine == 'local':
                 (self.home / RECIPE_LOCK).write_text(self.run.id)  # this process holds it
             if self.started or self.run.engine == 'kubeflow':
-                self._storage.write(record_file(self.run.id), self.run.as_json().encode())
+                write_run(self.home, self.run)
             elif self.run.kind == 'tick':
-                self._storage.write(LAST_TICK, self.run.as_json().encode())
+                self._write_last_tick()
         except OSError as error:
             _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
+
+    def _write_last_tick(self) -> None:
+        self._storage.write(LAST_TICK, self.run.as_json().encode())
 
     def __enter__(self) -> 'Recording':
         return self
