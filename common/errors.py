@@ -61,10 +61,6 @@ class DataError(PipelineError):
         self.retryable = retryable
 
 
-class TooFewImages(DataError):
-    """A span, a class or a split has no images; more images help."""
-
-
 class Rejected(DataError):
     """An image cannot be used; `str` gives the reason, and the detail in one clause."""
 

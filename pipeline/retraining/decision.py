@@ -5,15 +5,9 @@ import datetime
 from collections.abc import Sequence
 
 from common.blessing import BLESSING, decision_of
-from common.errors import TooFewImages
 from common.metadata_queries import Node
 from components.image_example_gen.ingestion.ingested import known_fingerprint
-from components.image_example_gen.sources.spans import (
-    FIRST_SPAN,
-    Span,
-    incomplete_span,
-    open_window,
-)
+from components.image_example_gen.sources.spans import FIRST_SPAN, Span, open_window
 from components.pusher.serving_folder import pushed_at, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
@@ -36,18 +30,9 @@ class Decision:
 def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
-    Once a model is live, a newest span that lacks images waits for more; `spans` is empty then.
     Raises DataError if the images cannot be used.
     """
-    versions = versions_in(recipe.serving_directory)
-    try:
-        window = open_window(recipe.data)
-    except TooFewImages as error:
-        waiting = incomplete_span(recipe.data) if versions else None
-        if waiting is None:
-            raise
-        reason = f'nothing new: span {waiting} waits for more images: {error}'
-        return Decision(train=False, reason=reason, new=(waiting,))
+    versions, window = versions_in(recipe.serving_directory), open_window(recipe.data)
     candidates = _candidates(provenance)
     new = _unused(recipe, provenance, candidates, window)
     images = sum(span.source.count for span in new)

@@ -7,9 +7,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError, TooFewImages
+from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError
 from common.files import locked
-from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check_data
 from pipeline.retraining.cron import Schedule
@@ -64,14 +63,12 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
 def _check_data(recipe: Recipe) -> None:
     """Checks the recipe and its data before a schedule waits for its first tick.
 
-    An error that a tick may not have is a warning: the server may answer, and once a model is live
-    more images may come.
+    An error that a tick may not have, such as of the network, is a warning.
     """
     try:
         check_data(recipe)
     except PipelineError as error:
-        waits = isinstance(error, TooFewImages) and versions_in(recipe.serving_directory)
-        if not (error.retryable or waits):
+        if not error.retryable:
             raise
         _log.warning('%s; the ticks try again', error)
 

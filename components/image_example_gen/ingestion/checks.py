@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from common.features import SPLITS
 from components.image_example_gen.ingestion.ingested import Counts, Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import read_quarantined
@@ -49,7 +49,7 @@ def describe_empty_splits(spans: Sequence[Counts], window: int, test_window: int
     """Describes the classes without images in a split, of spans with the oldest first, or None.
 
     `window` is the number of newest spans to train on, `test_window` to evaluate on. Raises
-    TooFewImages if a split has no images at all.
+    DataError if a split has no images at all.
     """
     used: dict[str, Counter[str]] = {}
     for split in SPLITS:
@@ -57,7 +57,7 @@ def describe_empty_splits(spans: Sequence[Counts], window: int, test_window: int
         used[split] = sum((Counter(each[split]) for each in newest), Counter())
         if not used[split]:
             images = sum(sum(counts.values()) for each in spans for counts in each.values())
-            raise TooFewImages(f'{images} images are too few: the {split} split got none; add more')
+            raise DataError(f'{images} images are too few: the {split} split got none; add more')
     lacking = {name: [s for s in SPLITS if not used[s][name]] for name in spans[0]['test']}
     worst = sorted(filter(lacking.get, lacking), key=lambda name: -len(lacking[name]))
     if not worst:

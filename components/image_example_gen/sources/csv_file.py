@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from common.files import sha256_of
 from components.image_example_gen.sources.base.columns import Table, read_table
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -49,7 +49,7 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     files = ', '.join(str(table.file) for table in tables)
     if not any(row.file.stamp for row in rows):
         example = f', such as {rows[0].file.name}' if rows else ''
-        raise TooFewImages(
+        raise DataError(
             f'{files}: none of its {len(rows):,} images exists{example}; paths are relative to '
             'its folder, or to one in the folder that is given'
         )

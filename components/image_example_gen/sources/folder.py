@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import folded
 from components.image_example_gen.sources.base.listing import File, folder_at, list_files
@@ -214,7 +214,7 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     folder = folder_at(place)
     listed = list_files(folder)
     if not listed:
-        raise TooFewImages(f'{where} holds no images; expected {_FOLDERS}')
+        raise DataError(f'{where} holds no images; expected {_FOLDERS}')
     layout = _Layout(listed, config)
     if layout.problem:
         raise DataError(f'{where} {layout.problem}')
@@ -223,7 +223,7 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     labels = {row.label for row in rows} - {''}
     if not labels or not (config.label_pattern or layout.kinds or not all(map(kind_of, labels))):
         example = rows[0].file.name if rows else listed[0].name
-        raise TooFewImages(
+        raise DataError(
             f'{where} has no class folders, only images such as {example}; expected '
             f'{_FOLDERS}; if the file names have the classes, set or correct data.label_pattern'
         )

@@ -7,7 +7,6 @@ import datetime
 import importlib
 import itertools
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
     new_names,
-    require_images,
+    require_classes,
     sorted_names,
 )
 from components.image_example_gen.sources.base.listing import (
@@ -78,7 +77,8 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 
     Images without spans are span 1. All spans have the same classes, those of all of them.
 
-    Raises DataError if the images cannot be used, or a class has no images in any span.
+    Raises DataError if the images cannot be used, or they are of fewer than two classes. A listed
+    class without images is no error: a later span may have some.
     """
     found = span_folders(config)
     if not found:
@@ -89,20 +89,6 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 def span_numbers(config: DataConfig) -> frozenset[int]:
     """The numbers of all spans, inside and outside of the window; empty without spans."""
     return frozenset(span_folders(config))
-
-
-def incomplete_span(config: DataConfig) -> int | None:
-    """The newest span, if the older ones can be used without it; else None.
-
-    For a window that `open_window` cannot open: the images of the newest span may still arrive.
-    """
-    found = span_folders(config)
-    newest = max(found, default=None)
-    older = {number: folder for number, folder in found.items() if number != newest}
-    try:
-        return newest if older and _open_spans(config, _newest(older, config.window)) else None
-    except DataError:
-        return None
 
 
 def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, ...]:
@@ -142,12 +128,10 @@ def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     own = {name for source in sources.values() for name in source.counts}
     new = _new_names(config, own)
     classes = config.class_names or tuple(sorted_names(own))
-    spans = tuple(
+    require_classes(f'the spans in {config.spans_place}', classes)
+    return tuple(
         Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
     )
-    counts = sum((span.source.counts for span in spans), Counter[str]())
-    require_images(f'the spans in {config.spans_place}', counts, classes)
-    return spans
 
 
 def _new_names(config: DataConfig, own: Collection[str]) -> dict[str, str]:

@@ -16,78 +16,66 @@ from pipeline.config.recipe import Recipe
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
+DAY = datetime.timedelta(days=1)
 
 
-@pytest.fixture
-def data(tmp_path, make_image_folder):
-    """`data(1, 2)` makes two spans of eight images each; `data(1, classes=('cats',))`."""
+class Spans:
+    """Spans of images, the runs that used them, and the decisions on them."""
 
-    def make(*numbers, **options):
+    def __init__(self, folder, pets, make_image_folder):
+        self.folder, self.pets, self._make_images = folder, pets, make_image_folder
+
+    def add(self, *numbers, classes=('cats', 'dogs')):
+        """Adds spans of four images of each class."""
         for number in numbers:
-            folder = tmp_path / 'data' / f'span-{number}'
-            folder.mkdir(parents=True, exist_ok=True)
-            make_image_folder(folder, 4, seed=number, **options)
+            span = self.folder / 'data' / f'span-{number}'
+            span.mkdir(parents=True, exist_ok=True)
+            self._make_images(span, 4, classes, seed=number)
 
-    return make
-
-
-@pytest.fixture
-def recipe_with(tmp_path):
-    """`recipe_with(window=2, min_new_images=5)`."""
-
-    def make(window=3, classes=None, **retrain):
-        path = tmp_path / 'data'
+    def recipe(self, window=3, classes=None, **retrain):
+        path = self.folder / 'data'
         data = {'source': 'folder', 'path': path, 'window': window, 'classes': classes}
-        return Recipe(name='pets', workdir=tmp_path, retrain=retrain, data=data)
+        return Recipe(name='pets', workdir=self.folder, retrain=retrain, data=data)
 
-    return make
-
-
-@pytest.fixture
-def decision(recipe_with, pets):
-    """`decision(days=2, window=2, min_new_images=5)` decides `days` from now."""
-
-    def call(days=0.0, **settings):
-        now = NOW + datetime.timedelta(days=days)
-        return decide(recipe_with(**settings), pets.provenance, now)
-
-    return call
-
-
-@pytest.fixture
-def record_run(recipe_with, pets):
-    """Records a run that used the spans in the window in their current state."""
-
-    def call(blessed=True, pushed=None, evaluated=True, state=Execution.COMPLETE, window=3):
-        spans = {
-            span.number: span.source.fingerprint for span in open_window(recipe_with(window).data)
-        }
+    def use(self, blessed=True, pushed=None, evaluated=True, state=Execution.COMPLETE, window=3):
+        """Records a run that used the spans in the window in their current state."""
+        found = open_window(self.recipe(window).data)
+        spans = {span.number: span.source.fingerprint for span in found}
         options = {'evaluated': evaluated, 'state': state, 'pushed': pushed}
-        model = pets.train(spans, blessed=blessed, **options)
+        model = self.pets.train(spans, blessed=blessed, **options)
         succeeded = state in (Execution.COMPLETE, Execution.CACHED)
         if blessed and evaluated and succeeded and pushed is not False:
-            pets.push(model)
+            self.pets.push(model)
         return model
 
-    return call
+    def decide(self, days=0.0, **settings):
+        """The decision some days from now."""
+        return decide(self.recipe(**settings), self.pets.provenance, NOW + days * DAY)
 
 
-def test_first_spans_are_new(decision, data):
-    data(1, 2)
-    found = decision()
+@pytest.fixture
+def spans(tmp_path, pets, make_image_folder):
+    """One span, which no run has used."""
+    spans = Spans(tmp_path, pets, make_image_folder)
+    spans.add(1)
+    return spans
+
+
+def test_first_spans_are_new(spans):
+    spans.add(2)
+    found = spans.decide()
     assert found.train
     assert found.reason == 'new or changed: 16 images in spans 1 and 2'
     assert found.spans == found.new == (1, 2)
 
 
-def test_used_spans_are_not_new(decision, data, record_run):
+def test_used_spans_are_not_new(spans):
     """Each span may be of another run, and images without spans have no number."""
-    data(1)
-    record_run()
-    assert decision().reason.startswith('nothing new; the live model')
-    data(2)
-    record_run(state=Execution.CACHED, window=1)
-    found = decision(days=2.1)
+    spans.use()
+    assert spans.decide().reason.startswith('nothing new; the live model')
+    spans.add(2)
+    spans.use(state=Execution.CACHED, window=1)
+    found = spans.decide(days=2.1)
     assert not found.train
     assert found.reason == 'nothing new in spans 1 and 2; the live model is 2.1 days old'
 
@@ -103,84 +91,62 @@ def test_used_spans_are_not_new(decision, data, record_run):
     ],
     ids=['not blessed', 'blessed but not pushed', 'not evaluated', 'failed', 'killed'],
 )
-def test_run_without_a_push_has_used_its_spans_if_not_blessed(
-    decision, data, record_run, options, train
-):
-    data(1)
-    record_run(**options)
-    assert decision().train == train
+def test_run_without_a_push_has_used_its_spans_if_not_blessed(spans, options, train):
+    spans.use(**options)
+    assert spans.decide().train == train
 
 
-def test_later_push_of_a_model_makes_its_spans_used(decision, data, record_run, pets):
-    data(1)
-    model = record_run(pushed=False)
+def test_later_push_of_a_model_makes_its_spans_used(spans, pets):
+    model = spans.use(pushed=False)
     pets.train({}, model=model, pushed=True)
     pets.push(model)
-    assert not decision().train
+    assert not spans.decide().train
 
 
-def test_only_spans_in_the_window_count(decision, data, record_run):
-    data(1, 2)
-    record_run()
-    data(3, 4)
-    assert decision(window=3).new == (3, 4)
-    assert decision(window=3).spans == (2, 3, 4)
-    assert decision(window=1).new == (4,)
+def test_only_spans_in_the_window_count(spans):
+    spans.use()
+    spans.add(2, 3, 4)
+    found = spans.decide(window=2)
+    assert found.spans == found.new == (3, 4)
+    assert spans.decide(window=4).new == (2, 3, 4)
 
 
-def test_changed_span_is_new_and_a_touched_one_is_not(
-    decision, data, record_run, recipe_with, tmp_path
-):
-    data(1)
-    recipe = recipe_with()
+def test_changed_span_is_new_and_a_touched_one_is_not(spans, tmp_path):
+    recipe = spans.recipe()
     (span,) = open_window(recipe.data)
     folder = recipe.artifacts_directory / 'ImageExampleGen' / 'examples' / '5' / 'span-1'
     ingest_span(span.source, recipe.data, (folder, tmp_path / 'quarantine'), beam.Pipeline)
-    record_run()
+    spans.use()
     for file in (tmp_path / 'data').rglob('*.jpg'):
         file.touch()
     assert open_window(recipe.data)[0].source.fingerprint != span.source.fingerprint
-    assert not decision().train
+    assert not spans.decide().train
     file.write_bytes(b'other contents')
-    assert decision().new == (1,)
+    assert spans.decide().new == (1,)
 
 
-def test_few_new_images_wait_for_more(decision, data, record_run):
-    data(1)
-    record_run()
-    data(2)
-    found = decision(min_new_images=9)
+def test_few_new_images_wait_for_more(spans):
+    spans.use()
+    spans.add(2)
+    found = spans.decide(min_new_images=9)
     assert (found.train, found.new) == (False, (2,))
     assert '8 images in span 2; min_new_images is 9; the live model' in found.reason
-    data(3)
-    assert decision(min_new_images=9).train
+    spans.add(3)
+    assert spans.decide(min_new_images=9).train
 
 
-@pytest.mark.parametrize(('classes', 'window'), [(('cats',), 1), ((), 1), ((), 3)])
-def test_newest_span_without_images_of_a_class_waits(decision, data, record_run, classes, window):
-    data(1, 2)
-    record_run()
-    data(3, classes=classes)
-
-    waiting = decision(window=window, classes=['cats', 'dogs'])
-
-    assert not waiting.train
-    assert (waiting.spans, waiting.new) == ((), (3,))
-    assert waiting.reason.startswith('nothing new: span 3 waits for more images: ')
-    data(3)
-    assert decision(window=window).train
+def test_newest_span_without_images_of_a_class_is_used(spans):
+    spans.use()
+    spans.add(2, classes=('cats',))
+    found = spans.decide(window=1, classes=['cats', 'dogs'])
+    assert (found.train, found.new) == (True, (2,))
 
 
-@pytest.mark.parametrize('live', [True, False])
-def test_data_without_a_usable_span_is_an_error(decision, data, record_run, tmp_path, live):
-    data(1)
-    if live:
-        record_run()
-    else:
-        data(2, classes=('cats',))
-    shutil.rmtree(tmp_path / 'data' / 'span-1')
+def test_newest_span_without_images_is_an_error(spans):
+    spans.use()
+    spans.add(2, classes=())
     with pytest.raises(DataError):  # perhaps it is not mounted
-        decision()
+        spans.decide(window=1)
 
 
 @pytest.mark.parametrize(
@@ -194,36 +160,31 @@ def test_data_without_a_usable_span_is_an_error(decision, data, record_run, tmp_
     ],
 )
 @pytest.mark.parametrize('more', [True, False])
-def test_old_live_model_is_a_reason_with_few_or_no_new_images(
-    decision, data, record_run, days, limit, clause, more
-):
-    data(1)
-    record_run()
+def test_old_live_model_is_a_reason_with_few_or_no_new_images(spans, days, limit, clause, more):
+    spans.use()
     if more:
-        data(2)
-    found = decision(days=days, min_new_images=9, max_age_days=limit)
+        spans.add(2)
+    found = spans.decide(days=days, min_new_images=9, max_age_days=limit)
     assert found.train == (clause != '')
     assert found.reason.endswith(clause)
 
 
-def test_recent_candidate_defers_training_by_age(decision, data, record_run, pets):
-    data(1)
-    record_run()
+def test_recent_candidate_defers_training_by_age(spans, pets):
+    spans.use()
     note = pets.live / NOTE_FILE
-    pushed = NOW - datetime.timedelta(days=39)
-    note.write_text(json.dumps({**json.loads(note.read_text()), 'pushed': pushed.isoformat()}))
-    found = decision(days=1, max_age_days=30)
+    pushed = (NOW - 39 * DAY).isoformat()
+    note.write_text(json.dumps({**json.loads(note.read_text()), 'pushed': pushed}))
+    found = spans.decide(days=1, max_age_days=30)
     assert not found.train
     assert found.reason.endswith('but a candidate was evaluated 1.0 days ago')
 
 
-def test_deleted_versions_are_not_live(decision, data, record_run, pets):
-    data(1)
-    record_run()
-    record_run()
+def test_deleted_versions_are_not_live(spans, pets):
+    spans.use()
+    spans.use()
     shutil.rmtree(pets.live)
-    assert not decision(max_age_days=30).train
+    assert not spans.decide(max_age_days=30).train
     shutil.rmtree(pets.serving)
-    found = decision()
+    found = spans.decide()
     assert found.train
     assert found.reason.endswith(f'; no model is in {pets.serving}')

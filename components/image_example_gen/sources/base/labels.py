@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 
 Label = int | float | str | None  # of a source: name of a folder, value of a column or a feature
 NO_LABELS: tuple[Label, ...] = (None, '', '-1', -1, '-1.0')  # -1 in benchmarks' test parts
@@ -57,8 +57,7 @@ def make_labels(
         complete: whether each class must have images; False for one span of several.
 
     Raises:
-        DataError: a name cannot be used.
-        TooFewImages: there are fewer than two classes, or one has no images.
+        DataError: a name cannot be used, there are fewer than two classes, or one has no images.
     """
     texts = {label: str(label) for label in seen if label not in NO_LABELS}
     are_numbers = all(map(_NUMBER.fullmatch, texts.values()))
@@ -85,16 +84,21 @@ def make_labels(
 
 
 def require_images(place: object, counts: Mapping[str, int], classes: Sequence[str]) -> None:
-    """Raises TooFewImages if there are fewer than two classes, or one has no images."""
+    """Raises DataError if there are fewer than two classes, or one has no images."""
     found = describe_classes(sorted_names(name for name, number in counts.items() if number))
     empty = next((name for name in classes if not counts.get(name)), None)
     if empty is not None:
-        raise TooFewImages(
+        raise DataError(
             f'class {empty!r} has no images in {place}, which has images of {found}; add images, '
             'or correct data.classes; to rename classes, give {old name: new name}'
         )
+    require_classes(place, classes)
+
+
+def require_classes(place: object, classes: Sequence[str]) -> None:
+    """Raises DataError if there are fewer than two classes."""
     if len(classes) < 2:
-        raise TooFewImages(f'{place} has {found}; expected two or more')
+        raise DataError(f'{place} has {describe_classes(classes)}; expected two or more')
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:

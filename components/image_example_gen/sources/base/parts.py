@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from common.errors import TooFewImages
+from common.errors import DataError
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.labels import (
     NO_LABELS,
@@ -70,14 +70,14 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     validation is the eval split; without one, the ingestion divides it into eval and test. With
     test alone, it divides the others into train and eval.
 
-    Raises TooFewImages if there is no train, which may still arrive; `where` is for the message.
+    Raises DataError if there is no train; `where` is for the message.
     """
     kinds = {name: kind for name in names if (kind := kind_of(name))}
     found = set(kinds.values())
     if len(found) < 2:
         return {}
     if 'train' not in found:
-        raise TooFewImages(f'{where} is divided into {", ".join(sorted(kinds))}, without train')
+        raise DataError(f'{where} is divided into {", ".join(sorted(kinds))}, without train')
     parts: dict[Kind, Part] = {
         'train': 'train' if 'validation' in found else 'train_and_eval',
         'validation': 'eval' if 'test' in found else 'eval_and_test',
@@ -106,7 +106,7 @@ def divide(
     parts = parts_of(where, labelled)
     used = {name: parts.get(name) for name in labelled if not parts or name in parts}
     if not used:
-        raise TooFewImages(f'{where} has no images with a label')
+        raise DataError(f'{where} has no images with a label')
     labels = make_labels(
         where, sum((images[name] for name in used), Counter()), wanted, complete=complete
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.errors import CallFailed, DataError, Rejected, TooFewImages
+from common.errors import CallFailed, DataError, Rejected
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import Label, is_class_name
@@ -91,7 +91,7 @@ def open_records(
         raise DataError(f'{path} does not exist; give a folder or a file {names}')
     listed = local_files(path, is_used)
     if not listed:
-        raise TooFewImages(f'data folder {path} has no files {names}')
+        raise DataError(f'data folder {path} has no files {names}')
     folder = (path if path.is_dir() else path.parent).absolute()
     found: dict[str, Counter[tuple[str, Label]]] = {}  # images by name of part and label
     for name in (file.name for file in listed):

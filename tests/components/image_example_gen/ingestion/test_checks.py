@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
 from components.image_example_gen.ingestion.ingested import Tally
 
@@ -32,7 +32,7 @@ def test_class_without_images_in_a_split_is_described(spans, window, test_window
 
 
 def test_split_without_any_images_is_an_error():
-    with pytest.raises(TooFewImages, match=r'^8 images are too few: the test split'):
+    with pytest.raises(DataError, match=r'^8 images are too few: the test split'):
         describe_empty_splits([counts(test_cats=0, test_dogs=0)], 1, 1)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from components.image_example_gen.sources.base.labels import make_labels
 from components.image_example_gen.sources.base.parts import (
     MOST,
@@ -101,7 +101,7 @@ def test_values_of_parts():
 )
 def test_parts_depend_on_each_other(names, parts):
     assert parts_of('a', names.split()) == parts
-    with pytest.raises(TooFewImages, match='without train'):
+    with pytest.raises(DataError, match='without train'):
         parts_of('a', ['test', 'val'])
 
 
@@ -114,7 +114,7 @@ def test_parts_without_known_labels_and_images_in_no_part_are_left_out():
     assert 'other files: 1 images in no part are left out' in labels.notes
     assert 'test: 7 images without labels are left out' in labels.notes
     assert 'val has no images of 1 class (dog)' in labels.notes
-    with pytest.raises(TooFewImages, match='no images with a label'):
+    with pytest.raises(DataError, match='no images with a label'):
         divide('a', {('', None): 5}, None)
 
 

@@ -1,11 +1,10 @@
 import pytest
 from record_files import write_records
 
-from common.errors import DataError, TooFewImages
+from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
-    incomplete_span,
     open_older_spans,
     open_window,
 )
@@ -79,15 +78,18 @@ def test_rejects_duplicate_span_numbers(make_spans, names):
         window(make_spans(*names), 1)
 
 
-def test_listed_class_needs_images_in_one_span(make_spans):
+def test_listed_classes_need_no_images_and_two_classes_are_needed(make_spans):
     path = make_spans(1, 2)
     (path / 'span-2' / 'wolves').mkdir()  # a folder without images is no class
     assert window(path, 2)[1].source.classes == ('cats', 'dogs')
 
-    with pytest.raises(TooFewImages, match=r"^class 'wolves' has no images in the spans in .*pets"):
-        window(path, 2, classes=('cats', 'dogs', 'wolves'))
-    make_spans(1, classes=('wolves',))
-    assert window(path, 2)[1].source.classes == ('cats', 'dogs', 'wolves')
+    (span,) = window(path, 1, classes=('cats', 'dogs', 'wolves'))
+    assert span.source.classes == ('cats', 'dogs', 'wolves')
+    make_spans(3, classes=('cats',))
+    (span,) = window(path, 1, classes=('cats', 'dogs'))
+    assert [image.label for image in every_image(span.source)] == [0]
+    with pytest.raises(DataError, match=r'has 1 class \(cats\); expected two or more'):
+        window(path, 1)
 
 
 def write_span(source, folder, labels):
@@ -140,12 +142,3 @@ def test_older_spans_have_the_classes_of_the_window(make_spans):
     (older,) = open_older_spans(config, open_window(config))
     assert older.source.classes == ('cats', 'dogs')
     assert [getattr(image, 'label', None) for image in every_image(older.source)] == [0, None]
-
-
-def test_newest_span_may_be_incomplete(make_spans):
-    path = make_spans(1, 2)
-    (path / 'span-3' / 'cats').mkdir(parents=True)
-
-    with pytest.raises(TooFewImages):
-        window(path, 1)
-    assert incomplete_span(config_of(path, 1)) == 3
