@@ -76,6 +76,9 @@ def start_process() -> None:
         message = 'error: standard output or error is closed; use /dev/null instead'
         click.echo(message, file=sys.stderr or sys.stdout)
         sys.exit(USAGE)
+    if isinstance(sys.stdout.buffer, io.RawIOBase):  # by PYTHONUNBUFFERED; see `_can_flush`
+        descriptor, encoding = sys.stdout.fileno(), sys.stdout.encoding
+        sys.stdout = open(descriptor, 'w', 1, encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
@@ -87,7 +90,7 @@ def start_process() -> None:
 
 
 def _can_flush(stream: TextIO) -> bool:
-    """Whether a stream can be written; otherwise Python would fail again at its end."""
+    """Whether a stream can be flushed; otherwise Python would fail again at its end."""
     try:
         stream.flush()
     except OSError:

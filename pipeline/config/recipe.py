@@ -99,6 +99,8 @@ class Recipe(StrictModel):
                 'must be a folder on a disk or volume; only images (data.url) and pushed models '
                 '(push.url) can be in object storage'
             )
+        if path is not None and set('*?[\\') & set(str(path)):
+            raise ValueError('must have none of * ? [ and \\, the wildcards of TensorFlow')
         return path
 
     @model_validator(mode='after')

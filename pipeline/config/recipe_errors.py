@@ -33,6 +33,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
         hint = f'did you mean {close[0]}? ' if close else ''
         return f'{where}: unknown key; {hint}valid keys: {", ".join(valid)}'
     message, value = error['msg'].removeprefix('Value error, '), error['input']
+    if error['type'] == 'path_type':
+        message = 'must be a path, with quotes if it is "~"'
     # Mappings and lists are long, and what is in place of a variable's name may be a secret.
     is_shown = isinstance(value, str | int | float | None) and not where.endswith('env')
     if is_shown and error['type'] != 'missing':

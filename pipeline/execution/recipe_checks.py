@@ -66,7 +66,6 @@ def check_data(recipe: Recipe) -> tuple[Span, ...]:
     """
     check_weights_file(recipe.trainer.weights)
     _check_packages(recipe)
-    _check_folders(recipe)
     spans = open_window(recipe.data)
     check_floors(recipe.evaluation, spans[0].source.classes)
     if recipe.inference:
@@ -82,19 +81,6 @@ def _check_packages(recipe: Recipe) -> None:
                 raise ConfigError(
                     f'{key}: {package} is not installed; {how_to_install(key)}, or remove the key'
                 )
-
-
-def _check_folders(recipe: Recipe) -> None:
-    """Raises ConfigError if the path of a folder has wildcards; its files would not be found."""
-    for key, folder in (
-        ('workdir', recipe.home),
-        ('pipeline_root', recipe.artifacts_directory),
-        ('push_directory', recipe.serving_directory),
-    ):
-        if set('*?[\\') & set(str(folder)):
-            raise ConfigError(
-                f'{key}: {folder} has wildcards of TensorFlow; use a folder without * ? [ and \\'
-            )
 
 
 def check_classes(recipe: Recipe, classes: tuple[str, ...], live: tuple[str, ...] | None) -> None:
