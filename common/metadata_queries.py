@@ -40,6 +40,12 @@ class Node:
         milliseconds = self.execution.last_update_time_since_epoch
         return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
 
+    @property
+    def seconds(self) -> float:
+        """Wall time of the execution."""
+        since = self.execution.create_time_since_epoch
+        return float(self.execution.last_update_time_since_epoch - since) / 1000
+
     def input(self, key: str) -> Artifact | None:
         """The first artifact of an input; None if there is none."""
         return next(iter(self.inputs.get(key, ())), None)

@@ -4,7 +4,6 @@ import functools
 import subprocess
 from pathlib import Path
 
-COMMIT = 'catdog_commit'  # custom property of an execution in ML Metadata
 ROOT = Path(__file__).parents[1]
 _DESCRIBE = ('describe', '--always', '--exclude=*', '--abbrev=40', '--dirty= + changes')
 

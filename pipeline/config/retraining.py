@@ -22,7 +22,7 @@ class RetrainConfig(StrictModel):
         3,
         ge=1,
         le=1000,
-        description='attempts of a run that fails, or while ML Metadata is unreachable',
+        description='attempts of a tick whose run fails, or while ML Metadata is unreachable',
     )
     backoff_seconds: float = Field(
         60,

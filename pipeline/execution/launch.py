@@ -1,21 +1,20 @@
-"""Runs one node of a compiled pipeline with TFX's LocalDagRunner, and reads its result."""
+"""Compiles a pipeline, runs single nodes with TFX's LocalDagRunner, and reads their results."""
 
-import dataclasses
 import re
 import shutil
-import time
 import traceback
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from common.errors import DataError, NodeFailed
-from common.metadata_queries import Node, read_nodes, set_custom_properties
-from pipeline.code_version import COMMIT, git_commit
-from pipeline.execution.compilation import display_name
+from common.metadata_queries import Node, read_nodes
 
 _CONTEXTS = ('pipeline_run', 'node')  # of TFX; an execution of a node in a run is in both
 # In a traceback after Ctrl-C. Beam turns every exception of a step, also KeyboardInterrupt, into a
@@ -23,18 +22,27 @@ _CONTEXTS = ('pipeline_run', 'node')  # of TFX; an execution of a node in a run 
 _INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
 
-@dataclasses.dataclass(frozen=True)
-class NodeResult:
-    """The result of a node."""
-
-    node_id: str  # ID in the pipeline
-    seconds: float  # wall time
-    cached: bool  # whether the outputs are those of an earlier run
-    outputs: dict[str, list[metadata_store_pb2.Artifact]]  # output artifacts by key
+def compile_pipeline(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
+    """Compiles one run of a pipeline to the intermediate representation."""
+    ir = compiler.Compiler().compile(pipeline)
+    set_run_id(ir, run_id)
+    return ir
 
 
-def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
-    """Runs a node of the intermediate representation, and records the git commit of its code.
+def set_run_id(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+    """Replaces the placeholder for the run ID."""
+    runtime_parameter_utils.substitute_runtime_parameter(
+        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+
+
+def display_name(node_id: str) -> str:
+    """Formats a node ID for display, such as `baseline_resolver` as BaselineResolver."""
+    return ''.join(word.capitalize() for word in node_id.split('_')) if '_' in node_id else node_id
+
+
+def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> Node:
+    """Runs a node of the intermediate representation, and returns its execution.
 
     Raises:
         DataError: the executor cannot use the images.
@@ -45,7 +53,6 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
     alone.CopyFrom(ir)
     del alone.nodes[:]
     alone.nodes.extend(each for each in ir.nodes if each.pipeline_node.node_info.id == node_id)
-    start = time.perf_counter()
     try:
         LocalDagRunner().run_with_ir(alone)
     except DataError:
@@ -54,44 +61,33 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
         if _INTERRUPT.search(''.join(traceback.format_exception(error))):
             raise KeyboardInterrupt from error
         raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
-    store = _store(ir)
-    launched = _read_node(store, alone.nodes[0].pipeline_node)
-    if launched is None:
-        raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
-    if not launched.cached:
-        set_custom_properties(launched.execution, {COMMIT: git_commit()})
-        store.put_executions([launched.execution])
-    return NodeResult(node_id, time.perf_counter() - start, launched.cached, dict(launched.outputs))
+    if result := read_results(alone).get(node_id):
+        return result
+    raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
 
 
-def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
-    """Reads the results of the nodes that this run has executed, in order, by node ID."""
+def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, Node]:
+    """Reads the executions of the nodes that this run has executed, in order, by node ID."""
+    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
+    store = MetadataStore(getattr(config, config.WhichOneof('connection_config')))
     results = {}
-    store = _store(ir)
     for each in ir.nodes:
-        if node := _read_node(store, each.pipeline_node):
-            since = node.execution.create_time_since_epoch
-            seconds = (node.execution.last_update_time_since_epoch - since) / 1000
-            node_id = each.pipeline_node.node_info.id
-            results[node_id] = NodeResult(node_id, seconds, node.cached, dict(node.outputs))
+        in_run, of_node = (
+            {execution.id: execution for execution in _executions(store, each.pipeline_node, kind)}
+            for kind in _CONTEXTS
+        )
+        for node in read_nodes(store, [in_run[number] for number in in_run.keys() & of_node]):
+            results[each.pipeline_node.node_info.id] = node
     return results
 
 
-def _store(ir: pipeline_pb2.Pipeline) -> MetadataStore:
-    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
-    return MetadataStore(getattr(config, config.WhichOneof('connection_config')))
-
-
-def _read_node(store: MetadataStore, node: pipeline_pb2.PipelineNode) -> Node | None:
-    """Reads the execution of a node in its run; None if it has not succeeded."""
+def _executions(
+    store: MetadataStore, node: pipeline_pb2.PipelineNode, kind: str
+) -> list[metadata_store_pb2.Execution]:
+    """The executions in the context of a node of this kind; none before the first."""
     names = {each.type.name: each.name.field_value.string_value for each in node.contexts.contexts}
-    contexts = [store.get_context_by_type_and_name(kind, names[kind]) for kind in _CONTEXTS]
-    if None in contexts:
-        return None
-    in_run, of_node = (store.get_executions_by_context(each.id) for each in contexts)
-    own = {each.id for each in of_node}
-    nodes = read_nodes(store, [each for each in in_run if each.id in own])
-    return nodes[0] if nodes else None
+    context = store.get_context_by_type_and_name(kind, names[kind])
+    return store.get_executions_by_context(context.id) if context else []
 
 
 def _first_line(error: Exception) -> str:

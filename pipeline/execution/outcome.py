@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from common.artifacts import SERVED, folder_of
+from common.artifacts import SERVED
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
@@ -13,13 +13,15 @@ from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
+from components.image_example_gen.image_example_gen import QUARANTINE
+from components.image_example_gen.ingestion.ingested import Tally, read_ingested
+from components.image_example_gen.ingestion.quarantine import LIST
 from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.execution.compilation import display_name
-from pipeline.execution.launch import NodeResult
-from pipeline.execution.run_artifacts import file_of, read_images
+from pipeline.execution.launch import display_name
+from pipeline.execution.run_artifacts import Results, example_folders, file_of, folder
 from pipeline.formatting import describe_left_out, describe_remedies
 from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
@@ -29,62 +31,59 @@ _MOST_FINDINGS = 5
 _log = logging.getLogger(__name__)
 
 
-def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> dict[str, Any]:
+def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
     """Reads the end of a completed run from its artifacts, as values of its record."""
-    model = results['Trainer'].outputs['model'][0].uri
-    metrics = read_evaluation(
-        folder_of(results['Evaluator'].outputs['evaluation'][0].uri),
-        read_classes(folder_of(model) / SERVED),
-        recipe.trainer.threshold,
-    )
-    candidate = metrics.candidate.overall.metrics
-    verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
-    override = read_override(folder_of(model))
+    model = folder(results, 'Trainer', 'model')
+    evaluation = folder(results, 'Evaluator', 'evaluation')
+    metrics = read_evaluation(evaluation, read_classes(model / SERVED), recipe.trainer.threshold)
+    candidate, baseline = metrics.candidate.overall.metrics, metrics.baseline
+    verdict, override = read_verdict(folder(results, GATE, VERDICT)), read_override(model)
     blessed = override.blessed if override else verdict.blessed
-    manual_override = override.describe() if override else None
-    pushed = results['Pusher'].outputs['pushed_model'][0]
-    folder = custom_property(pushed, 'pushed_destination') or None
-    live = next(reversed(versions_in(recipe.serving_directory)), None)
+    push, live = results['Pusher'], versions_in(recipe.serving_directory)[-1:]
+    pushed = push.outputs['pushed_model'][0]
+    version = custom_property(pushed, 'pushed') and custom_property(pushed, 'pushed_destination')
+    table = file_of(results, 'BulkInferrer', OUTPUT_EXAMPLES, TABLE)
     return {
         'result': 'blessed' if blessed else 'not blessed',
         'exit_code': 0 if blessed else NOT_BLESSED,
-        'reasons': () if blessed else (manual_override,) if manual_override else verdict.objections,
-        'manual_override': manual_override,
+        'reasons': () if blessed else (override.describe(),) if override else verdict.objections,
+        'manual_override': override.describe() if override else None,
         'verdict': verdict,
         'accuracy': candidate[ACCURACY].value,
-        'previous_accuracy': (
-            metrics.baseline.overall.metrics[ACCURACY].value if metrics.baseline else None
-        ),
+        'previous_accuracy': baseline.overall.metrics[ACCURACY].value if baseline else None,
         'baseline_accuracy': baseline_accuracy(recipe.evaluation, metrics),
         'metrics': candidate,
         **_read_images(results),
+        'predictions': str(table) if table else None,
         'warnings': read_warnings(results),
-        'model': model,
-        'folder': folder if custom_property(pushed, 'pushed') else None,
-        'version': Path(folder).name if folder and custom_property(pushed, 'pushed') else None,
-        'unchanged': results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
-        'live_version': live.name if live else None,
+        'model': results['Trainer'].outputs['model'][0].uri,
+        'folder': version or None,
+        'version': Path(version).name if version else None,
+        'unchanged': push.cached or custom_property(pushed, 'unchanged') == 1,
+        'live_version': live[0].name if live else None,
         'nodes': {display_name(each): result.seconds for each, result in results.items()},
         'cached': tuple(display_name(each) for each, result in results.items() if result.cached),
     }
 
 
-def _read_images(results: dict[str, NodeResult]) -> dict[str, Any]:
-    table = file_of(results, 'BulkInferrer', OUTPUT_EXAMPLES, TABLE)
-    values: dict[str, Any] = {'predictions': str(table) if table else None}
-    if images := read_images(results):
-        tally = images.tally
-        skipped = {'duplicate': tally.duplicates, 'near-duplicate in two splits': tally.between}
-        left_out = {**tally.bad, **{reason: count for reason, count in skipped.items() if count}}
-        values |= {'images': tally.used, 'left_out': left_out}
-        values['lists'] = tuple(map(str, images.lists))
-    return values
+def _read_images(results: Results) -> dict[str, Any]:
+    """The image counts, summed over the spans; empty if the run imports ready-made TFRecords."""
+    if 'ImageExampleGen' not in results:
+        return {}
+    tallies = {each.name: read_ingested(each).tally for each in example_folders(results)}
+    tally = sum(tallies.values(), Tally())
+    skipped = {'duplicate': tally.duplicates, 'near-duplicate in two splits': tally.between}
+    quarantine = folder(results, 'ImageExampleGen', QUARANTINE)
+    return {
+        'images': tally.used,
+        'left_out': {**tally.bad, **{reason: count for reason, count in skipped.items() if count}},
+        'lists': tuple(str(quarantine / name / LIST) for name, each in tallies.items() if each.bad),
+    }
 
 
-def read_warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
+def read_warnings(results: Results) -> tuple[str, ...]:
     """Reads the warnings of AnomalyGate, which may be cached from an earlier run."""
-    (artifact,) = results['AnomalyGate'].outputs['warnings']
-    return tuple(json.loads(folder_of(artifact.uri).read_text(encoding='utf-8')))
+    return tuple(json.loads(folder(results, 'AnomalyGate', 'warnings').read_text('utf-8')))
 
 
 def show_run(run: Run, page: Path | None = None) -> None:

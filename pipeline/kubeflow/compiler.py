@@ -15,7 +15,7 @@ from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
 from pipeline.config.metadata_config import SQLITE, MetadataConfig
 from pipeline.config.recipe import Recipe
-from pipeline.execution.compilation import display_name
+from pipeline.execution.launch import display_name
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.run_inputs import escape_placeholders
 from pipeline.kubeflow.task import DECISION, FINISH

@@ -30,13 +30,12 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
     recipe = Recipe.model_validate_json(recipe_of_run(inputs).as_json())
     kind = 'tick' if inputs['only_when_new'] else 'run'
-    run = new_run(recipe, utc_now()).with_values(
-        id=inputs['run_id'], kind=kind, engine='kubeflow', seen=utc_now()
-    )
+    now = utc_now()
+    run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
     with Recording(recipe.home, run) as record:
         outputs = retrying(recipe.retrain)(_decide, recipe, inputs, record)
         if json.loads(outputs['train']):
-            record.start(run.id)
+            record.add()
         else:
             record.end('nothing new', exit_code=0)
     _log.info(record.run.decision)

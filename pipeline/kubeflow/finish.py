@@ -24,8 +24,9 @@ def finish(inputs: dict[str, Any]) -> None:
         recipe = recipe_of_run(inputs)
     except ConfigError as error:  # an override failed the decision, before it recorded the run
         recipe, invalid = recipe_of_run({**inputs, 'overrides': []}), str(error)
-    new = new_run(recipe, utc_now()).with_values(id=inputs['run_id'], engine='kubeflow')
-    record = Recording(recipe.home, find_run(recipe.home, inputs['run_id']) or new)
+    run_id = inputs['run_id']
+    new = new_run(recipe, utc_now(), id=run_id, engine='kubeflow')
+    record = Recording(recipe.home, find_run(recipe.home, run_id) or new)
     if invalid:
         record.end('failed', reasons=(invalid,), exit_code=USAGE)
     elif errors := record.run.reasons:  # of tasks, each after the name of its node
@@ -38,7 +39,7 @@ def finish(inputs: dict[str, Any]) -> None:
         )
         record.end('interrupted', reasons=(reason,), exit_code=FAILED)
     run = record.run
-    _log.info(run.decision if run.result == 'nothing new' else describe_decision(run))
+    _log.info(describe_decision(run))
     post_result(recipe, record)
     if run.kind == 'tick' and run.result == 'nothing new':
         record.move_to_last_tick()

@@ -114,8 +114,7 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
     """Launches a node, and returns the intermediate representation of the pipeline."""
     import tensorflow as tf
 
-    from pipeline.execution.compilation import compile_pipeline, display_name
-    from pipeline.execution.launch import launch_node
+    from pipeline.execution.launch import compile_pipeline, display_name, launch_node
     from pipeline.graph import create_pipeline
 
     if gpus and not tf.config.list_physical_devices('GPU'):

@@ -89,27 +89,26 @@ def _run(
     from pipeline.models.preparation import prepare_metadata
 
     prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-    runner = ProgressDagRunner(brief=not verbose)
-    record.start(runner.run_id)
-    pipeline = create_pipeline(recipe, classes, images, use_cache=use_cache)
-    late_errors: tuple[str, ...] = ()  # of a component after the Pusher, whose model may be live
+    runner = ProgressDagRunner(record.run.id, brief=not verbose)
+    record.start()
+    late_error: BaseException | None = None
     try:
-        runner.run(pipeline)
-    except Exception as error:
+        runner.run(create_pipeline(recipe, classes, images, use_cache=use_cache))
+    except (Exception, KeyboardInterrupt) as error:
         if 'Pusher' not in runner.results:
             raise
         traceback.print_exc()  # for the log
-        late_errors = (str(error) or type(error).__name__,)
-    except KeyboardInterrupt:
-        if 'Pusher' in runner.results:
-            record.end(**read_outcome(runner.results, recipe))
-        raise
+        late_error = error  # the model may be live
+    outcome = read_outcome(runner.results, recipe)
+    if late_error:
+        outcome['warnings'] = (*outcome['warnings'], str(late_error) or type(late_error).__name__)
+    ended = record.end(**outcome)
+    if isinstance(late_error, KeyboardInterrupt):
+        raise late_error
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
     from pipeline.tracking.track import track
 
-    outcome = read_outcome(runner.results, recipe)
-    ended = record.end(**{**outcome, 'warnings': (*outcome['warnings'], *late_errors)})
     page = recipe.home / LAST_PAGE
     data = write_report(page, recipe, runner.results, ended, commands)
     if data and (problems := tuple(track(recipe, data))):

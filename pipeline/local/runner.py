@@ -3,13 +3,14 @@
 import datetime
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from common import console
-from pipeline.execution.compilation import display_name, set_run_id
-from pipeline.execution.launch import NodeResult, launch_node
+from common.metadata_queries import Node
+from pipeline.execution.launch import display_name, launch_node, set_run_id
 
 _PHASES = {
     'data': 'ImageExampleGen newest_spans StatisticsGen ImportSchemaGen ExampleValidator '
@@ -31,13 +32,14 @@ class ProgressDagRunner(LocalDagRunner):
     """TFX's LocalDagRunner that prints progress and records results.
 
     Args:
+        run_id: of its only run, in ML Metadata; default: the time.
         brief: print a line for each phase of a run instead of each component and what it logs.
     """
 
-    def __init__(self, *, brief: bool = False) -> None:
+    def __init__(self, run_id: str | None = None, *, brief: bool = False) -> None:
         super().__init__()
-        self.run_id = datetime.datetime.now().isoformat()  # of its only run, in ML Metadata
-        self.results: dict[str, NodeResult] = {}  # by node ID, in topological order
+        self.run_id = run_id or datetime.datetime.now().isoformat()
+        self.results: dict[str, Node] = {}  # by node ID, in topological order
         self._brief = brief
 
     def run_with_ir(
@@ -54,26 +56,28 @@ class ProgressDagRunner(LocalDagRunner):
         set_run_id(pipeline, self.run_id)
         node_ids = [each.pipeline_node.node_info.id for each in pipeline.nodes]
         sizes = Counter(_PHASE_OF.get(node_id, display_name(node_id)) for node_id in node_ids)
-        phases: dict[str, list[NodeResult]] = defaultdict(list)
+        phases: dict[str, dict[str, Node]] = defaultdict(dict)
         for node_id in node_ids:
             name = display_name(node_id)
             phase = _PHASE_OF.get(node_id, name)
             with console.phase(phase, name, brief=self._brief):
-                result = self.results[node_id] = launch_node(pipeline, node_id)
-                _log_end(name, [result])
-            phases[phase].append(result)
+                phases[phase][name] = self.results[node_id] = launch_node(pipeline, node_id)
+                _log_end(name, {name: self.results[node_id]})
             if self._brief and len(phases[phase]) == sizes[phase]:
                 _log_end(phase, phases[phase])
 
 
-def _log_end(name: str, results: list[NodeResult]) -> None:
+def _log_end(name: str, nodes: Mapping[str, Node]) -> None:
     """Logs the end of a component or phase, with the times of the components that take long."""
-    long = [each for each in results if not each.cached and each.seconds >= _SHORT_SECONDS]
-    ending = 'cached' if not long and any(each.cached for each in results) else 'done'
-    text = f'{name} {ending}'
+    cached = any(node.cached for node in nodes.values())
+    long = {
+        each: node.seconds
+        for each, node in nodes.items()
+        if not node.cached and node.seconds >= _SHORT_SECONDS
+    }
+    text = f'{name} {"cached" if cached and not long else "done"}'
     if long:
-        text += f' in {sum(each.seconds for each in results):,.1f} s'
+        text += f' in {sum(node.seconds for node in nodes.values()):,.1f} s'
     if len(long) > 1:
-        times = (f'{display_name(each.node_id)} {each.seconds:,.1f} s' for each in long)
-        text += f': {", ".join(times)}'
+        text += ': ' + ', '.join(f'{each} {seconds:,.1f} s' for each, seconds in long.items())
     _log.info('%s', text)

@@ -10,9 +10,8 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import LocalUri
 from common.errors import ModelError
-from common.metadata_queries import Node, custom_property
+from common.metadata_queries import Node
 from components.pusher.serving_folder import find_model, versions_in
-from pipeline.code_version import COMMIT
 from pipeline.formatting import dotted
 from pipeline.models.provenance import Provenance, training_config
 from trainer.config.train import TrainConfig
@@ -31,7 +30,6 @@ class TrainedModel:
     spans: Mapping[int, str]  # fingerprints of the spans that it was trained on, by span number
     classes: tuple[str, ...]  # in label order
     code: str
-    commit: str | None  # of this project, if it ran from a checkout with git
     # Initial weights of the backbone without a warm start; for a file, embedded or given, followed
     # by the digest of its contents
     weights: str
@@ -118,7 +116,6 @@ def _describe(provenance: Provenance, model: Artifact, version: str | None) -> T
         spans=provenance.training_spans(model),
         classes=tuple(config.get('classes', ())),
         code=config.get('code', ''),
-        commit=custom_property(trainer.execution, COMMIT) if trainer else None,
         weights=weights if chosen == weights else f'{chosen} ({weights})',
         changed={key: each for key, each in dotted(train).items() if each != defaults.get(key)},
         tuned=tuned.uri if tuned else None,

@@ -107,8 +107,8 @@ def _record_failure(recipe: Recipe, started: datetime.datetime, code: int) -> No
     reason = f'exit code {code} without a record; see the output of the schedule'
     if code == -signal.SIGKILL:
         reason = 'killed by SIGKILL; perhaps it ran out of memory'
-    tick = own or new_run(recipe, started).with_values(kind='tick')
-    record = Recording(recipe.home, tick.with_values(result=None))
+    tick = own.with_values(result=None) if own else new_run(recipe, started, kind='tick')
+    record = Recording(recipe.home, tick)
     record.end('failed', reasons=(reason,), exit_code=max(code, FAILED))
     _say(f'tick: {reason}')
     post_result(recipe, record)

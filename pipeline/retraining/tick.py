@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-from collections.abc import Iterator
 
 import tenacity
 
@@ -35,46 +34,46 @@ def run_if_new(
     Posts the result to the webhook. `commands` are for the report of the run.
 
     Returns:
-        The record, with the exit code: also of a run that failed.
+        The record of the last attempt, with the exit code: also of one that failed.
 
     Raises:
         OSError: the folder of the runs cannot be written.
     """
-    tick = new_run(recipe, now or utc_now()).with_values(kind='tick')
+    now = now or utc_now()
     try:
         with lock_recipe(recipe):
-            record = _decide_and_train(recipe, tick, verbose, commands)
+            record = _run_attempts(recipe, now, verbose, commands)
     except AlreadyRunning as error:
         _log.info('skipped: %s', error, extra={'always': True})
-        return tick.with_values(result='skipped', reasons=(str(error),), exit_code=0)
+        values = {'result': 'skipped', 'reasons': (str(error),), 'exit_code': 0}
+        return new_run(recipe, now, kind='tick', **values)
     if record.run.exit_code == NOT_BLESSED:  # as expected of a schedule
         record.add(exit_code=0)
     if record.run.exit_code == 0:
-        new = record.run.result != 'nothing new'
-        text = describe_decision(record.run) if new else record.run.decision
-        _log.info(text, extra={'always': True})
+        _log.info(describe_decision(record.run), extra={'always': True})
     post_result(recipe, record)
     return record.run
 
 
-def _decide_and_train(
-    recipe: Recipe, tick: Run, verbose: bool, commands: CommandLine | None
+def _run_attempts(
+    recipe: Recipe, now: datetime.datetime, verbose: bool, commands: CommandLine | None
 ) -> Recording:
-    """The record of the last attempt, which has ended: every exception becomes a result."""
-    record = Recording(recipe.home, tick)
+    """Decides and trains, again after errors that are `retryable`.
+
+    Returns the record of the last attempt, which has ended: every exception becomes a result.
+    """
     try:
-        with record:
-            training = retrying(recipe.retrain)(recipe_to_train, recipe, record)
-            if training is None:
-                record.end('nothing new', exit_code=0)
-                return record
-        tick = record.run
-        _log.info(tick.decision)
         for attempt in retrying(recipe.retrain):
-            if (number := attempt.retry_state.attempt_number) > 1:
-                tick = tick.with_values(attempt=number, started=utc_now())
+            number = attempt.retry_state.attempt_number
+            started = now if number == 1 else utc_now()
+            tick = new_run(recipe, started, kind='tick', attempt=number)
             record = Recording(recipe.home, tick)
             with attempt, record:
+                training = recipe_to_train(recipe, record)
+                if training is None:
+                    record.end('nothing new', exit_code=0)
+                    break
+                _log.info(record.run.decision)
                 run_recorded(training.for_retraining(), record, verbose=verbose, commands=commands)
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
@@ -113,13 +112,11 @@ def _log_pause(state: tenacity.RetryCallState) -> None:
     _log.warning('%s; the next attempt is in %s', state.outcome.exception(), pause)
 
 
-def _is_retryable(error: BaseException) -> bool:
-    return isinstance(error, PipelineError) and all(each.retryable for each in _chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[PipelineError]:
-    """Yields the PipelineErrors among an error and its chain of causes."""
-    while error is not None:
-        if isinstance(error, PipelineError):
-            yield error
-        error = error.__cause__
+def _is_retryable(error: BaseException | None) -> bool:
+    """Whether an error of this project is retryable, and those that caused it."""
+    if not isinstance(error, PipelineError):
+        return False
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__:
+        causes.append(cause)
+    return all(each.retryable for each in causes if isinstance(each, PipelineError))

@@ -47,6 +47,7 @@ class Run(BaseModel):
     ended: Moment | None = None
     seconds: float | None = None  # with imports; on Kubeflow, the sum over the tasks
     config: dict[str, Any] = Field(default_factory=dict)  # all keys of the recipe
+    commit: str | None = None  # of this project, if it runs from a checkout
     decision: str = ''  # why a tick trains, or does not
     spans: tuple[int, ...] = ()  # numbers of the spans in the window of a tick
     new: tuple[int, ...] = ()  # those that no run had used
@@ -113,9 +114,9 @@ def record_file(run: str) -> str:
     return f'{RUNS}/{run}.json'
 
 
-def write_run(home: Path, run: Run) -> None:
+def write_run(home: Path, run: Run, file: str | None = None) -> None:
     """Writes or replaces a record. Raises OSError if that is not possible."""
-    Folder(home).write(record_file(run.id), run.as_json().encode())
+    Folder(home).write(file or record_file(run.id), run.as_json().encode())
 
 
 def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]]) -> Run:

@@ -1,32 +1,27 @@
 """Records a run while it runs: its start, and its result or error."""
 
+import contextlib
 import datetime
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from common.errors import FAILED, INTERRUPTED, PipelineError
-from common.storage import Folder
+from pipeline.code_version import git_commit
 from pipeline.config.recipe import Recipe
-from pipeline.run.record import (
-    LAST_TICK,
-    RECIPE_LOCK,
-    RUNS,
-    Result,
-    Run,
-    record_file,
-    utc_now,
-    write_run,
-)
+from pipeline.run.record import LAST_TICK, RECIPE_LOCK, Result, Run, record_file, utc_now, write_run
 
 _log = logging.getLogger(__name__)
 
 
-def new_run(recipe: Recipe, now: datetime.datetime) -> Run:
-    """The record of a run on this machine that starts now."""
+def new_run(recipe: Recipe, now: datetime.datetime, **values: Any) -> Run:
+    """The record of a run that starts now; its id is the local time, unless `values` has one."""
+    run_id = now.astimezone().replace(tzinfo=None).isoformat()
     config = recipe.model_dump(mode='json')
-    return Run(id=now.isoformat(), recipe=recipe.name, started=now, config=config)
+    own = {'id': run_id, 'recipe': recipe.name, 'started': now, 'config': config}
+    return Run.model_validate({**own, 'commit': git_commit(), **values})
 
 
 class Recording:
@@ -39,13 +34,16 @@ class Recording:
 
     def __init__(self, home: Path, run: Run) -> None:
         self.home, self.run = home, run
-        self._storage = Folder(home)
-        self.started = record_file(run.id) in self._storage.names(RUNS)  # by another process
+        self._file = LAST_TICK if run.kind == 'tick' else None
+        if run.engine == 'kubeflow' or (home / record_file(run.id)).is_file():
+            self._file = record_file(run.id)
 
-    def start(self, run: str) -> None:
-        """Records that the components start; `run` is the id in ML Metadata."""
-        self.run, self.started = self.run.with_values(id=run), True
-        self._write(start=True)
+    def start(self) -> None:
+        """Records that the components start, and that this process holds the recipe's lock."""
+        self._file = record_file(self.run.id)
+        with self._warning():
+            (self.home / RECIPE_LOCK).write_text(self.run.id)
+        self.add()
 
     def end(self, result: Result, **values: Any) -> Run:
         """Records the end of the run, if it has none yet; returns the record."""
@@ -58,30 +56,23 @@ class Recording:
     def add(self, **values: Any) -> Run:
         """Records other values of the run; returns the record."""
         self.run = self.run.with_values(**values)
-        self._write()
+        if self._file:
+            with self._warning():
+                write_run(self.home, self.run, self._file)
         return self.run
 
     def move_to_last_tick(self) -> None:
-        """Moves the record of a tick on Kubeflow that did not train out of the list of runs."""
-        try:
-            self._write_last_tick()
+        """Moves the record of a tick that did not train out of the list of runs."""
+        with self._warning():
+            write_run(self.home, self.run, LAST_TICK)
             (self.home / record_file(self.run.id)).unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning('tick %s stays in the list of runs: %s', self.run.id, error.strerror)
 
-    def _write(self, *, start: bool = False) -> None:
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
         try:
-            if start and self.run.engine == 'local':
-                (self.home / RECIPE_LOCK).write_text(self.run.id)  # this process holds it
-            if self.started or self.run.engine == 'kubeflow':
-                write_run(self.home, self.run)
-            elif self.run.kind == 'tick':
-                self._write_last_tick()
+            yield
         except OSError as error:
             _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
-
-    def _write_last_tick(self) -> None:
-        self._storage.write(LAST_TICK, self.run.as_json().encode())
 
     def __enter__(self) -> 'Recording':
         return self

@@ -3,9 +3,8 @@
 import itertools
 import reprlib
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +17,6 @@ _MOST_CHANGES = 3  # in the table
 _LONGEST = 100  # characters of a decision in the table
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 24
-_NO_VALUE = object()
 
 
 def homes_in(workdir: Path) -> list[Path]:
@@ -28,13 +26,13 @@ def homes_in(workdir: Path) -> list[Path]:
 
 def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
     """The live version and the last tick of a recipe, as lines; `runs` are oldest first."""
-    versions = versions_in(_serving_folder(home, runs))
+    serving = _serving_folder(home, runs)
+    versions = versions_in(serving)
     live = f'version {versions[-1].name} is live' if versions else 'no version is live'
-    lines = [f'{home.name}: {live} in {_serving_folder(home, runs)}']
+    lines = [f'{home.name}: {live} in {serving}']
     if tick := last_tick(home, runs, utc_now()):
-        result = '' if tick.result == 'nothing new' else f'{describe_decision(tick)}; '
-        why = f'{result}{tick.decision}' if tick.decision else describe_decision(tick)
-        lines.append(f'{home.name}: last tick {time_of(tick.started)}: {why}')
+        why = dict.fromkeys(filter(None, (describe_decision(tick), tick.decision)))
+        lines.append(f'{home.name}: last tick {time_of(tick.started)}: {"; ".join(why)}')
     return lines
 
 
@@ -45,20 +43,6 @@ def _serving_folder(home: Path, runs: Sequence[Run]) -> Path:
     return Path(directory or home / 'serving')
 
 
-def _changed_keys(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """By run, the keys with another value than in the run before; None for a removed key."""
-    configured = [run for run in runs if run.config]  # overrides are not
-    configs = [dotted(run.config) for run in configured]
-    return {
-        run.id: {
-            name: now.get(name)
-            for name in {**before, **now}
-            if before.get(name, _NO_VALUE) != now.get(name, _NO_VALUE)
-        }
-        for run, before, now in zip(configured[1:], configs, configs[1:], strict=False)
-    }
-
-
 def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:
     """The last runs of all recipes, newest first."""
     return sorted(itertools.chain(*runs), key=lambda run: run.started)[: -last - 1 : -1]
@@ -66,34 +50,50 @@ def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:
 
 def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table:
     """Some of the runs that were found by home, formatted for the console."""
-    live: set[tuple[str, str]] = set()
-    changed: dict[str, dict[str, Any]] = {}
-    for home, runs in found.items():
-        live |= {(home.name, path.name) for path in versions_in(_serving_folder(home, runs))[-1:]}
-        changed |= _changed_keys(runs)
+    live = {run.id for home, runs in found.items() for run in _pushed_live(home, runs)}
+    changes = {run.id: text for runs in found.values() for run, text in _changes(runs)}
     table = Table(box=None, pad_edge=False)
     for column in ('started', 'recipe', '', 'decision', 'accuracy', 's', 'changed', 'run'):
         right = column in ('accuracy', 's')
         table.add_column(column, overflow='fold', justify='right' if right else 'left')
     for run in shown:
-        is_live = run.blessed and (run.recipe, run.version) in live
-        if is_live:
-            live.discard((run.recipe, run.version or ''))  # earlier runs pushed the same version
         table.add_row(
             time_of(run.started),
             run.recipe,
-            'live' if is_live else '',
+            'live' if run.id in live else '',
             escape(textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...')),
             '' if run.accuracy is None else f'{run.accuracy:.4f}',
             '' if run.seconds is None else f'{run.seconds:,.0f}',
-            escape(_describe_changes(changed.get(run.id, {}))),
+            escape(changes.get(run.id, '')),
             escape(run.id),
         )
     return table
 
 
+def _pushed_live(home: Path, runs: Sequence[Run]) -> list[Run]:
+    """The last run that gave the live version, if there is one; earlier ones pushed the same."""
+    live = [path.name for path in versions_in(_serving_folder(home, runs))[-1:]]
+    return [run for run in runs if run.blessed and run.version in live][-1:]
+
+
+def _changes(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
+    """Yields keys with another value than in the run before: `trainer.seed=7, 2 more`."""
+    configured = [run for run in runs if run.config]  # overrides are not
+    for earlier, run in itertools.pairwise(configured):
+        before, now = dotted(earlier.config), dotted(run.config)
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        texts = [f'{name}={_SHORT.repr(now.get(name))}' for name in names[:_MOST_CHANGES]]
+        more = len(names) - len(texts)
+        yield run, ', '.join([*texts, *([f'{more} more'] if more else [])])
+
+
 def describe_decision(run: Run) -> str:
-    """`blessed and pushed`, `not blessed: REASON`, `rollback as version 7 by ann: REASON`."""
+    """`blessed and pushed`, `not blessed: REASON`, `rollback as version 7 by ann: REASON`.
+
+    Of a tick that does not train, why it does not.
+    """
+    if run.result == 'nothing new':
+        return run.decision
     if run.person:
         version = f' as version {run.version}' if run.version else ''
         return f'{run.kind}{version} by {run.person}: {"; ".join(run.reasons)}'
@@ -103,10 +103,3 @@ def describe_decision(run: Run) -> str:
         return '; '.join([f'blessed{pushed}', *parts])
     reasons = '; '.join([*run.reasons[:1], *parts])
     return f'{run.result}: {reasons}' if reasons else str(run.result)
-
-
-def _describe_changes(changed: dict[str, Any]) -> str:
-    """`trainer.seed=7, data.path='b', 2 more`."""
-    texts = [f'{key}={_SHORT.repr(value)}' for key, value in changed.items()]
-    more = len(texts) - _MOST_CHANGES
-    return ', '.join([*texts[:_MOST_CHANGES], *([f'{more} more'] if more > 0 else [])])

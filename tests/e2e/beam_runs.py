@@ -23,8 +23,7 @@ from tfx.dsl.compiler import constants
 
 from common import features
 from pipeline.config.recipe import Recipe
-from pipeline.execution.compilation import compile_pipeline
-from pipeline.execution.launch import launch_node
+from pipeline.execution.launch import compile_pipeline, launch_node
 from pipeline.graph import create_pipeline
 
 SMALL = {

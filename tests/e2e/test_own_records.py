@@ -12,8 +12,7 @@ from common.artifacts import folder_of
 from components.image_example_gen.sources.spans import open_window
 from pipeline import graph
 from pipeline.config.recipe import recipe_of
-from pipeline.execution.compilation import compile_pipeline
-from pipeline.execution.launch import launch_node
+from pipeline.execution.launch import compile_pipeline, launch_node
 from pipeline.graph import create_pipeline
 
 

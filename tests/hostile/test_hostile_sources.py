@@ -266,5 +266,5 @@ def test_command_line_reports_one_error(tmp_path):
     (line,) = (each for each in done.output.splitlines() if each.startswith('error: '))
     assert line.startswith(f'error: {path} has not one column of a usual name')
     assert 'Traceback' not in done.output
-    assert done.peak_megabytes < megabytes_of_imports('pipeline.execution.compilation') + 800
+    assert done.peak_megabytes < megabytes_of_imports('pipeline.execution.launch') + 800
     assert done.cpu_seconds < 120

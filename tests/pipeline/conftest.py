@@ -80,10 +80,14 @@ def add_version():
 
 @pytest.fixture
 def invoke(tmp_path):
-    """`invoke('runs', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`."""
+    """`invoke('runs', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`.
 
-    def call(*words: str) -> click.testing.Result:
-        options = ['--config', 'demo', '--set', 'name=pets', '--workdir', str(tmp_path)]
-        return click.testing.CliRunner().invoke(main, [*words, *options])
+    `runs` lists all recipes there.
+    """
+
+    def call(*words: object) -> click.testing.Result:
+        options = [] if words[0] == 'runs' else ['--config=demo', '--set=name=pets']
+        command = [*map(str, words), *options, f'--workdir={tmp_path}']
+        return click.testing.CliRunner().invoke(main, command)
 
     return call

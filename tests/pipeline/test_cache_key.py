@@ -10,7 +10,7 @@ import pytest
 from pipeline import cache_key
 from pipeline.cache_key import code_of, content_hash, imported_modules
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.compilation import compile_pipeline
+from pipeline.execution.launch import compile_pipeline
 from pipeline.graph import create_pipeline
 from trainer.model import weights
 

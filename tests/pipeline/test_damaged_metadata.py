@@ -13,12 +13,8 @@ from pipeline.metadata_store import SQLITE_FILE, existing_store, open_store
 
 REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
 COMMANDS = {
-    'models': (),
     'models show': ('1',),
     'models rollback': ('--reason', 'why'),
-    'models bless': ('1', '--force', '--reason', 'why'),
-    'models unbless': ('--reason', 'why'),
-    'clean': (),
     'run': ('--set', 'trainer.image_size=32', '--set', 'trainer.weights=random'),
 }
 

@@ -25,7 +25,7 @@ def given(monkeypatch):
     def run_components(recipe, record, commands, *_):
         given.append(commands)
         log = logging.getLogger('pipeline')
-        record.start('run-7')
+        record.start()
         os.write(1, b'from a library')
         os.write(2, b'from C')
         with console.phase('training', 'Trainer', brief=False), console.bar('images', 1):
@@ -40,11 +40,11 @@ def given(monkeypatch):
 
 
 def test_run_prints_progress_decision_and_next_command(call, tmp_path):
-    done = call('run', SEED_1, '--set=name=mine', '--set=kubeflow.connection.experiment=x')
+    done = call('run', SEED_1, '--set=name=mine')
 
-    title, epoch, bar, table, warning, decision, hint = done.out.splitlines()
-    assert (title, epoch, bar) == ('Trainer ...', 'an epoch', 'images 0/1 ')
-    assert (table, warning, decision) == ('a table', 'warning: drift', 'the decision')
+    *lines, hint = done.out.splitlines()
+    assert lines[:3] == ['Trainer ...', 'an epoch', 'images 0/1 ']
+    assert lines[3:] == ['a table', 'warning: drift', 'the decision']
     assert hint.startswith('next: ')
     assert hint.endswith(f" report '--workdir={tmp_path}/my runs' --set=name=mine")
     assert (done.err, done.code) == ('', 0)
@@ -69,14 +69,6 @@ def test_next_command_names_program_and_recipe_of_the_environment(
     assert done.out.splitlines()[-1].startswith(f'next: {words} report --config=cats_vs_dogs ')
 
 
-@both_ways
-def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tmp_path, tick):
-    call('run', *tick, SEED_1, '--set=kubeflow.connection.experiment=private')
-
-    (commands,) = given
-    assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
-
-
 @pytest.mark.parametrize(
     ('words', 'output'),
     [
@@ -91,15 +83,16 @@ def test_quiet_run_prints_warnings_and_decisions_only(call, words, output):
 
 
 @both_ways
-def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick):
-    done = call('run', *tick, SEED_1, '--json')
+def test_json_run_prints_its_record_only_on_standard_output(call, given, tmp_path, tick):
+    done = call('run', *tick, SEED_1, '--json', '--set=kubeflow.connection.experiment=private')
 
     (record,) = read_runs(tmp_path / 'my runs' / 'demo')
     assert Run.model_validate_json(done.out) == record
-    assert (record.id, record.result) == ('run-7', 'blessed')
-    assert record.kind == ('tick' if tick else 'run')
+    assert (record.kind, record.result) == ('tick' if tick else 'run', 'blessed')
     assert 'Trainer ...\nan epoch\n' in done.err
     assert 'from a library' not in done.err
+    (commands,) = given
+    assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
 @pytest.mark.parametrize('options', [['--json', '--verbose'], ['--if-new', '--no-cache']])
@@ -110,17 +103,14 @@ def test_rejects_options_that_exclude_each_other(call, options):
     assert f'{options[0]} and {options[1]} exclude each other' in done.err
 
 
-def test_tick_handles_sigterm_as_interrupt(call, monkeypatch):
+def test_failed_json_tick_prints_record_and_error_and_takes_sigterm_as_ctrl_c(
+    call, monkeypatch, tmp_path
+):
     handlers = {}
     monkeypatch.setattr(signal, 'signal', handlers.__setitem__)
-    call('run', '--if-new', SEED_1)
-
-    assert handlers[signal.SIGTERM] is signal.default_int_handler
-
-
-def test_failed_json_tick_prints_record_and_error(call, tmp_path):
     done = call('run', '--if-new', '--json', '--data', tmp_path / 'nowhere')
 
     tick = Run.model_validate_json(done.out)
     assert (tick.result, tick.exit_code) == ('failed', done.code)
     assert done.err.endswith(f'error: {tick.reasons[0]}\n')
+    assert handlers[signal.SIGTERM] is signal.default_int_handler

@@ -12,6 +12,8 @@ from pipeline.config.recipe import Recipe
 from pipeline.local import run_recipe
 from pipeline.run.record import RECIPE_LOCK, read_runs
 
+FULL = NodeFailed('X failed: no space')
+
 
 @pytest.fixture
 def recipe(tmp_path):
@@ -24,20 +26,20 @@ def run(recipe, monkeypatch):
 
     def call(error, *ended):
         class Runner:
-            def __init__(self, **_) -> None:
-                self.run_id, self.results = 'run-7', {}
+            def __init__(self, *_, **__) -> None:
+                self.results = {}
 
             def run(self, _) -> None:
                 self.results.update(dict.fromkeys(ended))
                 raise error
 
         monkeypatch.setattr('pipeline.local.runner.ProgressDagRunner', Runner)
-        return run_recipe.run(recipe, verbose=True)
+        run_recipe.run(recipe, verbose=True)
 
     monkeypatch.setattr(run_recipe, 'check', lambda *_, **__: (('cats', 'dogs'), 4))
     monkeypatch.setattr('pipeline.graph.create_pipeline', lambda *_, **__: None)
     outcome = {**PUSHED, 'warnings': ('drift',)}
-    monkeypatch.setattr('pipeline.execution.outcome.read_outcome', lambda *_: outcome)
+    monkeypatch.setattr('pipeline.execution.outcome.read_outcome', lambda *_: {**outcome})
     monkeypatch.setattr(
         'pipeline.report.write.write_report', lambda *_: logging.warning('the report')
     )
@@ -45,31 +47,28 @@ def run(recipe, monkeypatch):
 
 
 def test_error_after_the_push_is_a_warning_of_the_run(run, recipe, caplog):
-    ended = run(NodeFailed('BulkInferrer failed: no space'), 'Trainer', 'Pusher')
-
-    assert read_runs(recipe.home) == [ended]
+    run(FULL, 'Trainer', 'Pusher')
+    (ended,) = read_runs(recipe.home)
     assert (ended.result, ended.version, ended.exit_code) == ('blessed', '7', 0)
-    assert ended.warnings == ('drift', 'BulkInferrer failed: no space')
+    assert ended.warnings == ('drift', str(FULL))
     assert 'the report' in caplog.text
 
 
 @pytest.mark.parametrize(
-    ('ended', 'result', 'version'),
-    [(('Trainer',), 'interrupted', None), (('Trainer', 'Pusher'), 'blessed', '7')],
+    ('error', 'ended', 'result', 'version'),
+    [
+        (FULL, ['Transform'], 'failed', None),
+        (KeyboardInterrupt(), ['Trainer'], 'interrupted', None),
+        (KeyboardInterrupt(), ['Trainer', 'Pusher'], 'blessed', '7'),
+    ],
 )
-def test_interrupt_after_the_push_does_not_hide_it(run, recipe, ended, result, version):
-    with pytest.raises(KeyboardInterrupt):
-        run(KeyboardInterrupt(), *ended)
-
+def test_error_or_interrupt_ends_the_run_and_does_not_hide_a_push(
+    run, recipe, error, ended, result, version
+):
+    with pytest.raises(RunError if error is FULL else KeyboardInterrupt):
+        run(error, *ended)
     (recorded,) = read_runs(recipe.home)
     assert (recorded.result, recorded.version) == (result, version)
-
-
-def test_error_before_the_push_fails_the_run(run, recipe):
-    with pytest.raises(RunError):
-        run(NodeFailed('Trainer failed: no space'), 'Transform')
-
-    assert read_runs(recipe.home)[0].result == 'failed'
 
 
 def test_run_waits_while_another_command_looks_at_the_lock(recipe):

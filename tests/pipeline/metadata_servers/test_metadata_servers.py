@@ -15,8 +15,7 @@ from metadata_service import PASSWORD
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.recipe import Recipe
-from pipeline.execution.compilation import compile_pipeline
-from pipeline.execution.launch import launch_node
+from pipeline.execution.launch import compile_pipeline, launch_node
 from pipeline.graph import create_pipeline
 from pipeline.metadata_store import open_store
 
@@ -142,10 +141,7 @@ def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
     assert len(store.get_artifacts_by_type('PushedModel')) == 1
 
 
-@pytest.mark.parametrize(
-    'command',
-    ['models', 'models show', 'report', 'models rollback --reason why', 'clean'],
-)
+@pytest.mark.parametrize('command', ['models', 'report', 'models rollback --reason why'])
 def test_command_that_needs_files_names_the_missing_folder(grpc_address, invoke, tmp_path, command):
     store = open_store(MetadataConfig(address=grpc_address), tmp_path)
     Recorder(store=store).run({1: 'a'})

@@ -246,7 +246,6 @@ def _trained(version: str, run: str) -> dict:
         'tuned': None,
         'data': 'folder /photographs',
         'classes': ('cats', 'dogs'),
-        'commit': None,
     }
 
 

@@ -13,10 +13,10 @@ from ml_metadata.proto import metadata_store_pb2
 
 from common import console
 from common.features import IMAGE_BYTES, LABEL, MANIFEST
+from common.metadata_queries import Node
 from components.image_example_gen.ingestion.ingested import Ingested, Tally
 from components.image_example_gen.ingestion.quarantine import LIST
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.launch import NodeResult
 from pipeline.report import write
 from pipeline.report.embedded_images import data_uri, page_images
 from pipeline.report.write import write_report
@@ -29,7 +29,7 @@ def results(tmp_path):
     for node, output in (('ImageExampleGen', 'examples'), ('RobustnessEvaluator', 'robustness')):
         (tmp_path / node).mkdir()
         artifact = metadata_store_pb2.Artifact(uri=str(tmp_path / node))
-        found[node] = NodeResult(node, 1.0, False, {output: [artifact]})
+        found[node] = Node(metadata_store_pb2.Execution(), {}, {output: [artifact]})
     return found
 
 

@@ -22,10 +22,11 @@ from pipeline.retraining import tick as module
 from pipeline.retraining import webhook
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.tick import run_if_new
-from pipeline.run.record import LAST_TICK, Run, read_runs
+from pipeline.run.record import LAST_TICK, find_run, read_runs
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 NOT_BLESSED = {'result': 'not blessed', 'exit_code': 3, 'reasons': ('a', 'b')}
+FAILED = RunError('Trainer failed')
 
 
 def caused(error: Exception, *causes: Exception) -> Exception:
@@ -46,7 +47,7 @@ class Results:
         self.calls.append(recipe)
         result = self._results.pop(0)
         if hasattr(record, 'start'):
-            record.start(f'run-{len(self.calls)}')
+            record.start()
         if isinstance(result, tuple):  # after the end of the run
             record.end(**result[0])
             result = result[1]
@@ -100,22 +101,19 @@ def tick(recipe, monkeypatch, pauses, posted):
 def test_tick_that_trains_is_recorded_as_a_run_and_posted(tick, recipe, posted, end):
     found = tick(end)
     assert read_runs(recipe().home) == [found]
-    assert (found.id, found.kind, found.result) == ('run-1', 'tick', end['result'])
-    assert (found.started, found.exit_code) == (NOW, 0)
-    assert found.decision == 'new or changed: 4 images in span 2'
+    assert (found.kind, found.result, found.started) == ('tick', end['result'], NOW)
+    assert (found.decision, found.exit_code) == ('new or changed: 4 images in span 2', 0)
     assert (found.spans, found.new) == ((2,), (2,))
     assert not (recipe().home / LAST_TICK).exists()
     assert [each['result'] for each in posted] == [end['result']]
 
 
 def test_tick_without_a_reason_is_one_overwritten_file(tick, recipe, posted, monkeypatch):
-    decision = Decision(False, 'nothing new', spans=(1,))
-    monkeypatch.setattr(module, 'decide', lambda *_: decision)
+    monkeypatch.setattr(module, 'decide', lambda *_: Decision(False, 'nothing new', spans=(1,)))
     tick()
     found = tick()
-    assert (found.result, found.exit_code) == ('nothing new', 0)
-    assert found.decision == decision.reason
-    assert Run.model_validate_json((recipe().home / LAST_TICK).read_text()) == found
+    assert (found.result, found.decision, found.exit_code) == ('nothing new', 'nothing new', 0)
+    assert find_run(recipe().home, found.id) == found
     assert (read_runs(recipe().home), posted) == ([], [])
 
 
@@ -138,14 +136,30 @@ def test_classes_and_weights_of_the_live_model_are_kept_by_default(
 
 
 def test_failed_run_is_retried_with_doubling_pauses(tick, recipe, pauses):
-    errors = [RunError('Trainer failed'), RunError('Trainer failed')]
-    found = tick(*errors, PUSHED, max_attempts=3, backoff_seconds=5)
+    found = tick(FAILED, FAILED, PUSHED, max_attempts=3, backoff_seconds=5)
     assert (found.result, found.attempt, pauses) == ('blessed', 3, [5, 10])
     first, *others = read_runs(recipe().home)
     assert (first.attempt, first.started) == (1, NOW)
     assert [run.result for run in others] == ['failed', 'blessed']
     # Seconds are of the attempt, and the test takes fewer than these since the tick started.
     assert all(run.seconds < 60 < (run.started - NOW).total_seconds() for run in others)
+
+
+@pytest.mark.parametrize(
+    ('name', 'error'),
+    [
+        ('open_store', MetadataError('no connection')),
+        ('decide', ml_metadata.errors.UnavailableError('gone')),
+    ],
+)
+def test_decision_is_retried_while_metadata_is_unavailable(
+    tick, recipe, pauses, recorder, monkeypatch, name, error
+):
+    result = {'open_store': recorder.store, 'decide': Decision(True, 'span 1 is new')}[name]
+    monkeypatch.setattr(module, name, Results(error, error, result))
+    found = tick(PUSHED, max_attempts=3, backoff_seconds=5)
+    assert (found.result, found.attempt, pauses) == ('blessed', 3, [5, 10])
+    assert read_runs(recipe().home) == [found]
 
 
 @pytest.mark.parametrize(
@@ -168,38 +182,27 @@ def test_retries_only_retryable_errors(tick, posted, error, code, attempts):
     assert [each['reasons'] for each in posted] == [list(found.reasons)]
 
 
-@pytest.mark.parametrize('name', ['open_store', 'decide'])
-def test_decision_is_retried_while_metadata_is_unavailable(
-    tick, pauses, recorder, monkeypatch, name
-):
-    result, error = {
-        'open_store': (recorder.store, MetadataError('no connection')),
-        'decide': (Decision(True, 'span 1 is new'), ml_metadata.errors.UnavailableError('gone')),
-    }[name]
-    monkeypatch.setattr(module, name, Results(error, error, result))
-    found = tick(PUSHED, max_attempts=3, backoff_seconds=5)
-    assert (found.result, found.attempt, pauses) == ('blessed', 1, [5, 10])
-
-
 def test_decision_that_fails_is_recorded_and_posted(tick, recipe, monkeypatch, posted):
     monkeypatch.setattr(module, 'decide', Results(DataError('no images')))
     found = tick()
     assert (found.result, found.reasons, found.exit_code) == ('failed', ('no images',), 2)
-    assert Run.model_validate_json((recipe().home / LAST_TICK).read_text()) == found
-    assert posted[0]['result'] == 'failed'
+    assert find_run(recipe().home, found.id) == found
+    assert [each['result'] for each in posted] == ['failed']
 
 
-def test_interrupt_after_the_push_does_not_hide_it(tick, posted):
-    assert tick(KeyboardInterrupt()).result == 'interrupted'
-    assert posted == []
-    found = tick((PUSHED, KeyboardInterrupt()))
-    assert (found.result, found.version) == ('blessed', '7')
-
-
-def test_interrupt_in_the_pause_after_a_failed_run(tick, posted, monkeypatch):
+@pytest.mark.parametrize(
+    ('result', 'end'),
+    [
+        (KeyboardInterrupt(), ('interrupted', 130)),
+        ((PUSHED, KeyboardInterrupt()), ('blessed', 0)),
+        (FAILED, ('interrupted', 130)),  # in the pause before the next attempt
+    ],
+)
+def test_interrupt_is_the_end_unless_a_model_was_pushed(tick, posted, monkeypatch, result, end):
     monkeypatch.setattr('tenacity.nap.time.sleep', Results(KeyboardInterrupt()))
-    found = tick(RunError('Trainer failed'), max_attempts=2)
-    assert (found.result, found.exit_code, posted) == ('interrupted', 130, [])
+    found = tick(result, max_attempts=2)
+    assert (found.result, found.exit_code) == end
+    assert len(posted) == (end[0] == 'blessed')
 
 
 def test_tick_is_skipped_during_another_run(tick, recipe, posted):

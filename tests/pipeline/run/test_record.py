@@ -15,7 +15,6 @@ from example_run import example
 from common import files, storage
 from common.errors import AlreadyRunning, ConfigError
 from common.files import locked
-from components.pusher.serving_folder import About
 from pipeline.config.recipe import recipe_of
 from pipeline.report.store import store_report
 from pipeline.run.record import (
@@ -25,7 +24,6 @@ from pipeline.run.record import (
     find_run,
     last_tick,
     read_runs,
-    record_override,
     update_run,
     utc_now,
     write_run,
@@ -42,15 +40,19 @@ def recipe(tmp_path):
     return recipe
 
 
-def end_tick(recipe, name):
-    """Ends a tick that does not train."""
-    tick = new_run(recipe, STARTED).with_values(id=name, kind='tick')
-    Recording(recipe.home, tick).end('nothing new')
+@pytest.fixture
+def recording(recipe):
+    """`recording('a', hours=2, kind='tick')`: of a run that started before."""
+
+    def make(run='a', hours=0, **values):
+        return Recording(recipe.home, new_run(recipe, utc_now() - hours * HOUR, id=run, **values))
+
+    return make
 
 
-def test_record_is_written_at_the_start_and_replaced_at_the_end(recipe):
-    with Recording(recipe.home, new_run(recipe, utc_now() - HOUR)) as writing:
-        writing.start('a')
+def test_record_is_written_at_the_start_and_replaced_at_the_end(recipe, recording):
+    with recording(hours=1) as writing:
+        writing.start()
         (before,) = read_runs(recipe.home)
         writing.end(**PUSHED)
     (after,) = read_runs(recipe.home)
@@ -61,56 +63,55 @@ def test_record_is_written_at_the_start_and_replaced_at_the_end(recipe):
 
 
 @pytest.mark.parametrize(
-    ('error', 'result', 'reason', 'code'),
+    ('error', 'end'),
     [
-        (KeyboardInterrupt(), 'interrupted', 'interrupted', 130),
-        (OSError('no space'), 'failed', 'OSError: no space', 1),
-        (ConfigError('no layer'), 'failed', 'no layer', 2),
+        (KeyboardInterrupt(), ('interrupted', ('interrupted',), 130)),
+        (OSError('no space'), ('failed', ('OSError: no space',), 1)),
+        (ConfigError('no layer'), ('failed', ('no layer',), 2)),
     ],
 )
 @pytest.mark.parametrize('state', ['not started', 'started', 'ended'])
-def test_exception_is_the_end_of_a_started_run(recipe, error, result, reason, code, state):
+def test_exception_is_the_end_of_a_started_run(recipe, recording, error, end, state):
     def fail():
-        with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
+        with recording() as writing:
             if state != 'not started':
-                writing.start('a')
+                writing.start()
             if state == 'ended':
                 writing.end(**PUSHED)
             raise error
 
     with pytest.raises(type(error)):
         fail()
-    found = [(run.result, run.reasons, run.exit_code) for run in read_runs(recipe.home)]
-    expected = {'not started': [], 'started': [(result, (reason,), code)]}
-    assert found == expected.get(state, [('blessed', (), 0)])
+    expected = {'not started': [], 'started': [end], 'ended': [('blessed', (), 0)]}[state]
+    assert [(run.result, run.reasons, run.exit_code) for run in read_runs(recipe.home)] == expected
 
 
-def test_record_that_cannot_be_written_is_a_warning(recipe, caplog):
+def test_record_that_cannot_be_written_is_a_warning(recipe, recording, caplog):
     (recipe.home / RUNS).write_text('')
-    with Recording(recipe.home, new_run(recipe, STARTED)) as writing:
-        writing.start('a')
+    with recording() as writing:
+        writing.start()
     assert 'run a cannot be recorded: ' in caplog.text
 
 
-def test_run_is_running_while_it_holds_the_lock_of_the_recipe(recipe):
+def test_run_is_running_while_it_holds_the_lock_of_the_recipe(recipe, recording):
     """Another command that holds the lock does not revive a killed run."""
-    lock = recipe.home / RECIPE_LOCK
     for name in ('a', 'b'):
-        with locked(lock, AlreadyRunning()):
-            Recording(recipe.home, new_run(recipe, utc_now())).start(name)
+        with locked(recipe.home / RECIPE_LOCK, AlreadyRunning()):
+            recording(name).start()
             assert [run.result for run in read_runs(recipe.home)][-1] == 'running'
-    with locked(lock, AlreadyRunning()):
+    with locked(recipe.home / RECIPE_LOCK, AlreadyRunning()):
         assert {run.result for run in read_runs(recipe.home)} == {'interrupted'}
 
 
 @pytest.mark.parametrize(
-    ('started', 'seen', 'result'),
+    ('hours', 'seen', 'result'),
     [(99, None, 'interrupted'), (99, 23, 'running'), (99, 25, 'interrupted'), (1, None, 'running')],
 )
-def test_kubeflow_run_that_was_not_seen_for_a_day_is_interrupted(recipe, started, seen, result):
-    now = utc_now()
-    values = {'engine': 'kubeflow', 'seen': None if seen is None else now - seen * HOUR}
-    write_run(recipe.home, new_run(recipe, now - started * HOUR).with_values(**values))
+def test_kubeflow_run_that_was_not_seen_for_a_day_is_interrupted(
+    recipe, recording, hours, seen, result
+):
+    last_seen = None if seen is None else utc_now() - seen * HOUR
+    recording(hours=hours, engine='kubeflow', seen=last_seen).add()
     assert read_runs(recipe.home)[0].result == result
 
 
@@ -119,6 +120,7 @@ def test_runs_are_in_the_order_of_their_starts_whatever_the_files(recipe):
         run = record(id=name, started=STARTED + hour * HOUR, lists=('/q/\udce9',))
         write_run(recipe.home, run)
         os.utime(recipe.home / RUNS / f'{name}.json', (0, 99 - hour))
+    shutil.copytree(recipe.home / RUNS, recipe.home / RUNS / 'backup')
     assert [run.id for run in read_runs(recipe.home)] == ['c', 'a', 'b']
     assert read_runs(recipe.home)[-1] == run
 
@@ -131,36 +133,28 @@ def test_damaged_record_is_left_out_with_a_warning(recipe, text, caplog):
     assert 'b.json is left out: it is damaged' in caplog.text
 
 
-def test_copies_in_subfolders_are_no_records(recipe):
-    write_run(recipe.home, record())
-    shutil.copytree(recipe.home / RUNS, recipe.home / RUNS / 'backup')
-    assert [run.id for run in read_runs(recipe.home)] == ['run-7']
-
-
-def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe):
-    now = STARTED + 2 * HOUR
+def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe, recording):
+    now = utc_now() + HOUR
     assert last_tick(recipe.home, [], now) is None
-    trained = record(kind='tick', started=STARTED + HOUR)
+    trained = record(kind='tick', started=now)
     ahead = record(kind='tick', started=now + HOUR)  # as the clock was
-    end_tick(recipe, 't')
+    for name in ('t', 'u'):
+        recording(name, kind='tick').end('nothing new')
     (recipe.home / f'.{LAST_TICK}.7.partial').write_text('{')  # of a killed tick
-    assert last_tick(recipe.home, [record(), ahead], now).id == 't'
+    assert last_tick(recipe.home, [record(), ahead], now).id == 'u'
     assert last_tick(recipe.home, [trained, ahead], now) == trained
-    assert find_run(recipe.home, 't').result == 'nothing new'
-    assert find_run(recipe.home, 'x') is None
-    end_tick(recipe, 'u')
-    assert last_tick(recipe.home, [], now).id == 'u'
+    assert find_run(recipe.home, 'u').result == 'nothing new'
+    assert find_run(recipe.home, 't') is None
 
 
 def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
     write_run(recipe.home, record(nodes={}))
     keys = ('accuracy', 'previous_accuracy', 'baseline_accuracy', 'seconds')
-    tasks = [
-        threading.Thread(
-            target=update_run, args=(recipe.home, 'run-7', lambda _, key=key: {key: 0.25})
-        )
-        for key in keys
-    ]
+
+    def update(key):
+        update_run(recipe.home, 'run-7', lambda _: {key: 0.25})
+
+    tasks = [threading.Thread(target=update, args=[key]) for key in keys]
     for task in tasks:
         task.start()
     for task in tasks:
@@ -171,16 +165,7 @@ def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
         update_run(recipe.home, 'x', dict)
 
 
-@pytest.mark.parametrize(('kind', 'result'), [('rollback', 'blessed'), ('unbless', 'not blessed')])
-def test_override_is_a_record(recipe, kind, result):
-    about = About(recipe='pets', person='ann', reason='too dark', model='/models/7')
-    record_override(recipe.home, kind, about, '8')
-    (run,) = read_runs(recipe.home)
-    assert (run.recipe, run.kind, run.result, run.person) == ('pets', kind, result, 'ann')
-    assert (run.reasons, run.model, run.version) == (('too dark',), '/models/7', '8')
-
-
-def record_until(recipe, last_write: int) -> None:
+def record_until(recipe, recording, last_write: int) -> None:
     """Records a run in this process, which ends at a write, before its file is replaced."""
     writes = iter(range(99))
     replacing = files.replacing
@@ -195,18 +180,19 @@ def record_until(recipe, last_write: int) -> None:
     files.replacing = storage.replacing = replace_or_end
     with (
         locked(recipe.home / RECIPE_LOCK, AlreadyRunning()),
-        Recording(recipe.home, new_run(recipe, utc_now())) as writing,
+        recording(f'killed-{last_write}') as writing,
     ):
-        writing.start(f'killed-{last_write}')
-        run = writing.end(**PUSHED)
-        store_report(recipe.home, report_of(run), '<html>', keep=5)
+        complete(recipe, writing)
         writing.add(warnings=('MLflow does not answer',))
     os._exit(next(writes))
 
 
-def report_of(run):
-    """The least report of a run."""
-    return example(run.id).model_copy(update=dict(run))
+def complete(recipe, writing) -> None:
+    """Records a whole run with the least report."""
+    writing.start()
+    run = writing.end(**PUSHED)
+    report = example(run.id).model_copy(update=dict(run))
+    store_report(recipe.home, report, '<html>', keep=5)
 
 
 WRITES = 5  # start, end, page, data, warnings
@@ -214,10 +200,10 @@ WRITES = 5  # start, end, page, data, warnings
 
 @pytest.mark.parametrize('last_write', range(WRITES + 1))
 def test_run_that_is_killed_at_a_write_is_shown_and_the_next_one_is_recorded(
-    recipe, last_write, call
+    recipe, recording, last_write, invoke
 ):
     child = multiprocessing.get_context('fork').Process(
-        target=record_until, args=(recipe, last_write)
+        target=record_until, args=(recipe, recording, last_write)
     )
     child.start()
     child.join()
@@ -227,14 +213,13 @@ def test_run_that_is_killed_at_a_write_is_shown_and_the_next_one_is_recorded(
     results = {run.id: run.result for run in read_runs(recipe.home)}
     expected = 'interrupted' if last_write == 1 else 'blessed'
     assert results == ({killed: expected} if last_write else {})
-    shown = call('runs')
+    shown = invoke('runs')
     assert shown.exit_code == 0
     assert 'running' not in shown.stdout
-    report = call('report', killed)
+    report = invoke('report', killed)
     assert report.exit_code == (0 if last_write > 3 else 2), report.output
 
-    with Recording(recipe.home, new_run(recipe, utc_now())) as writing:
-        writing.start('next')
-        store_report(recipe.home, report_of(writing.end(**PUSHED)), '<html>', keep=5)
-    assert json.loads(call('runs', '--json').stdout)[0]['id'] == 'next'
-    assert call('report').stdout.endswith('next.html\n')
+    with recording('next') as writing:
+        complete(recipe, writing)
+    assert json.loads(invoke('runs', '--json').stdout)[0]['id'] == 'next'
+    assert invoke('report').stdout.endswith('next.html\n')

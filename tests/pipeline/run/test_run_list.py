@@ -37,14 +37,14 @@ def rows(done):
     return lines[next(i for i, line in enumerate(lines) if line.startswith('started')) + 1 :]
 
 
-def test_table_has_a_line_per_run_newest_first(add, call, home):
+def test_table_has_a_line_per_run_newest_first(add, invoke, home):
     reason = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
     add('a', 1, seconds=61.2)
     add('c', 3, home.with_name('flowers'), result='failed', reasons=('no space ' * 99,))
     rejected = {'result': 'not blessed', 'version': None, 'left_out': {'unknown class': 90}}
     add('b', 2, reasons=(reason,), images=179, **rejected)
 
-    lines = rows(call('runs'))
+    lines = rows(invoke('runs'))
 
     assert [line.split()[2] for line in lines] == ['flowers', 'pets', 'pets']
     assert 'failed: no space no space' in lines[0]
@@ -54,25 +54,25 @@ def test_table_has_a_line_per_run_newest_first(add, call, home):
     assert max(map(len, lines)) < 220
 
 
-def test_first_lines_are_the_live_version_and_the_last_tick(add, call, home):
+def test_first_lines_are_the_live_version_and_the_last_tick(add, invoke, home):
     add('a', 1)
     tick = {'kind': 'tick', 'result': 'nothing new', 'decision': 'nothing new: span 1 was used'}
     past = STARTED.replace(year=2025)  # whatever the clock of this machine
     (home / LAST_TICK).write_text(record(id='t', started=past, **tick).as_json())
-    live, last, *_ = call('runs').stdout.splitlines()
+    live, last, *_ = invoke('runs').stdout.splitlines()
     assert live == f'pets: version 7 is live in {home}/serving'
     assert last.startswith('pets: last tick 2025-11-21 ')
     assert last.endswith(': nothing new: span 1 was used')
 
 
-def test_option_config_narrows_to_one_recipe_and_last_to_the_newest(add, call, home, tmp_path):
+def test_option_config_narrows_to_one_recipe_and_last_to_the_newest(add, invoke, home, tmp_path):
     for day in (1, 2, 3):
         add(f'run-{day}', day, lists=('/q/\udce9',))
     add('other', 9, home.with_name('flowers'))
     (tmp_path / 'pets.yaml').write_text('description: cats and dogs')
     (home / 'runs' / 'damaged.json').write_text('{')
 
-    done = call('runs', '--config', tmp_path / 'pets.yaml', '--last', 2, '--json')
+    done = invoke('runs', '--config', tmp_path / 'pets.yaml', '--last', 2, '--json')
 
     runs = json.loads(done.stdout)
     assert [(each['id'], each['lists']) for each in runs] == [
@@ -82,7 +82,7 @@ def test_option_config_narrows_to_one_recipe_and_last_to_the_newest(add, call, h
     assert done.stderr.startswith(f'warning: {home}/runs/damaged.json')
 
 
-def test_changed_keys_are_those_of_the_run_before_of_the_same_recipe(add, call, home):
+def test_changed_keys_are_those_of_the_run_before_of_the_same_recipe(add, invoke, home):
     keys = {f'key{number}': 'x' * 999 for number in range(9)}
     add('a', 1)
     add('b', 2, config={**CONFIG, 'trainer': {'seed': 2, 'batch_size': 32}}, result='failed')
@@ -90,7 +90,7 @@ def test_changed_keys_are_those_of_the_run_before_of_the_same_recipe(add, call, 
     add('c', 3, config={**CONFIG, 'trainer': {'seed': 2}})
     add('d', 4, config={**CONFIG, 'trainer': {'seed': 2}, **keys})
 
-    lines = {line.split()[-1]: line for line in rows(call('runs'))}
+    lines = {line.split()[-1]: line for line in rows(invoke('runs'))}
 
     assert lines['a'].split()[-2:] == ['60', 'a']
     assert lines['b'].split()[-2:] == ['trainer.seed=2', 'b']
@@ -98,14 +98,15 @@ def test_changed_keys_are_those_of_the_run_before_of_the_same_recipe(add, call, 
     assert "key2='xxxxxxxxx...xxxxxxxxxx', 6 more" in lines['d']
 
 
-def test_rollback_is_a_row_and_the_live_one(add, call, home):
+def test_rollback_is_a_row_and_the_live_one(add, invoke, home):
     add('a', 1)
     (home / 'serving' / '8').mkdir()
     record_override(home, 'rollback', ABOUT, '8')
-    override, run = rows(call('runs'))
-    assert ' live  rollback as version 8 by ann: version 7 is too slow' in override
-    assert ' live ' not in run
+    record_override(home, 'unbless', ABOUT, '8')
+    unblessed, rolled_back, run = rows(invoke('runs'))
+    assert ' live  rollback as version 8 by ann: version 7 is too slow' in rolled_back
+    assert ' live ' not in run + unblessed
 
 
-def test_folder_without_runs(call, tmp_path):
-    assert call('runs').stdout == f'no runs in {tmp_path}\n'
+def test_folder_without_runs(invoke, tmp_path):
+    assert invoke('runs').stdout == f'no runs in {tmp_path}\n'

@@ -2,10 +2,7 @@
 
 import contextlib
 import functools
-import importlib.util
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,10 +13,8 @@ from example_run import LIVE, REASON, REJECTED, example
 from free_ports import refusing_port, start_on_free_port
 
 from common.errors import ConfigError
-from common.extras import how_to_install
 from pipeline.config.mlflow_config import MlflowConfig
 from pipeline.config.recipe import recipe_of
-from pipeline.execution.recipe_checks import check_data
 from pipeline.tracking.mlflow_run import as_request, log_to_mlflow
 
 SECRETS = ('http://ada:secret@host:5000', 'http://host:5000/?token=secret')
@@ -50,16 +45,6 @@ def test_accepts_only_addresses_without_secrets(uri):
 
     assert 'secret' not in str(error.value)
     assert ('environment variables' in str(error.value)) == (uri in SECRETS)
-
-
-def test_missing_extra_is_an_error_before_the_run(monkeypatch):
-    monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
-    check_data(recipe_of({'name': 'pets'}))
-
-    with pytest.raises(
-        ConfigError, match=f'mlflow is not installed; {re.escape(how_to_install("mlflow"))}'
-    ):
-        check_data(recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': 'http://host'}}))
 
 
 def test_rejected_run_has_reasons_and_names_that_mlflow_accepts_but_no_model(run, page):
@@ -98,37 +83,36 @@ def test_server_that_is_too_slow_is_given_up(run, page, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory):
-    """The address of an MLflow server."""
+def client(tmp_path_factory):
+    """The client of an MLflow server."""
     folder = tmp_path_factory.mktemp('mlflow')
     words = [
         *('--backend-store-uri', f'sqlite:///{folder}/runs.db'),
         *('--artifacts-destination', folder / 'artifacts'),
         *('--host', '127.0.0.1', '--workers', '1'),
     ]
-    environment = {
-        **os.environ,
-        'MLFLOW_DISABLE_TELEMETRY': 'true',
-        'MLFLOW_SERVER_ENABLE_JOB_EXECUTION': 'false',
-    }
 
     def start(port):
         with (folder / 'log').open('wb') as log:
             return subprocess.Popen(
                 [sys.executable, '-m', 'mlflow', 'server', '--port', str(port), *words],
                 cwd=folder,
-                env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # with its worker
             )
 
-    process, port = start_on_free_port(start, is_up, folder / 'log')
-    try:
-        yield f'http://127.0.0.1:{port}'
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
+        patch.setenv('MLFLOW_SERVER_ENABLE_JOB_EXECUTION', 'false')
+        import mlflow
+
+        process, port = start_on_free_port(start, is_up, folder / 'log')
+        try:
+            yield mlflow.MlflowClient(f'http://127.0.0.1:{port}')
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(20)
 
 
 def is_up(port):
@@ -138,69 +122,48 @@ def is_up(port):
     return False
 
 
-def post(address, method, **values):
-    url = f'{address}/api/2.0/mlflow/{method}'
-    body = json.dumps(values).encode()
-    request = urllib.request.Request(url, body, {'Content-Type': 'application/json'})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)
-
-
-def get(address, method):
-    with urllib.request.urlopen(f'{address}/api/2.0/mlflow/{method}', timeout=10) as response:
-        return json.load(response)
-
-
-def runs_of(address, experiment):
-    """Runs of an experiment, oldest first."""
-    found = get(address, f'experiments/get-by-name?experiment_name={experiment}')
-    ids = [found['experiment']['experiment_id']]
-    runs = post(address, 'runs/search', experiment_ids=ids, order_by=['attributes.start_time'])
-    return runs.get('runs', [])
+def runs_of(client, experiment):
+    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
 
 
 @pytest.mark.slow
-def test_server_gets_parameters_metrics_decision_report_and_model(server, run, page, caplog):
-    config = MlflowConfig(tracking_uri=server, experiment='all')
+def test_server_gets_parameters_metrics_decision_report_and_model(client, run, page, caplog):
+    config = MlflowConfig(tracking_uri=client.tracking_uri, experiment='all')
     data = run('a')
     caplog.set_level('INFO', 'pipeline')
 
     assert log_to_mlflow(config, data, page) is None
 
-    (logged,) = runs_of(server, 'all')
-    info = logged['info']
-    link = f'{server}/#/experiments/{info["experiment_id"]}/runs/{info["run_id"]}'
-    tags, params, final = (
-        {each['key']: each['value'] for each in logged['data'][kind]}
-        for kind in ('tags', 'params', 'metrics')
-    )
-    history = get(server, f'metrics/get-history?run_id={info["run_id"]}&metric_key=loss/validation')
+    (logged,) = runs_of(client, 'all')
+    info, tags, params = logged.info, logged.data.tags, logged.data.params
+    link = f'{client.tracking_uri}/#/experiments/{info.experiment_id}/runs/{info.run_id}'
     assert caplog.messages == [f'MLflow: {link}']
-    assert (info['status'], info['run_name']) == ('FINISHED', 'filtered_160/a')
-    assert info['end_time'] - info['start_time'] == pytest.approx(data.seconds * 1000, abs=1)
+    assert (info.status, info.run_name) == ('FINISHED', 'filtered_160/a')
+    assert info.end_time - info.start_time == pytest.approx(data.seconds * 1000, abs=1)
     assert (tags['catdog.decision'], tags['catdog.version']) == ('blessed', LIVE['version'])
     assert params['trainer.batch_size'] == '32'
     assert params['evaluation.floors.brightness.dark'] == '0.9'
-    assert final['test/accuracy'] == pytest.approx(0.97, abs=0.001)
-    assert [each['step'] for each in history['metrics']] == list(range(1, 21))
-    model = get(server, f'artifacts/list?run_id={info["run_id"]}&path=model')['files']
-    (report,) = get(server, f'artifacts/list?run_id={info["run_id"]}&path=report')['files']
-    assert [each['path'] for each in model] == ['model/saved_model.pb', 'model/variables']
-    assert (report['path'], int(report['file_size'])) == ('report/page.html', page.stat().st_size)
+    assert logged.data.metrics['test/accuracy'] == pytest.approx(0.97, abs=0.001)
+    history = client.get_metric_history(info.run_id, 'loss/validation')
+    assert [each.step for each in history] == list(range(1, 21))
+    model = client.list_artifacts(info.run_id, 'model')
+    assert [each.path for each in model] == ['model/saved_model.pb', 'model/variables']
+    (report,) = client.list_artifacts(info.run_id, 'report')
+    assert (report.path, report.file_size) == ('report/page.html', page.stat().st_size)
 
 
 @pytest.mark.slow
-def test_failed_upload_and_deleted_experiment_are_one_sentence(server, run, page, tmp_path):
-    config = MlflowConfig(tracking_uri=server, experiment='failed')
+def test_failed_upload_and_deleted_experiment_are_one_sentence(client, run, page, tmp_path):
+    config = MlflowConfig(tracking_uri=client.tracking_uri, experiment='failed')
     gone = {**LIVE, 'folder': str(tmp_path / 'removed')}
 
     upload = log_to_mlflow(config, run('a', state=gone), page)
     assert log_to_mlflow(config, run('a'), page) is None
-    runs = runs_of(server, 'failed')
-    post(server, 'experiments/delete', experiment_id=runs[0]['info']['experiment_id'])
+    runs = runs_of(client, 'failed')
+    client.delete_experiment(runs[0].info.experiment_id)
     deleted = log_to_mlflow(config, run('b'), page)
 
-    assert sorted(each['info']['status'] for each in runs) == ['FAILED', 'FINISHED']
+    assert sorted(each.info.status for each in runs) == ['FAILED', 'FINISHED']
     assert 'removed' in upload
     assert "Cannot set a deleted experiment 'failed'" in deleted
     assert 'You can restore the experiment' in deleted
