@@ -7,6 +7,7 @@ import datetime
 import importlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
     new_names,
     require_classes,
+    require_images,
     sorted_names,
 )
 from components.image_example_gen.sources.base.listing import (
@@ -78,7 +80,8 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     Images without spans are span 1. All spans have the same classes, those of all of them.
 
     Raises DataError if the images cannot be used, or they are of fewer than two classes. A listed
-    class without images is no error: a later span may have some.
+    class without images is an error if there are images of other classes, else a later span may
+    have some.
     """
     found = span_folders(config)
     if not found:
@@ -128,10 +131,15 @@ def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     own = {name for source in sources.values() for name in source.counts}
     new = _new_names(config, own)
     classes = config.class_names or tuple(sorted_names(own))
-    require_classes(f'the spans in {config.spans_place}', classes)
-    return tuple(
+    spans = tuple(
         Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
     )
+    place = f'the spans in {config.spans_place}'
+    counts = sum((span.source.counts for span in spans), Counter[str]())
+    if not counts.keys() <= set(classes):  # images of others: a listed name may be misspelled
+        require_images(place, counts, classes)
+    require_classes(place, classes)
+    return spans
 
 
 def _new_names(config: DataConfig, own: Collection[str]) -> dict[str, str]:

@@ -78,13 +78,15 @@ def test_rejects_duplicate_span_numbers(make_spans, names):
         window(make_spans(*names), 1)
 
 
-def test_listed_classes_need_no_images_and_two_classes_are_needed(make_spans):
+def test_listed_class_without_images_is_an_error_only_beside_other_classes(make_spans):
     path = make_spans(1, 2)
     (path / 'span-2' / 'wolves').mkdir()  # a folder without images is no class
     assert window(path, 2)[1].source.classes == ('cats', 'dogs')
 
     (span,) = window(path, 1, classes=('cats', 'dogs', 'wolves'))
     assert span.source.classes == ('cats', 'dogs', 'wolves')
+    with pytest.raises(DataError, match=r"^class 'dgos' has no images in the spans in .*pets"):
+        window(path, 1, classes=('cats', 'dgos'))
     make_spans(3, classes=('cats',))
     (span,) = window(path, 1, classes=('cats', 'dogs'))
     assert [image.label for image in every_image(span.source)] == [0]
