@@ -1,4 +1,4 @@
-"""Renders the report of a run or a comparison as one self-contained HTML file."""
+"""Renders the report of a run as one self-contained HTML file."""
 
 import base64
 import functools
@@ -14,7 +14,6 @@ from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.command_line import CommandLine
 from pipeline.report.page import plots, tables
-from pipeline.report.page.compare import compare
 from pipeline.report.page_data import PageImages, ReportData
 
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
@@ -34,34 +33,28 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     )
     losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
-    return _render(
-        'page.html.j2',
-        report=data,
-        images=images,
-        again=commands.command('run') if commands else None,
-        bless=commands.short(*bless) if commands else None,
-        config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-        metrics=tables.metric_rows(candidate, evaluation.baseline),
-        by_class=by_class,
-        weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
-        macro=tables.macro_average(by_class),
-        confusions=tables.confusions(candidate.confusion, names),
-        **tables.slice_variables(slices),
-        min_images=config['min_images'],
-        plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
-        worst=max((each for each in losses if each[0] > 0), default=None),
-        totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
-        curves=plots.training_curves(data.stages),
+    return (
+        make_environment()
+        .get_template('page.html.j2')
+        .render(
+            report=data,
+            images=images,
+            again=commands.command('run') if commands else None,
+            bless=commands.short(*bless) if commands else None,
+            config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+            metrics=tables.metric_rows(candidate, evaluation.baseline),
+            by_class=by_class,
+            weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
+            macro=tables.macro_average(by_class),
+            confusions=tables.confusions(candidate.confusion, names),
+            **tables.slice_variables(slices),
+            min_images=config['min_images'],
+            plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
+            worst=max((each for each in losses if each[0] > 0), default=None),
+            totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
+            curves=plots.training_curves(data.stages),
+        )
     )
-
-
-def render_comparison(one: ReportData, other: ReportData) -> str:
-    """Renders the comparison of two runs."""
-    return _render('comparison.html.j2', a=one, b=other, **compare(one, other))
-
-
-def _render(template: str, **variables: Any) -> str:
-    return make_environment().get_template(template).render(variables)
 
 
 @functools.cache
