@@ -33,36 +33,30 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     )
     losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
-    return (
-        make_environment()
-        .get_template('page.html.j2')
-        .render(
-            report=data,
-            images=images,
-            again=commands.command('run') if commands else None,
-            bless=commands.short(*bless) if commands else None,
-            config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-            metrics=tables.metric_rows(candidate, evaluation.baseline),
-            by_class=by_class,
-            weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
-            macro=tables.macro_average(by_class),
-            confusions=tables.confusions(candidate.confusion, names),
-            **tables.slice_variables(slices),
-            min_images=config['min_images'],
-            plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
-            worst=max((each for each in losses if each[0] > 0), default=None),
-            totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
-            curves=plots.training_curves(data.stages),
-        )
+    return _template().render(
+        report=data,
+        images=images,
+        again=commands.command('run') if commands else None,
+        bless=commands.short(*bless) if commands else None,
+        config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+        metrics=tables.metric_rows(candidate, evaluation.baseline),
+        by_class=by_class,
+        weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
+        macro=tables.macro_average(by_class),
+        confusions=tables.confusions(candidate.confusion, names),
+        **tables.slice_variables(slices),
+        min_images=config['min_images'],
+        plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
+        worst=max((each for each in losses if each[0] > 0), default=None),
+        totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
+        curves=plots.training_curves(data.stages),
     )
 
 
 @functools.cache
-def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Environment:
-    """The environment of the pages; `templates` finds templates besides those of this package."""
-    loaders = [templates] if templates else []
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([*loaders, jinja2.PackageLoader('pipeline.report.page')]),
+        loader=jinja2.PackageLoader('pipeline.report.page'),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -80,9 +74,8 @@ def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Envir
     }
     script = _SCRIPT.read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.globals |= {'script': script, 'script_hash': digest}
-    environment.globals['slice_name'] = slice_name
-    return environment
+    environment.globals |= {'script': script, 'script_hash': digest, 'slice_name': slice_name}
+    return environment.get_template('page.html.j2')
 
 
 def _number(value: float | None, digits: int = 4) -> str:
