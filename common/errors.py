@@ -63,9 +63,10 @@ class Rejected(DataError):
         self.detail = detail
 
     @classmethod
-    def truncated(cls, contents: bytes, where: str = 'in the middle of the picture') -> 'Rejected':
+    def truncated(cls, contents: bytes) -> 'Rejected':
         """Error for a truncated file."""
-        return cls('truncated', f'it ends after {len(contents):,} bytes, {where}')
+        end = f'it ends after {len(contents):,} bytes'
+        return cls('truncated', f'{end}, in the middle of the picture')
 
     def __str__(self) -> str:
         return f'{self.reason}: {self.detail}'
