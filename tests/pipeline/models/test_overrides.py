@@ -100,6 +100,7 @@ def test_rollback_takes_the_newest_version_that_is_complete_and_not_withdrawn(
 ):
     damaged, withdrawn = (pets.push(pets.train({span: 'c'})) for span in (3, 4))
     shutil.rmtree(damaged / 'variables')
+    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': {'keep': 9}})
 
     user.rollback()
     assert graph(user.live) == graph(two[1])
