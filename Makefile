@@ -91,7 +91,7 @@ docs: venv-docs  ## Build the documentation into build/docs; a warning is an err
 release: venv venv-release  ## Build and check wheel, sdist, SBOMs and locks; AUDIT=skip without the service
 	@scripts/release.sh
 
-pictures: venv-dev  ## Make the pictures of the documentation from two runs; needs Chromium
+pictures: venv-dev  ## Make the pictures of the documentation from a run; needs Chromium
 	@PYTHONPATH=.:tests:docs/extensions $(PYTHON) docs/make_pictures.py $(ARGS)
 
 format: venv-dev  ## Format the code and apply lint fixes

@@ -1,16 +1,5 @@
 """Exception hierarchy of the project.
 
-| family | exit code | retried | raised when |
-| --- | --- | --- | --- |
-| `ConfigError` | 2 | no | a recipe, option, schedule or weights file is invalid |
-| `DataError` | 2 | no, except network failures | images or object storage cannot be used |
-| `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
-| `ModelError` | 2 | no | a model, version or run is unknown or unusable |
-| `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
-| `RunError` | 1 | yes, except anomalies | a component or a push failed |
-| `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
-| `VolumeNotMounted` | 4 | no | files that a command needs are on a volume of other machines |
-
 `pipeline.commands.error_handling` maps them to exit codes. A schedule retries after a retryable
 error. A subclass exists only where a caller, or the retries, distinguish it.
 
@@ -70,9 +59,10 @@ class Rejected(DataError):
         self.detail = detail
 
     @classmethod
-    def truncated(cls, contents: bytes, where: str = 'in the middle of the picture') -> 'Rejected':
+    def truncated(cls, contents: bytes) -> 'Rejected':
         """Error for a truncated file."""
-        return cls('truncated', f'it ends after {len(contents):,} bytes, {where}')
+        end = f'it ends after {len(contents):,} bytes'
+        return cls('truncated', f'{end}, in the middle of the picture')
 
     def __str__(self) -> str:
         return f'{self.reason}: {self.detail}'

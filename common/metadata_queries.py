@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -54,9 +55,14 @@ class Node:
         """The first artifact of an output; None if there is none."""
         return next(iter(self.outputs.get(key, ())), None)
 
-    def uses(self, model: Artifact) -> bool:
-        """Whether the input `model` is this artifact."""
-        return any(each.id == model.id for each in self.inputs.get('model', ()))
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """All inputs and outputs."""
+        return [*itertools.chain(*self.inputs.values(), *self.outputs.values())]
+
+    def uses(self, models: Collection[int]) -> bool:
+        """Whether the input `model` is one of these artifacts, given by their ids."""
+        return any(each.id in models for each in self.inputs.get('model', ()))
 
 
 def read_nodes(store: MetadataStore, executions: Iterable[Execution]) -> list[Node]:

@@ -1,8 +1,8 @@
-"""Makes the pictures and numbers of the documentation from two runs of the demo.
+"""Makes the pictures and numbers of the documentation from a run of the demo.
 
     python docs/make_pictures.py [--workdir FOLDER] [--output docs/pictures]
 
-With a folder of an earlier call the runs are cached, and only the pictures are made again. The
+With a folder of an earlier call the run is cached, and only the pictures are made again. The
 folder gets links to this checkout, so that commands print paths as in a checkout. Needs Chromium
 and `make venv-dev`.
 """
@@ -13,7 +13,6 @@ import datetime
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,6 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from common import stack
-from common.errors import NOT_BLESSED
 from components.drawings import draw
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.exact_test import acceptance
@@ -76,8 +74,6 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
                 link.symlink_to(ROOT / link.name)
         recording = pipeline('run', workdir)
         (home / 'recording.txt').write_text(recording, encoding='utf-8')
-        shutil.copy(home / 'last_run.html', home / 'first_run.html')
-        pipeline('run', workdir, '--set', 'trainer.fine_tune.epochs=2')
     recording = (home / 'recording.txt').read_text(encoding='utf-8')
     (output / 'run.svg').write_text(recorded(recording, workdir), encoding='utf-8')
     run = read_runs(home)[0]
@@ -85,10 +81,8 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
     (output / 'numbers.md').write_text(numbers(run), encoding='utf-8')
     (output / 'gate.svg').write_text(gate(), encoding='utf-8')
     profile = temporary / 'browser'
-    screenshot(home / 'first_run.html', output / 'report.png', profile)
-    screenshot(home / 'first_run.html', output / 'report_phone.png', profile, width=390)
-    pipeline('report', workdir, '--compare', 'previous', 'last', '--no-open')
-    screenshot(home / 'reports' / 'comparison.html', output / 'comparison.png', profile)
+    screenshot(home / 'last_run.html', output / 'report.png', profile)
+    screenshot(home / 'last_run.html', output / 'report_phone.png', profile, width=390)
     with served(workdir) as url:
         photograph_server(url, temporary, output / 'serve.png', profile)
 
@@ -102,7 +96,7 @@ def pipeline(command: str, workdir: Path, *options: str) -> str:
         capture_output=True,
         text=True,
     )
-    if done.returncode not in (0, NOT_BLESSED):  # the second run may be undecided
+    if done.returncode:
         sys.exit(f'error: {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}')
     return done.stdout
 

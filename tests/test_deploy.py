@@ -237,7 +237,7 @@ def test_only_runs_backups_and_operators_reach_the_database():
     assert rule['ports'] == [{'port': 'mysql'}]
 
 
-def test_root_password_is_another_one_that_only_the_database_gets():
+def test_only_the_database_has_the_root_password():
     keys: dict[str, list[str]] = {}
     for container in containers(MANIFESTS):
         for variable in container.get('env', []):
@@ -469,7 +469,7 @@ def test_all_schedules_use_the_same_time():
     cron, zone = CRONJOB['spec']['schedule'], CRONJOB['spec']['timeZone']
     now = datetime.datetime(
         2026, 11, 21, tzinfo=zoneinfo.ZoneInfo(zone)
-    )  # no change of summer time
+    )  # no daylight saving time change
 
     assert (values['--cron'], values['--timezone']) == (cron, zone)
     assert timer['OnCalendar'] == f'*-*-* {next(cronsim.CronSim(cron, now)):%H:%M:%S} {zone}'

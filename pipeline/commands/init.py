@@ -81,6 +81,8 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
     counts = [f'{name} {number:,}' for name, number in found.classes.items()]
     shown = ', '.join(counts[:_SHOWN])
     shown += f' and {len(counts) - _SHOWN} more' if len(counts) > _SHOWN else ''
+    reasons = ', '.join(f'{number} {reason}' for reason, number in found.bad.most_common())
+    bad = f'{reasons}, such as {"; ".join(found.examples)}' if reasons else 'none'
     formats = ', '.join(f'{name} {number:,}' for name, number in found.formats.most_common())
     read = '' if found.read >= found.count else f' (of {found.read:,} that were read)'
     spans = f'; spans {min(found.spans)} to {max(found.spans)}' if found.spans else ''
@@ -97,18 +99,10 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
         f'sizes: {min(found.sides)[0]} to {max(longer for _, longer in found.sides)} pixels, '
         f'median of the shorter side {found.median_side}{read}',
         f'formats: {formats}{read}',
-        _unreadable(found),
+        f'unreadable: {bad}{read}',
         f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels; '
         f'weights {trainer["weights"]}{download}',
         f'splits: about {splits}',
         f'gate: baseline accuracy {gate["baseline_accuracy"] or "by the number of classes"}, on '
         f'{gate["min_images"]} test images or more; {comparison}',
     ]
-
-
-def _unreadable(found: Survey) -> str:
-    read = '' if found.read >= found.count else f' of {found.read:,}; a run checks all'
-    if not found.bad:
-        return f'unreadable: none{read}'
-    reasons = ', '.join(f'{number} {reason}' for reason, number in found.bad.most_common())
-    return f'unreadable: {reasons}{read}, such as {"; ".join(found.examples)}'

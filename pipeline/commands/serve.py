@@ -8,16 +8,13 @@ from typing import Any
 import click
 
 from common import stack
-from common.errors import ConfigError, ModelError
-from common.files import MEGABYTE
+from common.errors import ConfigError
 from components.image_example_gen.inspection.examine import start
-from components.pusher.serving_folder import versions_in
+from components.pusher.serving_folder import find_model
 from pipeline.commands.options import Command, load, show, stored_options
 from pipeline.serving import server
 
 _NAME = re.compile('[A-Za-z0-9_][A-Za-z0-9_.-]*')
-_MAX_IMAGES = 32  # of a request
-_MAX_BYTES = 32 * MEGABYTE  # of the body of a request; base64 makes images a third larger
 
 
 @click.command(cls=Command)
@@ -47,24 +44,15 @@ def serve(host: str, port: int, name: str | None, **options: Any) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(f'--name: {name!r} must consist of letters, digits, ".", "_" and "-"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    if not versions_in(recipe.serving_directory):
-        raise ModelError(
-            f'no model is live in {recipe.serving_directory}; run the recipe until one is pushed'
-        )
+    find_model(recipe.serving_directory, None)  # raises without a live version
     with server.listen(host, port) as listening:
         stack.set_tensorflow_log_level(3)
         start()  # worker processes, which import TensorFlow meanwhile
         from pipeline.serving.app import Service
         from pipeline.serving.live_model import LiveModel
 
-        service = Service(
-            LiveModel(recipe.serving_directory),
-            name,
-            recipe.data.checks,
-            max_images=_MAX_IMAGES,
-            max_bytes=_MAX_BYTES,
-            hosts=server.accepted_hosts(listening),
-        )
+        live, hosts = LiveModel(recipe.serving_directory), server.accepted_hosts(listening)
+        service = Service(live, name, recipe.data.checks, hosts)
         address = server.url(listening)
         url = f'{address}v1/models/{name}:predict'
         show(f'{address} classifies photographs; REST: {url}')

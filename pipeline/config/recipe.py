@@ -197,7 +197,7 @@ def load_recipe(
         found = detect(data)
         if found.label_pattern or found.source == 'csv':
             _log.info('%s: %s', redacted(data), found.layout)
-        keys = data_overrides(data, before.get('source'), before.get('label_pattern'))
+        keys = data_overrides(data, found, before.get('source'), before.get('label_pattern'))
         overrides = [*keys, *overrides]
     make_absolute(values, folder_of(path))
     return recipe_of(values, overrides, origin=str(path))

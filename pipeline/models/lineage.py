@@ -8,7 +8,6 @@ from typing import Any
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from common.artifacts import LocalUri
 from common.errors import ModelError
 from common.metadata_queries import Node
 from components.pusher.serving_folder import find_model, versions_in
@@ -21,7 +20,7 @@ from trainer.config.train import TrainConfig
 class TrainedModel:
     """A model of the Trainer, with its training."""
 
-    artifact: LocalUri
+    artifact: str  # URI
     # The requested version, else the last one with this model; None if the folder has none
     version: str | None
     run: str  # the pipeline run that trained it

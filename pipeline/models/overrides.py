@@ -47,19 +47,7 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
-    bucket = recipe.serving_bucket
-    served = bucket is None or bucket.serves(live)
-    ahead = bucket is not None and bucket.newer_than(live) is not None
-    wanted = (
-        _earlier(recipe, live, or_live=ahead) if version is None else _find_version(recipe, version)
-    )
-    if not is_complete(wanted):
-        raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
-    override = override_of(wanted)
-    if override and not override.blessed:
-        raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
-    if served and holds(live, wanted):
-        raise ModelError(f'the model of version {wanted.name} is live already')
+    wanted = _rollback_target(recipe, live, version)
     note = read_note(wanted)
     changes = {
         'recipe': recipe.name,
@@ -219,28 +207,33 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
     raise ModelError(f'there is no version {number or ""} in {recipe.serving_directory}: {known}')
 
 
-def _earlier(recipe: Recipe, live: Path, *, or_live: bool) -> Path:
-    """The newest complete version of another model whose blessing was not withdrawn.
-
-    With `or_live`, it may be of the live model, too.
-    """
-    for version in reversed(versions_in(recipe.serving_directory)):
-        if not is_complete(version) or (not or_live and holds(live, version)):
-            continue
-        override = override_of(version)
-        if override is None or override.blessed:
-            return version
-    raise ModelError(f'no version before {live.name} holds another, still blessed model')
+def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
+    """The version of a number, or the default of `rollback`; raises ModelError."""
+    bucket = recipe.serving_bucket
+    if number is None:
+        or_live = bucket is not None and bucket.newer_than(live) is not None
+        for version in reversed(versions_in(recipe.serving_directory)):
+            override = override_of(version)
+            is_blessed = override is None or override.blessed
+            if is_blessed and is_complete(version) and (or_live or not holds(live, version)):
+                return version
+        raise ModelError(f'no version before {live.name} holds another, still blessed model')
+    wanted = _find_version(recipe, number)
+    override = override_of(wanted)
+    if not is_complete(wanted):
+        raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
+    if override and not override.blessed:
+        raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
+    if holds(live, wanted) and (bucket is None or bucket.serves(live)):
+        raise ModelError(f'the model of version {wanted.name} is live already')
+    return wanted
 
 
 def _find_decision(recipe: Recipe, provenance: Provenance, given: str) -> Node:
     """The last gate decision on the model of a version or of a run."""
-    for version in versions_in(recipe.serving_directory):
-        if version.name == given:
-            model = provenance.model_of(version)
-            break
-    else:
-        model = provenance.model_of_run(given)
+    versions = {path.name: path for path in versions_in(recipe.serving_directory)}
+    version = versions.get(given)
+    model = provenance.model_of(version) if version else provenance.model_of_run(given)
     decision = provenance.decision(model) if model else None
     if decision is None:
         raise ModelError(

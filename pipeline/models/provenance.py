@@ -1,6 +1,6 @@
 """Trainings, gate decisions and pushes of a recipe in ML Metadata. Imports no TFX."""
 
-import itertools
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +73,7 @@ class Provenance:
     def decision(self, model: Artifact) -> Node | None:
         """The last execution that blessed or rejected a model."""
         decisions = reversed([*self.gate_decisions()])
-        return next((node for node in decisions if node.uses(model)), None)
+        return next((node for node in decisions if node.uses({model.id})), None)
 
     def decisions_on_same_images(self, evaluation: Artifact) -> int:
         """The number of models that were judged on the same test split, with this one."""
@@ -112,14 +112,9 @@ class Provenance:
         """The source of the images that a model was trained on, as in `folder /home/ann/pets`."""
         trainer = self.producer(model)
         ingestion = self.producer(trainer.input('examples')) if trainer else None
-        return _describe_data(ingestion) if ingestion else None
-
-
-def _describe_data(ingestion: Node) -> str | None:
-    text = custom_property(ingestion.execution, 'data')
-    try:
-        return DataConfig.model_validate_json(text or '').describe()
-    except ValidationError:  # of another version
+        text = custom_property(ingestion.execution, 'data') if ingestion else None
+        with contextlib.suppress(ValidationError):  # of another version
+            return DataConfig.model_validate_json(text or '').describe()
         return None
 
 
@@ -145,7 +140,7 @@ def _read(store: MetadataStore, pipeline: str) -> list[Node]:
 
 def _check(node: Node) -> None:
     """Checks what is read later; raises LookupError, TypeError or ValueError."""
-    for artifact in itertools.chain(*node.inputs.values(), *node.outputs.values()):
+    for artifact in node.artifacts:
         folder_of(artifact.uri)
         int(custom_property(artifact, SPAN) or 0)
     if node.kind == GATE and node.input('model') is None:

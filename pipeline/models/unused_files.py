@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ml_metadata import MetadataStore
@@ -13,7 +14,7 @@ from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
-from common.metadata_queries import Node, artifacts_by_id, custom_property
+from common.metadata_queries import SUCCEEDED, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -42,7 +43,8 @@ def find_unused(
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
     machine may be writing it: folders that are not in the metadata, activation caches, interrupted
-    trainings, and unfinished versions.
+    trainings, and unfinished versions. Other workdirs with this recipe may share a `pipeline_root`;
+    there, only folders of unfinished executions in these metadata are known to be left over.
 
     Raises:
         ModelError: the folder of the artifacts is not the one in the metadata.
@@ -50,38 +52,35 @@ def find_unused(
     pipeline = store.get_context_by_type_and_name('pipeline', recipe.name)
     if pipeline is None:
         return UnusedFiles((), (), 0, 0.0)
-    own = {each.id for each in store.get_executions_by_context(pipeline.id)}
+    executions = store.get_executions_by_context(pipeline.id)
     artifacts = store.get_artifacts_by_context(pipeline.id)
     provenance = Provenance(store, recipe.name)
-    gates = {each.execution.id for each in provenance.gate_decisions()}
-    running = {run.id for run in read_runs(recipe.home) if run.result == 'running'}
-    runs = _last_runs(store, own, gates, keep, running)
-    served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
-    kept = _of_models({each.id for each in served}, provenance)
-    for executions in runs:
-        kept |= {each.artifact_id for each in store.get_events_by_execution_ids(executions)}
-    needed = {folder_of(each.uri) for each in artifacts_by_id(store, kept).values()}
-    needed |= {parent for folder in needed for parent in folder.parents}
+    runs = _last_runs(recipe, store, provenance, {each.id for each in executions}, keep)
+    kept = _of_served_models(recipe, provenance)
+    for run in runs:
+        kept |= {each.artifact_id for each in store.get_events_by_execution_ids(run)}
     root = recipe.artifacts_directory
+    needed = _folders(artifacts_by_id(store, kept).values())
     if root not in needed:
         raise ModelError(
             f'the metadata of {recipe.name} name no needed file in {root}; perhaps it was moved, '
             'so nothing is removed'
         )
-    known = {folder_of(each.uri) for each in artifacts}
-    known |= {parent for folder in known for parent in folder.parents}
-    ids = {each for each in root.glob('*/*/*') if each.name.isdecimal()} - needed
-    leftovers = {*root.glob(f'*/*/{INTERRUPTED}'), *root.rglob(f'{ACTIVATIONS_PREFIX}*')}
-    leftovers |= {*recipe.serving_directory.glob(f'{UNFINISHED}*')}
+    unneeded = {each for each in root.glob('*/*/*') if each.name.isdecimal()} - needed
+    known = unneeded & _folders(artifacts)
+    leftovers = _leftovers(recipe)
+    if recipe.pipeline_root:
+        unfinished = {each.id for each in executions if each.last_known_state not in SUCCEEDED}
+        leftovers |= {each for each in unneeded - known if int(each.name) in unfinished}
+    else:
+        leftovers |= unneeded - known
     oldest = time.time() - older_than.total_seconds()
-    old = {each for each in leftovers | (ids - known) if each.stat().st_mtime < oldest}
-    found = (ids & known) | old
+    found = known | {each for each in leftovers if each.stat().st_mtime < oldest}
     folders = tuple(sorted(each for each in found if not found & set(each.parents)))
     removed = (
         each
         for each in artifacts
-        if each.state != Artifact.DELETED
-        and not {folder_of(each.uri), *folder_of(each.uri).parents}.isdisjoint(folders)
+        if each.state != Artifact.DELETED and not _folders([each]).isdisjoint(folders)
     )
     return UnusedFiles(folders, tuple(removed), len(runs), sum(map(size_of, folders)))
 
@@ -100,14 +99,31 @@ def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
         shutil.rmtree(folder)
 
 
+def _folders(artifacts: Iterable[Artifact]) -> set[Path]:
+    """The folders of artifacts, and the folders around them."""
+    folders = {folder_of(each.uri) for each in artifacts}
+    return folders.union(*(each.parents for each in folders))
+
+
+def _leftovers(recipe: Recipe) -> set[Path]:
+    root = recipe.artifacts_directory
+    return {
+        *root.glob(f'*/*/{INTERRUPTED}'),
+        *root.rglob(f'{ACTIVATIONS_PREFIX}*'),
+        *recipe.serving_directory.glob(f'{UNFINISHED}*'),
+    }
+
+
 def _last_runs(
-    store: MetadataStore, own: set[int], gates: set[int], keep: int, running: set[str]
+    recipe: Recipe, store: MetadataStore, provenance: Provenance, own: set[int], keep: int
 ) -> list[list[int]]:
     """The executions of each kept run of the pipeline; others may share the metadata.
 
-    These are the last `keep` runs with one of the gates, the runs since the last of them, and those
-    that are running.
+    These are the last `keep` runs with a gate decision, the runs since the last of them, and those
+    that are running. `own` has the ids of the executions of the pipeline.
     """
+    gates = {each.execution.id for each in provenance.gate_decisions()}
+    running = {run.id for run in read_runs(recipe.home) if run.result == 'running'}
     kept = []
     evaluated = 0
     for run in sorted(store.get_contexts_by_type('pipeline_run'), key=lambda each: -each.id):
@@ -121,22 +137,15 @@ def _last_runs(
     return kept
 
 
-def _of_models(served: set[int], provenance: Provenance) -> set[int]:
-    """Artifacts of models, given by id, and of the best models that they were compared with."""
+def _of_served_models(recipe: Recipe, provenance: Provenance) -> set[int]:
+    """Artifacts of the models in the serving folder and of the best models so far beside them."""
+    served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
+    wanted = {each.id for each in served}
     anchors = {
         custom_property(node.output(BLESSING), ANCHOR_MODEL_ID)
         for node in provenance.gate_decisions()
-        if _uses(node, served)
+        if node.uses(wanted)
     }
-    wanted = served | (anchors - {None})
-    return wanted | {
-        artifact.id
-        for node in provenance.nodes
-        if _uses(node, wanted)
-        for artifacts in (*node.inputs.values(), *node.outputs.values())
-        for artifact in artifacts
-    }
-
-
-def _uses(node: Node, models: set[int]) -> bool:
-    return not models.isdisjoint(each.id for each in node.inputs.get('model', ()))
+    wanted |= anchors - {None}
+    using = (node for node in provenance.nodes if node.uses(wanted))
+    return wanted | {each.id for node in using for each in node.artifacts}

@@ -19,7 +19,7 @@ _FEW_TEST_IMAGES, _LARGER_TEST_SHARE = 100, 0.5
 
 
 class Choices(NamedTuple):
-    """A recipe as nested keys, and what it is based on."""
+    """A recipe as nested keys, its shipped recipe, and the expected images."""
 
     values: dict[str, Any]
     settings: str  # the recipe of configs/ with the same settings of the trainer

@@ -56,7 +56,7 @@ def create_recipe(
             f'{folder} is in the folder of the images, where the runs would be read as images; '
             'call init in another folder, or give -o FILE in another'
         )
-    config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
+    config = recipe_of({'name': 'new'}, [*data_overrides(place, detected), *settings]).data
     is_described = any(key.startswith(_LAYOUT) for key in keys)
     layout = 'as --set describes it' if is_described else detected.layout
     found = survey(config, layout, all_spans='data.window' not in keys)

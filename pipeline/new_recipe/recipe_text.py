@@ -26,7 +26,7 @@ _TRAINER_COMMENTS = {
 
 
 def recipe_text(found: Survey, chosen: Choices) -> str:
-    """Formats the chosen values, with comments on what they are based on."""
+    """Formats the chosen values, with comments on their reasons."""
     template = jinja2.Template(
         _TEMPLATE.read_text(encoding='utf-8'),
         undefined=jinja2.StrictUndefined,

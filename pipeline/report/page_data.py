@@ -1,4 +1,4 @@
-"""Data of a report, stored as JSON for comparisons, without its record. Imports no TFX."""
+"""Data of a report. Imports no TFX."""
 
 from typing import NamedTuple
 

@@ -28,6 +28,8 @@ from pipeline.serving.rest import parse_request, predictions
 _POLL_SECONDS = 1.0  # as TensorFlow Serving
 _RETRY_SECONDS = 10.0  # after a version that cannot be loaded
 _THREADS = 8  # requests that are parsed, checked and predicted at the same time
+_MAX_IMAGES = 32  # of a request
+_MAX_BYTES = 32 * MEGABYTE  # of the body of a request; base64 makes images a third larger
 _PAGE = Path(__file__).parent / 'page'
 # The page loads nothing from elsewhere, and no other page embeds it.
 _PAGE_POLICY = (
@@ -43,21 +45,13 @@ _REFUSED = Counter('serve_refused_images', 'Images that failed the checks.', ['r
 class Service:
     """The endpoints of a model; `app` is the ASGI application.
 
-    `hosts` are the accepted values of the header Host, `max_bytes` is the limit of a body.
+    `hosts` are the accepted values of the header Host.
     """
 
     def __init__(
-        self,
-        live: LiveModel,
-        name: str,
-        checks: CheckConfig,
-        *,
-        max_images: int,
-        max_bytes: int,
-        hosts: tuple[str, ...] = ('*',),
+        self, live: LiveModel, name: str, checks: CheckConfig, hosts: tuple[str, ...]
     ) -> None:
         self._live, self._name, self._checks = live, name, checks
-        self._max_images, self._max_bytes = max_images, max_bytes
         self._threads = anyio.CapacityLimiter(_THREADS)
         model = f'/v1/models/{name}'
         routes = [
@@ -89,7 +83,7 @@ class Service:
 
     async def _page(self, _: Request) -> Response:
         template = jinja2.Template((_PAGE / 'page.html.j2').read_text(), autoescape=True)
-        page = template.render(name=self._name, max_bytes=self._max_bytes)
+        page = template.render(name=self._name, max_bytes=_MAX_BYTES)
         headers = {'Content-Security-Policy': _PAGE_POLICY, 'Referrer-Policy': 'no-referrer'}
         return Response(page, headers=headers, media_type='text/html')
 
@@ -134,8 +128,8 @@ class Service:
         try:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > self._max_bytes:
-                    limit = f'{self._max_bytes / MEGABYTE:g} megabytes'
+                if len(body) > _MAX_BYTES:
+                    limit = f'{_MAX_BYTES / MEGABYTE:g} megabytes'
                     raise HTTPException(413, f'the body has more than {limit}')
         except ClientDisconnect:
             raise HTTPException(400, 'the client disconnected') from None
@@ -143,9 +137,9 @@ class Service:
 
     def _predictions(self, model: ServedModel, body: bytes, content_type: str) -> dict:
         signature, by_row, images = parse_request(body, content_type)
-        if not 1 <= len(images) <= self._max_images:
+        if not 1 <= len(images) <= _MAX_IMAGES:
             problem = f'the request has {len(images):,} images'
-            raise HTTPException(400, f'{problem}; 1 to {self._max_images} are allowed')
+            raise HTTPException(400, f'{problem}; 1 to {_MAX_IMAGES} are allowed')
         if signature != features.SIGNATURE_PIXELS:
             images = [self._checked(number, contents) for number, contents in enumerate(images)]
         if signature == features.SIGNATURE_EXAMPLES:

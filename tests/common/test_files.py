@@ -1,7 +1,6 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import resource
 from pathlib import Path
@@ -13,19 +12,9 @@ from common.files import (
     is_locked,
     locked,
     replacing,
-    sha256_of,
     share_folders,
     write_atomically,
 )
-
-
-def test_replaces_file(tmp_path):
-    file = tmp_path / 'page.html'
-    file.write_text('before')
-
-    write_atomically(file, 'after')
-
-    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {'page.html': 'after'}
 
 
 def test_failed_write_keeps_old_file(tmp_path):
@@ -63,13 +52,6 @@ def test_replaces_neither_folders_nor_pipes(tmp_path):
 
     assert (tmp_path / 'pipe').is_fifo()
     assert {each.name for each in tmp_path.iterdir()} == {'folder', 'pipe'}
-
-
-def test_digest_of_file_larger_than_block(tmp_path):
-    content = bytes(range(256)) * 8192
-    (tmp_path / 'file').write_bytes(content)
-
-    assert sha256_of(tmp_path / 'file') == hashlib.sha256(content).hexdigest()
 
 
 def test_lock_is_held_by_one_process_at_a_time(tmp_path):

@@ -4,9 +4,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Execution
 
 from common.metadata_queries import (
     artifacts_by_id,
-    custom_property,
     nodes_of,
-    set_custom_properties,
 )
 
 
@@ -39,12 +37,3 @@ def test_reads_successful_executions_of_an_artifact_oldest_first():
     assert (first.kind, first.cached, first.output('model').id) == ('Trainer', False, base.id)
     assert (second.cached, second.output('model').id) == (True, model.id)
     assert [second.input('base_model').id, second.input('other')] == [base.id, None]
-
-
-def test_custom_property_round_trip():
-    execution = Execution()
-    set_custom_properties(execution, {'version': 3, 'reason': 'slow'})
-    assert custom_property(execution, 'version') == 3
-    assert custom_property(execution, 'reason') == 'slow'
-    assert custom_property(execution, 'person') is None
-    assert custom_property(None, 'version') is None

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import tempfile
 import threading
-from pathlib import Path
 
 import click.testing
 import pytest
@@ -252,7 +251,7 @@ def test_all_runs_are_listed_and_those_that_trained_have_event_files(workspace, 
     assert events.parent.name == runs[2]['id']
 
 
-def test_reports_of_two_runs_can_be_compared(workspace, second):
+def test_reports_show_the_state_at_the_end_of_their_runs(workspace, second):
     pages = sorted((workspace.runs / 'reports').glob('*.html'))
     rejected, earlier, last = (page.read_text() for page in pages)
     (version,) = workspace.versions()
@@ -267,8 +266,6 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
         assert page.count('src="data:image/jpeg') >= 12  # samples
     assert 'unchanged by this run' in last
     assert '<td>not an image</td>' in earlier
-    comparison = invoke(workspace, 'report', '--no-open', '--compare', 'previous', 'last')
-    assert 'Both runs have the same recipe' in Path(comparison.strip()).read_text()
 
 
 def test_other_classes_do_not_replace_the_live_model(workspace, second, tmp_path):

@@ -133,13 +133,6 @@ def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):
 
 
 @pytest.mark.usefixtures('in_continued')
-def test_reports_of_both_stacks_can_be_compared():
-    page = invoke('report', '--no-open', '--compare', 'previous', 'last')
-
-    assert '<table' in Path(page.strip()).read_text()
-
-
-@pytest.mark.usefixtures('in_continued')
 def test_rollback_makes_the_stored_model_live_again(version):
     invoke('models', 'rollback', version, '--reason', 'upgrade')
 

@@ -51,7 +51,6 @@ def find(home, pattern):
     return path
 
 
-COMPARE = ('report', '--compare', 'last', 'last')
 SHOW = ['models', 'show']
 CLOSED = 'error: standard output or error is closed; use /dev/null instead\n'
 
@@ -62,7 +61,6 @@ CLOSED = 'error: standard output or error is closed; use /dev/null instead\n'
         (DATABASE, ['models']),
         ('serving/[0-9]*/assets.extra/push.json', ['models']),
         ('serving/[0-9]*/assets.extra/classes.json', ['predict', 'pets/cats/0.jpg']),
-        ('reports/*.json', COMPARE),
     ],
     ids=lambda value: Path(value).name if isinstance(value, str) else '',
 )
@@ -101,30 +99,6 @@ def test_changed_metadata(home, change, commands):
         assert code == 2
         assert line.startswith('error: the metadata of ')
         assert ' cannot be used: ' in line
-
-
-@pytest.mark.parametrize(
-    'change',
-    [
-        lambda values: values['evaluation']['candidate'].update(slices=[]),
-        lambda values: values['evaluation']['candidate'].update(confusion=[]),
-        lambda values: values['evaluation']['candidate'].update(confusion=[[1, -1], [0, 1]]),
-        lambda values: values['origin']['model'].update(artifact='s3://bucket/x'),
-        lambda values: values['origin']['model'].update(artifact='x\0'),
-        lambda values: values.update(stages=7),
-    ],
-    ids=['no slices', 'no confusions', 'negative number', 'bucket', 'null byte', 'no stages'],
-)
-def test_edited_report(home, change):
-    path = find(home, 'reports/*.json')
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
-
-    code, line = call(*COMPARE)
-
-    assert code == 2
-    assert f'{path.name} is damaged, or was written by another version' in line
 
 
 def test_edited_note_of_a_version(home):

@@ -48,10 +48,11 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     rows = [row for table in tables for row in _rows(table, root, len(tables), config, notes)]
     files = ', '.join(str(table.file) for table in tables)
     if not any(row.file.stamp for row in rows):
-        example = f', such as {rows[0].file.name}' if rows else ''
+        if not rows:
+            raise DataError(f'{files}: no image is listed below the header; add a line for each')
         raise DataError(
-            f'{files}: none of its {len(rows):,} images exists{example}; paths are relative to '
-            'its folder, or to one in the folder that is given'
+            f'{files}: none of its {len(rows):,} images exists, such as {rows[0].file.name}; paths '
+            'are relative to its folder, or to one in the folder that is given'
         )
     return open_files(
         files,

@@ -59,14 +59,13 @@ def detect(data: str) -> Detected:
 
 
 def data_overrides(
-    data: str, before: str | None = None, label_pattern: str | None = None
+    data: str, found: Detected, before: str | None = None, label_pattern: str | None = None
 ) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data` (a path or a URL) sets or removes.
+    """The keys of a recipe that `--data` (a path or a URL) sets or removes, as it is laid out.
 
     The classes of the source before are kept unless only the new source has class folders; a
     digest, names of columns, and a `label_pattern` are kept if the source is the same.
     """
-    found = detect(data)
     source = found.source
     is_url = object_storage.URL.match(data) or URL.match(data)
     values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None}

@@ -122,6 +122,14 @@ class _Layout:
                 f'the classes are the folders that hold the images, not {first}; data.classes may '
                 'list names of the other level'
             )
+        inner = {path[0] for path in self._levels if len(path) > 1}
+        is_chosen = self._by_parent or self._in_names or self._wanted or self._group_level
+        if len(inner) == 1 and not is_chosen and len(self._levels) > 2:
+            names = _listed({path[0] for path in self._levels})
+            yield (
+                f'the classes are {names}; if they are the folders in {_listed(inner)}, give that '
+                'as the data folder'
+            )
         left_out: Counter[str] = Counter()
         top = ''.join(f'{name}/' for name in self._top)
         for name, number in self._sizes.items():

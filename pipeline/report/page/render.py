@@ -1,4 +1,4 @@
-"""Renders the report of a run or a comparison as one self-contained HTML file."""
+"""Renders the report of a run as one self-contained HTML file."""
 
 import base64
 import functools
@@ -14,7 +14,6 @@ from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.command_line import CommandLine
 from pipeline.report.page import plots, tables
-from pipeline.report.page.compare import compare
 from pipeline.report.page_data import PageImages, ReportData
 
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
@@ -34,8 +33,7 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     )
     losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
-    return _render(
-        'page.html.j2',
+    return _template().render(
         report=data,
         images=images,
         again=commands.command('run') if commands else None,
@@ -55,21 +53,10 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     )
 
 
-def render_comparison(one: ReportData, other: ReportData) -> str:
-    """Renders the comparison of two runs."""
-    return _render('comparison.html.j2', a=one, b=other, **compare(one, other))
-
-
-def _render(template: str, **variables: Any) -> str:
-    return make_environment().get_template(template).render(variables)
-
-
 @functools.cache
-def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Environment:
-    """The environment of the pages; `templates` finds templates besides those of this package."""
-    loaders = [templates] if templates else []
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([*loaders, jinja2.PackageLoader('pipeline.report.page')]),
+        loader=jinja2.PackageLoader('pipeline.report.page'),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -87,9 +74,8 @@ def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Envir
     }
     script = _SCRIPT.read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.globals |= {'script': script, 'script_hash': digest}
-    environment.globals['slice_name'] = slice_name
-    return environment
+    environment.globals |= {'script': script, 'script_hash': digest, 'slice_name': slice_name}
+    return environment.get_template('page.html.j2')
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -64,13 +64,10 @@ class SliceRow:
         return not self.small and self.floor is not None and (self.one.value or 0) < self.floor
 
 
-def metric_rows(
-    one: ModelResult, other: ModelResult | None, *, subtracted: bool = True
-) -> list[MetricRow]:
+def metric_rows(one: ModelResult, other: ModelResult | None) -> list[MetricRow]:
     """The metrics on the test split that either model has.
 
-    A difference is significant if the 95 % intervals do not overlap. There are no differences
-    without `subtracted`.
+    A difference is significant if the 95 % intervals do not overlap.
     """
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
     rows = []
@@ -78,7 +75,7 @@ def metric_rows(
         if name in ones or name in others:
             a, b = ones.get(name, NONE), others.get(name, NONE)
             difference = better = None
-            if subtracted and a.value is not None and b.value is not None:
+            if a.value is not None and b.value is not None:
                 difference = a.value - b.value
                 if _is_apart(a, b):
                     better = (difference < 0) == (name in LOWER_IS_BETTER)

@@ -4,6 +4,8 @@ import click.testing
 import pytest
 import yaml
 
+from components.image_example_gen.sources.detect import CLASS_AND_NUMBER
+from pipeline.formatting import dotted
 from pipeline.retraining import scheduler
 from pipeline_runner import main
 
@@ -64,15 +66,23 @@ def test_ticks_of_a_schedule_take_the_recipe_that_was_chosen(tmp_path, monkeypat
     assert command[2:] == ['run', '--if-new', config, '--set=trainer.seed=1']
 
 
-@pytest.mark.parametrize('option', ['--config=~/pets.yaml', '--data=~/cats', '--workdir=~/runs'])
-def test_home_folder_in_options(tmp_path, monkeypatch, option):
+@pytest.mark.parametrize(
+    ('option', 'key', 'value'),
+    [
+        ('--config=~/pets.yaml', 'description', 'mine'),
+        ('--workdir=~/runs', 'workdir', '~/runs'),
+        ('--data=~/cats', 'data.path', '~/cats'),
+        ('--data=~/cats', 'data.label_pattern', CLASS_AND_NUMBER),
+    ],
+)
+def test_home_folder_in_options(tmp_path, monkeypatch, option, key, value):
     monkeypatch.setenv('HOME', str(tmp_path))
-    (tmp_path / 'pets.yaml').write_text('name: pets')
+    (tmp_path / 'pets.yaml').write_text('description: mine')
     (tmp_path / 'cats').mkdir()
     for name in ('cat.1.jpg', 'cat.2.jpg', 'dog.1.jpg', 'dog.2.jpg'):
         (tmp_path / 'cats' / name).touch()
 
     done = call('config', option)
 
-    assert (done.exit_code, '~' in done.stdout) == (0, False)
-    assert '--data' not in option or yaml.safe_load(done.stdout)['data']['label_pattern']
+    values = dotted(yaml.safe_load(done.stdout))
+    assert (done.exit_code, values[key]) == (0, value.replace('~', str(tmp_path)))

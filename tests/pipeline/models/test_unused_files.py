@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
@@ -107,19 +108,23 @@ def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     assert not any(each.exists() for each in leftovers)
 
 
-def test_artifacts_of_another_recipe_stay(runs, tmp_path, recorder):
-    root = tmp_path / 'shared'
-    runs.recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=root)
-    other = Recipe(name='birds', workdir=tmp_path, pipeline_root=root)
+def test_artifacts_of_others_in_a_shared_root_stay(runs, tmp_path, recorder):
+    runs.recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=tmp_path / 'root')
     runs.models = runs.recipe.artifacts_directory / 'Trainer' / 'model'
     recorder.folder = str(runs.models)
-    foreign = other.artifacts_directory / 'Trainer' / 'model' / '9999'
-    foreign.mkdir(parents=True)
     runs.add()
+    recorder.execution('Trainer', {}, {}, [recorder.pipeline], Execution.RUNNING)  # killed
+    own = runs.models / str(max(each.id for each in recorder.store.get_executions()))
+    of_another_workdir = runs.models / '9999'
+    of_another_recipe = tmp_path / 'root' / 'birds' / 'Trainer' / 'model' / own.name
+    for folder in (own, of_another_workdir, of_another_recipe):
+        folder.mkdir(parents=True)
 
     runs.clean(keep=1, days=0)
 
-    assert foreign.exists()
+    assert not own.exists()
+    assert of_another_workdir.exists()
+    assert of_another_recipe.exists()
 
 
 def test_nothing_is_removed_if_the_runs_were_moved(runs, tmp_path):

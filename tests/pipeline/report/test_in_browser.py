@@ -4,7 +4,7 @@ import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, open_page
 from example_run import COMMANDS, REASON, REJECTED, example, images_for
 
-from pipeline.report.page.render import render_comparison, render_page
+from pipeline.report.page.render import render_page
 
 FIRST_SCREEN = 600  # pixels
 WIDTHS, SCHEMES = (375, 1200), ('light', 'dark')
@@ -55,10 +55,9 @@ def reports():
     }
     for name, run in runs.items():
         yield name, render_page(run, images_for(run), COMMANDS)
-    yield 'comparison', render_comparison(runs['live'], runs['rejected'])
 
 
-PAGES = ('live', 'rejected', 'hostile', 'comparison', '20 classes', '100 classes')
+PAGES = ('live', 'rejected', 'hostile', '20 classes', '100 classes')
 
 
 class Browser:
@@ -118,8 +117,8 @@ def test_page_fits_is_legible_and_draws_all_images(examined, name, width, scheme
     assert page['width'] <= width
     assert page['background'] == BACKGROUNDS[scheme]
     assert page['contrast'][0] >= 4.5, page['contrast']
-    assert page['plots'] >= (0 if name == 'comparison' else 4)
-    assert page['images'] == (0 if name == 'comparison' else IMAGES)
+    assert page['plots'] >= 4
+    assert page['images'] == IMAGES
     assert page['missing'] == []
     assert page['clipped'] == 0  # each table that scrolls has a shadow at its edges
 
@@ -140,9 +139,8 @@ def test_gate_decision_is_on_first_screen_and_long_parts_are_folded(
     assert not {'Metrics', 'Classes', 'Confusion matrix'} & set(folded)
 
 
-@pytest.mark.parametrize('name', ['live', 'comparison'])
-def test_each_link_of_the_contents_shows_its_part(browser, name):
-    page = browser.open(name)
+def test_each_link_of_the_contents_shows_its_part(browser):
+    page = browser.open('live')
     links = page.evaluate("[...document.querySelectorAll('nav a')].map(each => each.hash)")
 
     assert len(links) >= 3

@@ -3,9 +3,7 @@
 import json
 import sys
 
-import numpy as np
 import pytest
-import tensorflow as tf
 from example_record import record
 from example_records import write_records
 from example_run import example, picture
@@ -18,7 +16,7 @@ from components.image_example_gen.ingestion.ingested import Ingested, Tally
 from components.image_example_gen.ingestion.quarantine import LIST
 from pipeline.config.recipe import load_recipe
 from pipeline.report import write
-from pipeline.report.embedded_images import data_uri, page_images
+from pipeline.report.embedded_images import page_images
 from pipeline.report.write import write_report
 
 
@@ -64,12 +62,6 @@ def test_samples_are_balanced_and_mistakes_have_optional_heat_maps(results, tmp_
     uris = [uri for _, uri in images.samples] + [image for _, image, _ in images.mistakes]
     assert len(uris) == 18
     assert all(uri.startswith('data:image/jpeg;base64,') for uri in uris)
-
-
-def test_thumbnail_is_small():
-    pixels = np.random.default_rng(1).integers(0, 255, (600, 800, 3), np.uint8)
-
-    assert len(data_uri(tf.io.encode_png(pixels).numpy())) < 30_000
 
 
 def test_report_error_is_a_warning(tmp_path, capsys):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 NAME = 'pets'
@@ -45,20 +46,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 @contextlib.contextmanager
 def running(serving: Path) -> Iterator[Server]:
     from components.image_example_gen.inspection.check_config import CheckConfig
-    from pipeline.serving import server
-    from pipeline.serving.app import Service
+    from pipeline.serving import app, server
     from pipeline.serving.live_model import LiveModel
 
     live = LiveModel(serving)
-    with server.listen('127.0.0.1', 0) as listening:
-        service = Service(
-            live,
-            NAME,
-            CheckConfig(),
-            max_images=MAX_IMAGES,
-            max_bytes=MAX_BYTES,
-            hosts=server.accepted_hosts(listening),
-        )
+    with (
+        server.listen('127.0.0.1', 0) as listening,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(app, '_MAX_IMAGES', MAX_IMAGES)
+        patch.setattr(app, '_MAX_BYTES', MAX_BYTES)
+        service = app.Service(live, NAME, CheckConfig(), server.accepted_hosts(listening))
         uvicorn_server = server.create_server(service.app)
         thread = threading.Thread(target=uvicorn_server.run, args=([listening],))
         thread.start()

@@ -83,19 +83,17 @@ def test_files_are_uploaded_as_a_form_or_as_the_body(server, pets):
     ('body', 'error'),
     [
         ({'data': b'text'}, 'image 0: not an image'),
-        ({'data': b''}, 'image 0: '),
         ({'data': b'\x1f\x8b\x08\x00\x00'}, 'image 0: not an image'),
         ({'files': {'file': b'text'}}, 'image 0: not an image'),
         ({'files': {'file': b'x'}, 'data': {'signature_name': 'serve_pixels'}}, 'each image must'),
         ({'json': {'instances': []}}, 'the request has 0 images; 1 to 8 are allowed'),
         ({'files': [('file', b'x')] * (MAX_IMAGES + 1)}, 'the request has 9 images; 1 to 8 are'),
-        ({'data': '{"a"'}, 'the body is not JSON'),
         *(
             (
                 {'json': {'signature_name': 'serve_pixels', 'instances': [pixels]}},
                 'each image must have numbers of shape [32, 32, 3]',
             )
-            for pixels in ([[[0, 0, 0]] * 16] * 16, [1, [2]], 10**400, {}, [])
+            for pixels in ([[[0, 0, 0]] * 16] * 16, [1, [2]], 10**400, {})
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -133,12 +131,10 @@ def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
 @pytest.mark.parametrize(
     ('method', 'path', 'status', 'error'),
     [
-        ('GET', '/versions/2', 404, 'version 2 of pets is not loaded; 1 is live'),
         ('POST', '/versions/2:predict', 404, 'version 2 of pets is not loaded; 1 is live'),
         ('GET', f'/versions/{"9" * 5000}', 404, f'version {"9" * 20} of pets is not loaded'),
         ('GET', '/versions/..%2F..%2F1/metadata', 404, 'Not Found'),
         ('GET', ':predict', 405, 'Method Not Allowed'),
-        ('GET', '2', 404, 'Not Found'),
     ],
 )
 def test_unknown_paths_and_versions_are_json_errors(server, method, path, status, error):

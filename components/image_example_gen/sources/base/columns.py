@@ -70,6 +70,8 @@ def read_table(file: Path, config: DataConfig) -> Table:
     """
     rows = read_rows(file)
     names = [name.strip() for name in next(rows, [])]
+    if not names:
+        raise DataError(f'{file} is empty; expected a line such as path,label for each image')
     sample = list(itertools.islice(rows, _SAMPLE))
     images = [number for number, name in enumerate(names) if is_image(name)]
     if images and len(names) > 1:

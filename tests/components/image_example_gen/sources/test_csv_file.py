@@ -160,7 +160,8 @@ def test_rows_without_a_usable_image_are_bad_images(make):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('path,label\n', 'none of its 0 images exists'),
+        ('', 'is empty; expected a line such as path,label'),
+        ('path,label\n', 'no image is listed below the header'),
         ('path,label\nx.jpg,cat\n', 'none of its 1 images exists, such as x.jpg'),
         ('path,colour,size\na.jpg,red,1\n', r'usual name for the classes.*--set data\.'),
         ('x,label\na,red\n', 'none with paths of images'),

@@ -48,6 +48,11 @@ IN_IMAGES = [f'images/{name}' for name in CLASSES]
             '0 1 2 3',
             'left out: Examples (3 images)',
         ),
+        (
+            [*(f'Dataset/{n}/{i}.jpg' for n in range(4) for i in range(9)), *many('Examples')],
+            'Dataset Examples',
+            'the classes are Dataset, Examples; if they are the folders in Dataset, ',
+        ),
         ([*IN_IMAGES, 'labels/cats/1.txt', 'LICENSE'], 'cats dogs', 'images'),
         ([*IN_IMAGES, *many('masks/cats', 9, 'png')], 'cats dogs', 'left out'),
         ([f'{n}/film{i}/1.jpg' for n in ('cats', 'dogs') for i in (1, 2)], 'cats dogs', ''),
