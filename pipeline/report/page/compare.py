@@ -25,7 +25,7 @@ def _difference(a: ReportData, b: ReportData) -> str | None:
     """Why metrics of two runs cannot be subtracted, a clause; None if they can."""
     if a.evaluation.classes != b.evaluation.classes:
         return 'the models have different classes'
-    judged = [(run.test_images, run.held_out.kept_by_class) for run in (a, b)]
+    judged = [(run.test_images, run.held_out.kept) for run in (a, b)]
     if judged[0] != judged[1]:
         return 'the models were evaluated on different test images'
     return None

@@ -112,7 +112,7 @@ def test_text_of_a_failed_run_has_its_error(home, call):
         ({'test_images': 'b'}, 'the models were evaluated on different test images'),
         ({'classes': ('cats', 'dogs', 'owls')}, 'the models have different classes'),
         (
-            {'held_out': example().held_out.model_copy(update={'kept_by_class': {'cats': 9}})},
+            {'held_out': example().held_out.model_copy(update={'kept': 9})},
             'the models were evaluated on different test images',
         ),
     ],
