@@ -51,8 +51,8 @@ def eval_config(models: Sequence[str]) -> config_pb2.EvalConfig:
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
-    The predictions of an image are `(label, probabilities)` by name of the model. A model other
-    than the candidate is also compared with it, image by image.
+    The predictions of an image are `Judged` by name of the model. A model other than the candidate
+    is also compared with it, image by image.
     """
 
     def __init__(self, name: str = 'classifier') -> None:
@@ -83,11 +83,7 @@ class _Combiner(beam.CombineFn):
         return []
 
     def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
-        part = {}
-        for name in (CANDIDATE, self._model):
-            predicted, probabilities = element.predictions[name]
-            part[name] = Judged(element.labels, np.array([predicted]), probabilities[np.newaxis])
-        accumulator.append(part)
+        accumulator.append({name: element.predictions[name] for name in (CANDIDATE, self._model)})
         return self.compact(accumulator) if len(accumulator) > _MOST_PARTS else accumulator
 
     def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:

@@ -60,7 +60,6 @@ def Evaluator(
             pipeline
             | beam.Create([files])
             | beam.FlatMap(read_extracts, dropped)
-            | beam.Reshuffle()  # to all workers
             | tfma.ExtractEvaluateAndWriteResults(
                 eval_config=config,
                 extractors=[SliceKeyExtractor(eval_config=config)],

@@ -9,6 +9,7 @@ import tensorflow_model_analysis as tfma
 
 from common import features
 from components.evaluation.config import CLASS, EDGES, SLICES, SOURCE
+from components.evaluation.metrics.estimates import Judged
 from components.evaluation.predictions.prediction_files import PredictedRow, read_rows
 
 _SIZE = 'megapixels'  # computed
@@ -28,11 +29,13 @@ def read_extracts(files: dict[str, Path], dropped: frozenset[str]) -> Iterator[d
 
 def _extract(row: PredictedRow) -> dict[str, Any]:
     slices = {name: np.array([each]) for name, each in _slices_of(row.measures).items()}
+    label = np.array([row.label])
     return {
         tfma.FEATURES_KEY: slices,
-        tfma.LABELS_KEY: np.array([row.label]),
+        tfma.LABELS_KEY: label,
         tfma.PREDICTIONS_KEY: {
-            name: (row.predicted[name], row.probability[name]) for name in row.predicted
+            name: Judged(label, np.array([predicted]), row.probability[name][np.newaxis])
+            for name, predicted in row.predicted.items()
         },
         tfma.EXAMPLE_WEIGHTS_KEY: np.ones(1),
     }

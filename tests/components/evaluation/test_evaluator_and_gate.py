@@ -322,13 +322,14 @@ def test_metric_of_six_classes_joins_parts(monkeypatch):
     random = np.random.default_rng(0)
     labels = np.arange(12) % 6
     given = random.dirichlet([1] * 6, 12).astype(np.float32)
+    judged = Judged(labels, given.argmax(axis=1), given)
     (computation,) = ClassifierMetrics().computations()
     combiner = computation.combiner
     parts = [combiner.create_accumulator() for _ in range(2)]
     for number in range(12):
         inputs = tfma.metrics.StandardMetricInputs(
             labels=labels[[number]],
-            predictions={'candidate': (int(given[number].argmax()), given[number])},
+            predictions={'candidate': Judged(*(each[[number]] for each in judged))},
         )
         parts[number % 2] = combiner.add_input(parts[number % 2], inputs)
 
@@ -336,7 +337,7 @@ def test_metric_of_six_classes_joins_parts(monkeypatch):
 
     assert [len(part) for part in parts] == [2, 2]  # of six images each
     found = {key.name: value for key, value in outputs.items()}
-    expected = estimates(Judged(labels, given.argmax(axis=1), given))
+    expected = estimates(judged)
     assert set(expected) == set(METRICS)
     for key, estimate in expected.items():
         assert found[key].value.value == pytest.approx(estimate.value)
