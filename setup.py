@@ -35,6 +35,7 @@ REQUIREMENTS = [
     'pyyaml>=6,<7',
     'requests>=2.32',
     'rich>=13.9',
+    'scikit-learn>=1.5,<2',
     'scipy>=1.11,<2',
     'tenacity>=8.2',
     'tensorboard',

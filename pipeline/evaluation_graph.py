@@ -62,7 +62,6 @@ def evaluate_and_push(
         examples=spans.evaluated,
         model=model,
         **others,
-        classes=json.dumps(classes),
         near_distance=recipe.data.checks.near_distance,
         code=code_of(HeldOutFilter),
     )
@@ -71,7 +70,6 @@ def evaluate_and_push(
         baseline_predictions=live_predictor.outputs['predictions'],
         anchor_predictions=best_predictor.outputs['predictions'],
         held_out=held_out.outputs['held_out'],
-        classes=json.dumps(classes),
         code=code_of(Evaluator),
     )
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot

@@ -1,7 +1,6 @@
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
 import contextlib
-import functools
 import gc
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bucket_servers
+import filelock
 import numpy as np
 import PIL.Image
 import pytest
@@ -134,16 +134,20 @@ def make_saved_model(tmp_path_factory: pytest.TempPathFactory) -> MakeSavedModel
     """`make_saved_model(folder)` writes an untrained model for the images of `make_image_folder`.
 
     Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` for a model without.
-    Equal models are copies of one export.
+    Equal models are copies of one export, by whichever process of pytest-xdist is first.
     """
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if 'PYTEST_XDIST_WORKER' in os.environ else root
 
-    @functools.cache
     def export(slope: float, explains: bool, classes: tuple[str, ...] | None) -> Path:
-        from bright_model import BrightModel  # imports TensorFlow
+        name = f'model-{slope}-{explains}-{"-".join(classes or ())}'
+        with filelock.FileLock(shared / f'{name}.lock'):
+            if not (shared / name).exists():
+                from bright_model import BrightModel  # imports TensorFlow
 
-        folder = tmp_path_factory.mktemp('saved_model')
-        BrightModel(slope, explains).export(folder, classes)
-        return folder
+                BrightModel(slope, explains).export(root / f'partial-{name}', classes)
+                (root / f'partial-{name}').rename(shared / name)
+        return shared / name
 
     def make(
         folder: Path,

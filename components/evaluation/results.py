@@ -8,9 +8,15 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from common.strict_model import StrictModel
 
 # Names of the metrics.
-ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
+ACCURACY, TOP_5_ACCURACY, BALANCED_ACCURACY = 'accuracy', 'top_5_accuracy', 'balanced_accuracy'
+MACRO_F1, AUC, PR_AUC = 'macro_f1', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
-METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
+LEAST_CLASSES = {TOP_5_ACCURACY: 6, MACRO_F1: 3}  # with fewer classes there is no such metric
+OF_SEVERAL_LABELS = (BALANCED_ACCURACY, MACRO_F1, AUC, PR_AUC, ECE)  # undefined for one label
+METRICS = (
+    *(ACCURACY, TOP_5_ACCURACY, BALANCED_ACCURACY, MACRO_F1, AUC, PR_AUC),
+    *(LOG_LOSS, BRIER, ECE),
+)
 # Further metrics in TFMA's files.
 IMAGES, CONFUSION, CURVES, PAIRED = 'images', 'confusion', 'curves', 'paired'
 # Names of the judged models; TFMA uses the first two as well.
@@ -80,18 +86,6 @@ class Pairs(StrictModel):
     log_loss_squares: float = 0.0
     finite: NonNegativeInt = 0
 
-    def __add__(self, other: 'Pairs') -> 'Pairs':
-        counts = {
-            name: getattr(self.counts, name) + getattr(other.counts, name)
-            for name in PairedCounts.model_fields
-        }
-        return Pairs(
-            counts=PairedCounts(**counts),
-            log_loss=self.log_loss + other.log_loss,
-            log_loss_squares=self.log_loss_squares + other.log_loss_squares,
-            finite=self.finite + other.finite,
-        )
-
 
 class SliceResult(StrictModel):
     """Metrics of a model on a slice of the test split."""
@@ -100,7 +94,7 @@ class SliceResult(StrictModel):
     name: str  # such as 'cats' or 'dark'; empty for all images
     images: int
     metrics: dict[str, Estimate]  # without undefined ones, such as the AUC of one class
-    # The candidate compared with this model; None for the candidate, and in old evaluations
+    # The candidate compared with this model; None for the candidate
     pairs: Pairs | None = None
 
 
@@ -115,9 +109,9 @@ class Bucket(StrictModel):
 class Curves(StrictModel):
     """Curves: of the second of two classes, or the one-vs-rest micro average of three or more."""
 
-    roc: Points  # (false positive rate, true positive rate), from (0, 0) to (1, 1)
-    precision_recall: Points  # (recall, precision)
-    calibration: tuple[Bucket, ...]  # by confidence; of three or more classes, the predicted one
+    roc: Points = ()  # (false positive rate, true positive rate), from (0, 0) to (1, 1)
+    precision_recall: Points = ()  # (recall, precision)
+    calibration: tuple[Bucket, ...] = ()  # by confidence; of three or more classes, the predicted
 
 
 class ModelResult(Curves):
@@ -176,21 +170,18 @@ class CorruptedResult(StrictModel):
     severity: int = Field(ge=1, le=3)
     images: int  # the first ones in the order of their digests
     accuracy: Estimate
-    # Accuracy on the same images without corruption; None in old results: that of `Robustness`
-    clean: float | None = None
+    clean: float | None  # accuracy on the same images without corruption
+
+    @property
+    def loss(self) -> float | None:
+        """Loss of accuracy by the corruption; None without images."""
+        value = self.accuracy.value
+        return None if self.clean is None or value is None else self.clean - value
 
 
 class Robustness(StrictModel):
     """Corruption robustness and the most confident mistakes."""
 
-    clean: Estimate | None  # accuracy on the images without corruption; None if not measured
-    corrupted: tuple[CorruptedResult, ...]  # one per corruption and severity
     mistakes: tuple[Mistake, ...]  # most confident first
-
-    def loss(self, result: CorruptedResult) -> float | None:
-        """Loss of accuracy by a corruption; None if an accuracy is missing."""
-        clean = result.clean
-        if clean is None and self.clean:
-            clean = self.clean.value
-        accuracy = result.accuracy.value
-        return None if clean is None or accuracy is None else clean - accuracy
+    clean: Estimate | None = None  # accuracy without corruption; None if not measured
+    corrupted: tuple[CorruptedResult, ...] = ()  # one per corruption and severity

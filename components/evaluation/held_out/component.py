@@ -1,6 +1,5 @@
 """HeldOutFilter component: leaves out test images that a model was trained on."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +30,6 @@ def HeldOutFilter(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     model: InputArtifact[standard_artifacts.Model],
     held_out: OutputArtifact[HeldOutImages],
-    classes: Parameter[str],
     near_distance: Parameter[int],
     code: Parameter[str],  # part of the cache key
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
@@ -40,28 +38,27 @@ def HeldOutFilter(
     """Lists the test images that one of the models, or a model it started from, was trained on.
 
     An image was trained on if its bytes were, a near-duplicate of it, or an image of its group:
-    `near_distance` is that of the ingestion (`data.checks`). `classes` are the names by label, as
-    JSON. A model of an earlier version has no index of its images; none is left out because of it.
+    `near_distance` is that of the ingestion (`data.checks`). A model of an earlier version has no
+    index of its images; none is left out because of it.
     """
     spans = [np.load(folder_of(each.uri) / INDEX) for each in examples]
     models = {'new': model, 'live': baseline_model, 'best': anchor_model}
     trained = _trained_images(
         {name: folder_of(each.uri) for name, each in models.items() if each is not None}
     )
-    counts, dropped = find_held_out(spans, trained, near_distance, json.loads(classes))
+    counts, dropped = find_held_out(spans, trained, near_distance)
     write_held_out(folder_of(held_out.uri), counts, dropped)
     if counts.dropped:
         _log.info(
-            '%s of %s test images left out: a model was trained on them or on %s%s',
+            '%s of %s test images left out: a model was trained on them or on similar ones%s',
             counts.dropped,
             counts.dropped + counts.kept,
-            'images of their group' if counts.same_group else 'near-duplicates',
             '' if counts.kept else '; none is left',
         )
 
 
 def find_held_out(
-    spans: Sequence[np.ndarray], trained: Sequence[np.ndarray], near: int, classes: Sequence[str]
+    spans: Sequence[np.ndarray], trained: Sequence[np.ndarray], near: int
 ) -> tuple[HeldOut, list[str]]:
     """Returns counts of test images, and the hexadecimal digests of those that are left out.
 
@@ -69,30 +66,19 @@ def find_held_out(
         spans: the index of each span (`components.image_example_gen.ingestion.duplicates.IMAGE`).
         trained: the index of each model (`trainer.training.trained_images.TRAINED_IMAGE`).
         near: largest distance of near-duplicates, in bits of 256; 0 compares bytes only.
-        classes: names by label.
     """
     records = np.concatenate(spans)
     records = records[records['split'] == SPLITS.index('test')]
     keys, first = np.unique(digests(records), return_index=True)
     images = records[first]
-    same_bytes, near_duplicates, same_group = np.zeros((3, len(images)), bool)
+    seen = np.zeros(len(images), bool)
     for index in trained:
-        same_bytes |= np.isin(keys, digests(index))
-        same_group |= np.isin(images['group'], index['group']) & (images['group'] > 0)
+        seen |= np.isin(keys, digests(index))
+        seen |= np.isin(images['group'], index['group']) & (images['group'] > 0)
         if near:
-            near_duplicates |= has_near(images['perceptual'], index['perceptual'], near)
-    dropped = same_bytes | near_duplicates | same_group
-    kept = images['label'][~dropped]
-    counts = HeldOut(
-        seen=len(records),
-        repeated=len(records) - len(images),
-        same_bytes=int(same_bytes.sum()),
-        near_duplicates=int((near_duplicates & ~same_bytes).sum()),
-        same_group=int((same_group & ~near_duplicates & ~same_bytes).sum()),
-        kept=len(kept),
-        kept_by_class={name: int((kept == label).sum()) for label, name in enumerate(classes)},
-    )
-    return counts, [bytes(digest).hex() for digest in images['sha256'][dropped]]
+            seen |= has_near(images['perceptual'], index['perceptual'], near)
+    counts = HeldOut(dropped=int(seen.sum()), kept=int((~seen).sum()))
+    return counts, [bytes(digest).hex() for digest in images['sha256'][seen]]
 
 
 def _trained_images(models: dict[str, Path]) -> list[np.ndarray]:

@@ -10,20 +10,10 @@ _DROPPED = 'dropped.txt'
 
 
 class HeldOut(StrictModel):
-    """Counts of the test images that models are judged on."""
+    """Numbers of different test images."""
 
-    seen: int  # records of the test splits
-    repeated: int  # records with the same bytes as an earlier one: each image is judged once
-    same_bytes: int  # left out: a model was trained on them
-    near_duplicates: int  # left out: a model was trained on a near-duplicate
-    same_group: int  # left out: a model was trained on another image of their group
-    kept: int
-    kept_by_class: dict[str, int]
-
-    @property
-    def dropped(self) -> int:
-        """Number of different images that are left out."""
-        return self.same_bytes + self.near_duplicates + self.same_group
+    dropped: int  # left out: a model was trained on them, a near-duplicate or their group
+    kept: int  # models are judged on them
 
 
 def write_held_out(folder: Path, counts: HeldOut, dropped: Iterable[str]) -> None:

@@ -4,9 +4,10 @@ Why TFMA's own metrics do not fit: `docs/decisions/0013-metrics-and-intervals.md
 """
 
 import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,8 +20,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 
 from components.evaluation.config import SLICED_BY
-from components.evaluation.metrics.counts import Counts, count, count_pairs, no_counts
-from components.evaluation.metrics.estimates import curves, estimates
+from components.evaluation.metrics.estimates import Judged, compare, curves, estimates
 from components.evaluation.results import (
     CANDIDATE,
     CONFUSION,
@@ -28,20 +28,17 @@ from components.evaluation.results import (
     IMAGES,
     PAIRED,
     Estimate,
-    Pairs,
 )
 
-_BATCH = 2**16  # probabilities per batch
-_Prediction = tuple[int, np.ndarray]  # label and probabilities
-_Row = tuple[int, _Prediction, _Prediction | None]  # true label; a model, and the candidate
+_MOST_PARTS = 1024  # before they are joined
+# Predictions by model, in parts that are joined from time to time.
+_Accumulator = list[dict[str, Judged]]
 
 
-def eval_config(classes: int, models: Sequence[str]) -> config_pb2.EvalConfig:
+def eval_config(models: Sequence[str]) -> config_pb2.EvalConfig:
     """Configures TFMA: metrics of each model on all images and slices, without thresholds."""
     metric = config_pb2.MetricConfig(
-        class_name=ClassifierMetrics.__name__,
-        module=ClassifierMetrics.__module__,
-        config=json.dumps({'classes': classes}),
+        class_name=ClassifierMetrics.__name__, module=ClassifierMetrics.__module__
     )
     slices = [config_pb2.SlicingSpec(feature_keys=[name]) for name in SLICED_BY]
     return config_pb2.EvalConfig(
@@ -54,86 +51,73 @@ def eval_config(classes: int, models: Sequence[str]) -> config_pb2.EvalConfig:
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
-    The predictions of an image are `(label, probabilities)` by name of the model. A model other
-    than the candidate is also compared with it, image by image.
+    The predictions of an image are `Judged` by name of the model. A model other than the candidate
+    is also compared with it, image by image.
     """
 
-    def __init__(self, classes: int, name: str = 'classifier') -> None:
-        computations = merge_per_key_computations(_computations)
-        super().__init__(computations, name=name, classes=classes)
+    def __init__(self, name: str = 'classifier') -> None:
+        super().__init__(merge_per_key_computations(_computations), name=name)
 
 
 tfma.metrics.metric_types.register_metric(ClassifierMetrics)
 
 
 def _computations(
-    name: str, classes: int, model_name: str = '', output_name: str = ''
+    name: str, model_name: str = '', output_name: str = ''
 ) -> list[tfma.metrics.metric_types.MetricComputation]:
     key = tfma.metrics.MetricKey(name, model_name, output_name)
-    return [tfma.metrics.metric_types.MetricComputation([key], None, _Combiner(key, classes))]
-
-
-@dataclasses.dataclass
-class _Accumulator:
-    counts: Counts
-    pairs: Pairs
-    waiting: list[_Row]  # rows that are not counted yet
+    return [tfma.metrics.metric_types.MetricComputation([key], None, _Combiner(key))]
 
 
 @dataclasses.dataclass(eq=False)
 class _Combiner(beam.CombineFn):
-    """Counts predictions in batches: one by one would take as long as inference."""
+    """Collects the predictions of a model, and those of the candidate for comparison."""
 
     key: tfma.metrics.MetricKey
-    classes: int
+
+    @property
+    def _model(self) -> str:
+        return self.key.model_name or CANDIDATE  # TFMA omits the name of a single model
 
     def create_accumulator(self) -> _Accumulator:
-        return _Accumulator(no_counts(self.classes), Pairs(), [])
+        return []
 
     def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
-        model = self.key.model_name or CANDIDATE  # TFMA omits the name of a single model
-        predictions: Mapping[str, _Prediction] = element.predictions
-        compared = None if model == CANDIDATE else predictions[CANDIDATE]
-        accumulator.waiting.append((int(element.labels.item()), predictions[model], compared))
-        is_full = len(accumulator.waiting) * self.classes >= _BATCH
-        return self.compact(accumulator) if is_full else accumulator
+        accumulator.append({name: element.predictions[name] for name in (CANDIDATE, self._model)})
+        return self.compact(accumulator) if len(accumulator) > _MOST_PARTS else accumulator
 
-    def merge_accumulators(self, parts: Iterable[_Accumulator]) -> _Accumulator:
-        counts, pairs = no_counts(self.classes), Pairs()
-        for part in map(self.compact, parts):
-            counts, pairs = counts + part.counts, pairs + part.pairs
-        return _Accumulator(counts, pairs, [])
+    def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
+        return list(itertools.chain.from_iterable(accumulators))
 
     def compact(self, accumulator: _Accumulator) -> _Accumulator:
-        if not accumulator.waiting:
-            return accumulator
-        true, given, compared = zip(*accumulator.waiting, strict=True)
-        labels, predictions = np.array(true), _arrays(given)
-        pairs = accumulator.pairs
-        if compared[0] is not None:
-            pairs += count_pairs(labels, candidate=_arrays(compared), other=predictions)
-        return _Accumulator(accumulator.counts + count(labels, *predictions), pairs, [])
+        return [_joined(accumulator)] if accumulator else []
 
     def extract_output(self, accumulator: _Accumulator) -> dict[tfma.metrics.MetricKey, Any]:
-        compact = self.compact(accumulator)
-        counts = compact.counts
-        confusion = counts.confusion.tocoo()
-        entries = np.stack([confusion.row, confusion.col, confusion.data], axis=1).tolist()
+        joined = _joined(accumulator)
+        judged = joined[self._model]
         outputs = {
-            IMAGES: counts.images,
-            # As bytes: TFMA would also write the difference of arrays between two models.
-            CONFUSION: json.dumps(entries).encode(),
-            CURVES: curves(counts).model_dump_json().encode(),
-            PAIRED: compact.pairs.model_dump_json().encode(),
-            **{name: _bounded(each) for name, each in estimates(counts).items()},
+            IMAGES: len(judged.labels),
+            CONFUSION: json.dumps(_confusion(judged)).encode(),
+            CURVES: curves(judged).model_dump_json().encode(),
+            **{name: _bounded(each) for name, each in estimates(judged).items()},
         }
+        if self._model != CANDIDATE:
+            outputs[PAIRED] = compare(joined[CANDIDATE], judged).model_dump_json().encode()
         return {self.key._replace(name=name): value for name, value in outputs.items()}
 
 
-def _arrays(predictions: Sequence[_Prediction]) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted labels, int [images], and probabilities, float32 [images, 1 or classes]."""
-    labels, rows = zip(*predictions, strict=True)
-    return np.array(labels), np.array(rows)
+def _joined(parts: _Accumulator) -> dict[str, Judged]:
+    return {
+        name: Judged(*map(np.concatenate, zip(*(part[name] for part in parts), strict=True)))
+        for name in parts[0]
+    }
+
+
+def _confusion(judged: Judged) -> list[tuple[int, int, int]]:
+    """Label, prediction and number of images, without empty cells and NaN predictions."""
+    cells = np.stack([judged.labels, judged.predicted])[:, judged.finite]
+    (labels, predicted), images = np.unique(cells, axis=1, return_counts=True)
+    return list(zip(labels.tolist(), predicted.tolist(), images.tolist(), strict=True))
 
 
 def _bounded(estimate: Estimate) -> BoundedValue:

@@ -1,7 +1,5 @@
 """Evaluator component: measures stored predictions with TFMA."""
 
-import json
-
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import SliceKeyExtractor
@@ -21,10 +19,7 @@ from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.metrics.classifier_metrics import eval_config
 from components.evaluation.metrics.extracts import read_extracts
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import (
-    PREDICTIONS_FILE,
-    row_groups,
-)
+from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE
 from components.evaluation.results import ANCHOR, BASELINE, CANDIDATE
 
 
@@ -35,7 +30,6 @@ def Evaluator(
     anchor_predictions: InputArtifact[Predictions],
     held_out: InputArtifact[HeldOutImages],
     evaluation: OutputArtifact[standard_artifacts.ModelEvaluation],
-    classes: Parameter[str],
     code: Parameter[str],  # part of the cache key
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
@@ -43,8 +37,7 @@ def Evaluator(
 
     TFX's Evaluator runs the models itself, and at most two; this one reads the predictions that
     Predictor stored, of up to three. Measures only: ModelGate decides. The output is that of TFX's
-    Evaluator, without a blessing. `held_out` states which test images are left out; `classes` are
-    the class names by label, as JSON.
+    Evaluator, without a blessing. `held_out` states which test images are left out.
 
     If no test image is left, no metrics are written, and the gate blesses nothing.
 
@@ -59,15 +52,14 @@ def Evaluator(
     }
     files = {name: folder_of(each.uri) / PREDICTIONS_FILE for name, each in stored.items()}
     files = {name: file for name, file in files.items() if file.exists()}
-    config = eval_config(len(json.loads(classes)), tuple(files))
+    config = eval_config(tuple(files))
     images = predictions.get_string_custom_property(features.TEST_IMAGES)
     evaluation.set_string_custom_property(features.TEST_IMAGES, images)
     with beam_pipeline as pipeline:
         _ = (
             pipeline
-            | beam.Create(range(row_groups(files[CANDIDATE])))
-            | beam.Reshuffle()
-            | beam.FlatMap(read_extracts, files, dropped)
+            | beam.Create([files])
+            | beam.FlatMap(read_extracts, dropped)
             | tfma.ExtractEvaluateAndWriteResults(
                 eval_config=config,
                 extractors=[SliceKeyExtractor(eval_config=config)],

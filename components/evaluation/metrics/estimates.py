@@ -1,118 +1,201 @@
-"""Metrics and curves from counts.
+"""Metrics with 95 % confidence intervals, and curves, of a model's predictions.
 
-Accuracy, balanced accuracy, AUC and PR-AUC have 95 % confidence intervals. They are closed forms:
-equal counts give equal intervals, and a split of a million images costs no more than one of a
-hundred. See `docs/decisions/0013-metrics-and-intervals.md`. Log loss, Brier score and calibration
-error have none: the closed forms known for them cover the true value too rarely on small or nearly
-perfect splits.
+The values are those of scikit-learn. The intervals are closed forms: equal predictions give equal
+intervals. See `docs/decisions/0013-metrics-and-intervals.md`. Log loss, Brier score, calibration
+error and macro F1 have none: the closed forms known for them cover the true value too rarely on
+small or nearly perfect splits.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
-from scipy.optimize import brentq
+import sklearn.metrics
 
 from components.evaluation import results
-from components.evaluation.metrics.counts import Counts
-from components.evaluation.results import Bucket, Estimate, wilson
+from components.evaluation.results import Bucket, Estimate, PairedCounts, Pairs, wilson
 
-_NEARLY = 1e-9  # relative distance from the estimate, where the root search starts
+_CLOSEST = 1e-7  # distance to 0 and 1 to which the exported model clips probabilities
+_BUCKETS = 10  # of confidence, of equal width
 _POINTS = 200  # maximum per curve
+_TOP = 5
 
 
-def estimates(counts: Counts) -> dict[str, Estimate]:
+class Judged(NamedTuple):
+    """Predictions of a model for some images."""
+
+    labels: np.ndarray  # int [images]
+    predicted: np.ndarray  # int [images], -1 where the prediction is NaN
+    probabilities: np.ndarray  # float32 [images, classes]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.probabilities.shape[1]
+
+    @property
+    def finite(self) -> np.ndarray:
+        """Images whose prediction is not NaN, bool [images]."""
+        return self.predicted >= 0
+
+    def log_losses(self) -> np.ndarray:
+        """Cross-entropy of each image, float64 [images]."""
+        of_label = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return -np.log(np.clip(of_label.astype(float), _CLOSEST, 1))
+
+    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truths and scores of binary decisions, bool and float32 [n].
+
+        For two classes "is it the second?", for more "is it class k?" for each class.
+        """
+        first = 1 if self.classes == 2 else 0
+        truths = self.labels[:, np.newaxis] == np.arange(first, self.classes)
+        return truths.ravel(), self.probabilities[:, first:].ravel()
+
+
+def estimates(judged: Judged) -> dict[str, Estimate]:
     """Returns the metrics by names of `results.METRICS`.
 
-    Metrics that compare classes are left out if all images have one label. All values are None if
-    any prediction is NaN.
+    Metrics that compare classes are left out if all images have one label, and those of many
+    classes if there are few. All values are None if any prediction is NaN.
     """
-    correct, images = counts.confusion.diagonal(), counts.confusion.sum(axis=1)
-    found = {
-        results.ACCURACY: wilson(int(correct.sum()), counts.images),
-        results.LOG_LOSS: Estimate(value=counts.log_loss / counts.images),
-        results.BRIER: Estimate(value=counts.brier / counts.images),
-    }
-    if np.count_nonzero(images) > 1:
-        found |= {
-            results.BALANCED_ACCURACY: _balanced_accuracy(correct[images > 0], images[images > 0]),
-            results.AUC: _auc(counts),
-            results.PR_AUC: _pr_auc(counts),
-            results.ECE: _calibration_error(counts),
-        }
-    if counts.nan:
-        return dict.fromkeys(found, Estimate(value=None))
-    return {name: found[name] for name in results.METRICS if name in found}
+    several = len(np.unique(judged.labels)) > 1
+    names = [
+        name
+        for name in results.METRICS
+        if judged.classes >= results.LEAST_CLASSES.get(name, 2)
+        and (several or name not in results.OF_SEVERAL_LABELS)
+    ]
+    if not judged.finite.all():
+        return dict.fromkeys(names, Estimate(value=None))
+    return {name: _FORMULAS[name](judged) for name in names}
 
 
-def _balanced_accuracy(correct: np.ndarray, images: np.ndarray) -> Estimate:
+def _accuracy(judged: Judged) -> Estimate:
+    return wilson(int((judged.labels == judged.predicted).sum()), len(judged.labels))
+
+
+def _top_5_accuracy(judged: Judged) -> Estimate:
+    hits = sklearn.metrics.top_k_accuracy_score(
+        judged.labels,
+        judged.probabilities,
+        k=_TOP,
+        normalize=False,
+        labels=np.arange(judged.classes),
+    )
+    return wilson(float(hits), len(judged.labels))
+
+
+def _balanced_accuracy(judged: Judged) -> Estimate:
     """Mean recall of the classes that have images.
 
     The interval combines the Wilson intervals of the recalls by the method of variance estimates
     recovery: Zou and Donner, "Construction of confidence limits about effect measures" (2008).
     """
+    right = judged.labels[judged.labels == judged.predicted]
+    images, correct = (
+        np.bincount(each, minlength=judged.classes) for each in (judged.labels, right)
+    )
     recalls = [wilson(*each) for each in zip(correct.tolist(), images.tolist(), strict=True)]
-    low, value, high = np.array([(each.low, each.value, each.high) for each in recalls], float).T
+    ends = [(each.low, each.value, each.high) for each in recalls if each.value is not None]
+    low, value, high = np.array(ends, float).T
     mean = float(value.mean())
     below, above = (float(np.sqrt(((end - value) ** 2).sum())) / len(value) for end in (low, high))
     return Estimate(value=mean, low=mean - below, high=mean + above)
 
 
-def _auc(counts: Counts) -> Estimate:
+def _macro_f1(judged: Judged) -> Estimate:
+    """Mean F1 of the classes that have images."""
+    score = sklearn.metrics.f1_score(
+        judged.labels,
+        judged.predicted,
+        labels=np.unique(judged.labels),
+        average='macro',
+        zero_division=0,
+    )
+    return Estimate(value=float(score))
+
+
+def _auc(judged: Judged) -> Estimate:
     """Area under the ROC curve; one-vs-rest micro average of three or more classes.
 
-    The interval is method 5 of Newcombe, "Confidence intervals for an effect size measure based on
-    the Mann-Whitney statistic. Part 2" (2006): it contains each AUC whose own standard error
-    explains the estimate. Like Wilson's interval it holds near 1.
+    The interval treats it as a proportion of the positives, or of the negatives if they are fewer.
+    So the variance is the largest possible: Birnbaum and Klose, "Bounds for the variance of the
+    Mann-Whitney statistic" (1957). With Wilson's formula it holds near 1.
     """
-    no, yes = counts.decisions_by_score()
-    negatives, positives = int(no.sum()), int(yes.sum())
-    auc = float(((np.cumsum(yes) - yes / 2) * no).sum() / (negatives * positives))
-    if counts.confusion.shape[0] > 2:
-        # The scores of one image are dependent: it counts as one positive and one negative.
-        negatives = positives = counts.images
-    degrees = (negatives + positives) / 2 - 1
-
-    def excess(truth: float) -> float:
-        """Above 0 where the estimate is too far from `truth`."""
-        variance = truth * (1 - truth) / (negatives * positives)
-        variance *= 1 + degrees * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return (auc - truth) ** 2 - results.Z**2 * variance
-
-    low = brentq(excess, 0, auc * (1 - _NEARLY)) if auc > 0 else 0.0
-    high = brentq(excess, auc + (1 - auc) * _NEARLY, 1) if auc < 1 else 1.0
-    return Estimate(value=auc, low=low, high=high)
+    truths, scores = judged.decisions()
+    fewer = int(min(truths.sum(), (~truths).sum()))
+    return wilson(sklearn.metrics.roc_auc_score(truths, scores) * fewer, fewer)
 
 
-def _pr_auc(counts: Counts) -> Estimate:
-    """Average precision, as defined by scikit-learn.
+def _pr_auc(judged: Judged) -> Estimate:
+    """Average precision.
 
     The interval treats it as a proportion of the positives: Boyd, Eng and Page, "Area under the
     precision-recall curve: point estimates and confidence intervals" (2013), with Wilson's formula.
     """
-    no, yes = counts.decisions_by_score()
-    precision = np.cumsum(yes) / np.cumsum(no + yes)
-    return wilson(float((precision * yes).sum()), int(yes.sum()))
+    truths, scores = judged.decisions()
+    positives = int(truths.sum())
+    return wilson(sklearn.metrics.average_precision_score(truths, scores) * positives, positives)
 
 
-def _calibration_error(counts: Counts) -> Estimate:
+def _log_loss(judged: Judged) -> Estimate:
+    return Estimate(value=float(judged.log_losses().mean()))
+
+
+def _brier(judged: Judged) -> Estimate:
+    """Mean squared error: of the second of two classes, or summed over three or more."""
+    truths, scores = judged.decisions()
+    return Estimate(value=float(((scores - truths) ** 2.0).sum()) / len(judged.labels))
+
+
+def _calibration_error(judged: Judged) -> Estimate:
     """Expected calibration error: Naeini, Cooper and Hauskrecht (2015)."""
-    images, confidence, correct = counts.calibration
-    return Estimate(value=float(abs(confidence - correct).sum() / images.sum()))
+    gaps = [each.images * abs(each.confidence - each.share) for each in _calibration(judged)]
+    return Estimate(value=sum(gaps) / len(judged.labels))
 
 
-def curves(counts: Counts) -> results.Curves:
+_FORMULAS: dict[str, Callable[[Judged], Estimate]] = {
+    results.ACCURACY: _accuracy,
+    results.TOP_5_ACCURACY: _top_5_accuracy,
+    results.BALANCED_ACCURACY: _balanced_accuracy,
+    results.MACRO_F1: _macro_f1,
+    results.AUC: _auc,
+    results.PR_AUC: _pr_auc,
+    results.LOG_LOSS: _log_loss,
+    results.BRIER: _brier,
+    results.ECE: _calibration_error,
+}
+
+
+def curves(judged: Judged) -> results.Curves:
     """Returns the curves; ROC is empty without two classes, precision-recall without positives."""
-    no, yes = np.cumsum(counts.decisions_by_score(), axis=1)
-    negatives, positives = (int(each[-1]) if each.size else 0 for each in (no, yes))
-    roc: results.Points = ()
-    if negatives and positives:
-        roc = ((0.0, 0.0), *_downsampled(no / negatives, yes / positives))
-    return results.Curves(
-        roc=roc,
-        precision_recall=_downsampled(yes / positives, yes / (no + yes)) if positives else (),
-        calibration=tuple(
-            Bucket(confidence=confidence / images, share=correct / images, images=int(images))
-            for images, confidence, correct in counts.calibration.T.tolist()
-            if images
-        ),
+    judged = Judged(*(each[judged.finite] for each in judged))
+    truths, scores = judged.decisions()
+    found: dict[str, results.Points] = {}
+    if truths.any() and not truths.all():
+        wrong, right, _ = sklearn.metrics.roc_curve(truths, scores, drop_intermediate=False)
+        found['roc'] = _downsampled(wrong, right)
+    if truths.any():
+        precision, recall, _ = sklearn.metrics.precision_recall_curve(truths, scores)
+        found['precision_recall'] = _downsampled(recall[::-1], precision[::-1])
+    return results.Curves(**found, calibration=_calibration(judged))
+
+
+def _calibration(judged: Judged) -> tuple[Bucket, ...]:
+    """Buckets of confidence with images, of the second of two classes or the predicted class."""
+    right, confidence = judged.labels, judged.probabilities[:, -1].astype(float)
+    if judged.classes > 2:
+        right = judged.probabilities.argmax(axis=1) == judged.labels
+        confidence = judged.probabilities.max(axis=1).astype(float)
+    number = (confidence * _BUCKETS).astype(int).clip(0, _BUCKETS - 1)
+    return tuple(
+        Bucket(
+            confidence=float(confidence[bucket].mean()),
+            share=float(right[bucket].mean()),
+            images=int(bucket.sum()),
+        )
+        for bucket in (number == each for each in np.unique(number))
     )
 
 
@@ -120,3 +203,23 @@ def _downsampled(x: np.ndarray, y: np.ndarray) -> results.Points:
     """At most `_POINTS` points of a curve, including the first and the last."""
     kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
     return tuple(zip(x[kept].tolist(), y[kept].tolist(), strict=True))
+
+
+def compare(candidate: Judged, other: Judged) -> Pairs:
+    """Compares two models on the same images."""
+    right, other_right = (each.predicted == each.labels for each in (candidate, other))
+    finite = candidate.finite & other.finite
+    losses, other_losses = (
+        np.minimum(each.log_losses()[finite], results.LARGEST_LOSS) for each in (candidate, other)
+    )
+    return Pairs(
+        counts=PairedCounts(
+            both_right=int(np.sum(right & other_right)),
+            only_candidate_right=int(np.sum(right & ~other_right)),
+            only_other_right=int(np.sum(~right & other_right)),
+            both_wrong=int(np.sum(~right & ~other_right)),
+        ),
+        log_loss=float(np.sum(losses - other_losses)),
+        log_loss_squares=float(np.sum((losses - other_losses) ** 2)),
+        finite=int(finite.sum()),
+    )

@@ -6,15 +6,13 @@ Imports TFMA lazily, because that takes seconds.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.evaluation import results
 from components.evaluation.config import CLASS, SLICES, SOURCE
 from components.evaluation.results import (
-    ANCHOR,
-    BASELINE,
     CANDIDATE,
     Estimate,
     Evaluation,
@@ -34,17 +32,10 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 
     Without metrics, because no image was judged, the candidate has an overall slice of no images.
     """
-    models = _load(folder)
-    if _ALL not in models[CANDIDATE]:
-        return Evaluation(
-            classes=tuple(classes), threshold=threshold, candidate=_nothing(len(classes))
-        )
-    found = {
-        name: _model(models[name], classes)
-        for name in (CANDIDATE, BASELINE, ANCHOR)
-        if name in models
-    }
-    return Evaluation(classes=tuple(classes), threshold=threshold, **found)
+    found = {name: _model(slices, classes) for name, slices in _load(folder).items()}
+    return Evaluation(
+        classes=tuple(classes), threshold=threshold, **{CANDIDATE: _nothing(classes)} | found
+    )
 
 
 def read_accuracy(folder: Path) -> float | None:
@@ -62,9 +53,14 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
         keys = written.slice_key.single_slice_keys
         place = (keys[0].column, keys[0].bytes_value.decode()) if keys else _ALL
         for pair in written.metric_keys_and_values:
-            if not pair.key.is_diff:
-                found[pair.key.model_name or CANDIDATE][place][pair.key.name] = pair
+            found[pair.key.model_name or CANDIDATE][place][pair.key.name] = pair
     return found
+
+
+def _nothing(classes: Sequence[str]) -> ModelResult:
+    accuracy = {results.ACCURACY: Estimate(value=None)}
+    nothing = SliceResult(feature=results.OVERALL, name='', images=0, metrics=accuracy)
+    return ModelResult(slices=(nothing,), confusion=_filled((), classes))
 
 
 def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
@@ -78,25 +74,22 @@ def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
         )
         for (feature, name), metrics in slices.items()
     }
-    confusion = [[0] * len(classes) for _ in classes]
-    for label, prediction, images in json.loads(slices[_ALL][results.CONFUSION].value.bytes_value):
-        confusion[label][prediction] = images
+    curves, confusion = (
+        json.loads(slices[_ALL][name].value.bytes_value)
+        for name in (results.CURVES, results.CONFUSION)
+    )
     return ModelResult(
-        slices=tuple(_sorted(found, classes)),
-        confusion=tuple(map(tuple, confusion)),
-        **json.loads(slices[_ALL][results.CURVES].value.bytes_value),
+        slices=tuple(_sorted(found, classes)), confusion=_filled(confusion, classes), **curves
     )
 
 
-def _nothing(classes: int) -> ModelResult:
-    accuracy = {results.ACCURACY: Estimate(value=None)}
-    return ModelResult(
-        slices=(SliceResult(feature=results.OVERALL, name='', images=0, metrics=accuracy),),
-        confusion=((0,) * classes,) * classes,
-        roc=(),
-        precision_recall=(),
-        calibration=(),
-    )
+def _filled(
+    cells: Iterable[tuple[int, int, int]], classes: Sequence[str]
+) -> tuple[tuple[int, ...], ...]:
+    """Confusion matrix of all classes from label, prediction and number of images."""
+    images = {(label, prediction): number for label, prediction, number in cells}
+    labels = range(len(classes))
+    return tuple(tuple(images.get((row, column), 0) for column in labels) for row in labels)
 
 
 def _sorted(found: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator[SliceResult]:
@@ -110,11 +103,10 @@ def _sorted(found: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator
 
 
 def _pairs(metrics: Metrics) -> Pairs | None:
-    """Comparison with the candidate; None for the candidate, and in files of earlier versions."""
+    """Comparison with the candidate; None for the candidate."""
     if results.PAIRED not in metrics:
         return None
-    found = Pairs.model_validate_json(metrics[results.PAIRED].value.bytes_value)
-    return found if found.counts.images else None
+    return Pairs.model_validate_json(metrics[results.PAIRED].value.bytes_value)
 
 
 def _estimate(pair: Any) -> Estimate:

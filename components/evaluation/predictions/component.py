@@ -1,8 +1,10 @@
 """Predictor component: runs a model once on every test image."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import List  # noqa: UP035
 
+import numpy as np
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
@@ -10,8 +12,13 @@ from tfx.utils import path_utils
 
 from common import console, features
 from common.artifacts import folder_of
-from components.evaluation.predictions.prediction_files import writing
-from components.evaluation.predictions.split_images import batches, files_of_split, read_images
+from components.evaluation.predictions.prediction_files import write_predictions
+from components.evaluation.predictions.split_images import (
+    RecordedImage,
+    batches,
+    files_of_split,
+    read_images,
+)
 from components.inference.classifier import load_classifier
 
 
@@ -39,11 +46,15 @@ def Predictor(
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     digest = hashlib.sha256()
-    with console.bar('test images', None) as bar, writing(folder_of(predictions.uri)) as writer:
-        for batch in batches(read_images(files)):
-            labels, rows = classifier.labels_of_images([image.contents for image in batch])
-            for image, label, row in zip(batch, labels, rows, strict=True):
-                writer.add(image, int(label), row)
-                bar.advance()
-                digest.update(image.key.encode())
+
+    def predict() -> Iterator[tuple[RecordedImage, int, np.ndarray]]:
+        with console.bar('test images', None) as bar:
+            for batch in batches(read_images(files)):
+                labels, rows = classifier.labels_of_images([image.contents for image in batch])
+                for image, label, row in zip(batch, labels, rows, strict=True):
+                    yield image, int(label), row
+                    bar.advance()
+                    digest.update(image.key.encode())
+
+    write_predictions(folder_of(predictions.uri), predict())
     predictions.set_string_custom_property(features.TEST_IMAGES, digest.hexdigest())

@@ -1,13 +1,12 @@
 """Stores the predictions of a model as Parquet, one row per test image.
 
 Columns: `key`, the hexadecimal SHA-256 digest of the image; `label` and `predicted`, class indices,
--1 where the prediction is NaN or the image could not be decoded; `probability`, float32 list as in
-the signature of the model: of the second of two classes, or of each of three or more; `filename`;
-`repeated`, whether an earlier row has the same key; and the features that slices are made of.
+-1 where the prediction is NaN or the image could not be decoded; `probability`, float32 list, of
+each class; `filename`; and the features that slices are made of.
 """
 
-import contextlib
 import heapq
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,8 @@ from components.evaluation.predictions.split_images import RecordedImage
 from components.evaluation.results import CANDIDATE
 
 PREDICTIONS_FILE = 'predictions.parquet'  # in the artifact's folder; missing without a model
-_ROWS = 8192  # per row group
+_ROWS = 8192  # in memory at a time
+_SLICED = (*features.SLICED_TEXTS, *features.SLICED_NUMBERS)
 _SCHEMA = pa.schema(
     [
         ('key', pa.string()),
@@ -30,54 +30,35 @@ _SCHEMA = pa.schema(
         ('predicted', pa.int32()),
         ('probability', pa.list_(pa.float32())),
         ('filename', pa.string()),
-        ('repeated', pa.bool_()),
         *((name, pa.string()) for name in features.SLICED_TEXTS),
         *((name, pa.float32()) for name in features.SLICED_NUMBERS),
     ]
 )
 
 
-class PredictionWriter:
-    """Writes predictions in batches; few are in memory at a time."""
+def write_predictions(
+    folder: Path, predictions: Iterable[tuple[RecordedImage, int, np.ndarray]]
+) -> None:
+    """Writes predictions to an artifact's folder.
 
-    def __init__(self, writer: pyarrow.parquet.ParquetWriter) -> None:
-        self._writer = writer
-        self._rows: list[dict[str, Any]] = []
-        self._seen: set[bytes] = set()
-
-    def add(self, image: RecordedImage, predicted: int, probability: np.ndarray) -> None:
-        """Adds an image with its predicted label and its probabilities, float32 [1 or classes]."""
-        key = bytes.fromhex(image.key)
-        self._rows.append(
-            {
-                'key': image.key,
-                'label': image.label,
-                'predicted': predicted,
-                'probability': probability,
-                'filename': image.filename,
-                'repeated': key in self._seen,
-                **image.measures,
-            }
-        )
-        self._seen.add(key)
-        if len(self._rows) == _ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes the rows in memory as a row group."""
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, _SCHEMA))
-            self._rows.clear()
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[PredictionWriter]:
-    """Opens the file of predictions in an artifact's folder for writing."""
+    Each has its image, the predicted label, and the probabilities as in the signatures of the
+    model: float32 [1], of the second of two classes, or [classes].
+    """
+    rows = (
+        {
+            'key': image.key,
+            'label': image.label,
+            'predicted': predicted,
+            'probability': _of_classes(probability),
+            'filename': image.filename,
+            **image.measures,
+        }
+        for image, predicted, probability in predictions
+    )
     folder.mkdir(parents=True, exist_ok=True)
     with pyarrow.parquet.ParquetWriter(folder / PREDICTIONS_FILE, _SCHEMA) as file:
-        writer = PredictionWriter(file)
-        yield writer
-        writer.flush()
+        while some := [*itertools.islice(rows, _ROWS)]:
+            file.write_table(pa.Table.from_pylist(some, _SCHEMA))
 
 
 class PredictedRow(NamedTuple):
@@ -87,50 +68,41 @@ class PredictedRow(NamedTuple):
     label: int
     filename: str
     predicted: dict[str, int]  # class index, -1 for NaN
-    probability: dict[str, np.ndarray]  # float32 [1] for two classes, else [classes]
+    probability: dict[str, np.ndarray]  # float32 [classes]
     measures: dict[str, Any]  # features that slices are made of, without missing ones
 
 
-def row_groups(file: Path) -> int:
-    """The number of row groups of a file of predictions."""
-    return int(pyarrow.parquet.ParquetFile(file).num_row_groups)
-
-
-def read_rows(
-    files: Mapping[str, Path], left_out: Collection[str], groups: Collection[int] | None = None
-) -> Iterator[PredictedRow]:
+def read_rows(files: Mapping[str, Path], left_out: Collection[str]) -> Iterator[PredictedRow]:
     """Reads the predictions of several models on the same images, by name of the model.
 
     Leaves out images whose key is in `left_out` and repeated ones: each image is judged once.
-    `groups` are the row groups to read; default: all.
 
     Raises:
         ModelError: the files are not predictions on the same images.
     """
-    readers = {name: pyarrow.parquet.ParquetFile(file) for name, file in files.items()}
-    first = next(iter(readers.values()))
-    if any(each.metadata.num_rows != first.metadata.num_rows for each in readers.values()):
-        raise _differ(files)
-    for group in range(first.num_row_groups) if groups is None else groups:
-        tables = {name: reader.read_row_group(group) for name, reader in readers.items()}
-        keys = [table.column('key').to_pylist() for table in tables.values()]
-        if any(each != keys[0] for each in keys):
-            raise _differ(files)
-        predicted = {name: table.column('predicted').to_numpy() for name, table in tables.items()}
-        probability = {name: _matrix(table) for name, table in tables.items()}
-        columns = next(iter(tables.values())).drop(['predicted', 'probability']).to_pylist()
-        for number, row in enumerate(columns):
-            if row['repeated'] or row['key'] in left_out:
-                continue
-            sliced = (*features.SLICED_TEXTS, *features.SLICED_NUMBERS)
-            yield PredictedRow(
-                row['key'],
-                row['label'],
-                row['filename'],
-                {name: int(each[number]) for name, each in predicted.items()},
-                {name: each[number] for name, each in probability.items()},
-                {name: row[name] for name in sliced if row[name] is not None},
-            )
+    tables = {name: pyarrow.parquet.ParquetFile(file).read() for name, file in files.items()}
+    images = next(iter(tables.values())).drop(['predicted', 'probability'])
+    if not all(table['key'].equals(images['key']) for table in tables.values()):
+        names = ', '.join(str(file) for file in files.values())
+        raise ModelError(f'{names} have predictions for different images; run the recipe again')
+    predicted, probability = (
+        {name: table[column].to_numpy() for name, table in tables.items()}
+        for column in ('predicted', 'probability')
+    )
+    done = set(left_out)
+    batches = images.to_batches(_ROWS)
+    for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+        if row['key'] in done:
+            continue
+        done.add(row['key'])
+        yield PredictedRow(
+            row['key'],
+            row['label'],
+            row['filename'],
+            {name: int(each[number]) for name, each in predicted.items()},
+            {name: each[number] for name, each in probability.items()},
+            {name: row[name] for name in _SLICED if row[name] is not None},
+        )
 
 
 def candidate_rows(folder: Path, left_out: Collection[str]) -> Iterator[PredictedRow]:
@@ -146,12 +118,5 @@ def sample_of(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
     return heapq.nsmallest(most, rows, key=lambda row: row.key)
 
 
-def _matrix(table: pa.Table) -> np.ndarray:
-    """The probabilities of a row group, float32 [rows, 1 or classes]."""
-    column = table.column('probability').combine_chunks()
-    return np.asarray(column.flatten()).reshape(len(column), -1)
-
-
-def _differ(files: Mapping[str, Path]) -> ModelError:
-    names = ', '.join(str(file) for file in files.values())
-    return ModelError(f'{names} have predictions for different images; run the recipe again')
+def _of_classes(probability: np.ndarray) -> np.ndarray:
+    return np.append(1 - probability, probability) if len(probability) == 1 else probability

@@ -52,23 +52,20 @@ def RobustnessEvaluator(
     """
     settings = RobustnessConfig.model_validate_json(config)
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
-    stored = folder_of(predictions.uri)
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
-    dropped = read_dropped(folder_of(held_out.uri))
-    worst = worst_mistakes(candidate_rows(stored, dropped), _MAX_MISTAKES)
-    rows = sample_of(candidate_rows(stored, dropped), settings.images)
-    images = {image.key: image for image in find_images(files, [row.key for row in worst + rows])}
-    mistakes = draw_mistakes(worst, [images[row.key] for row in worst], classifier, folder)
-    result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
+    rows = [*candidate_rows(folder_of(predictions.uri), read_dropped(folder_of(held_out.uri)))]
+    worst, sample = worst_mistakes(rows, _MAX_MISTAKES), sample_of(rows, settings.images)
+    keys = [row.key for row in worst + sample]
+    images = {image.key: image for image in find_images(files, keys)}
+    right = [row.predicted[CANDIDATE] == row.label for row in sample]
+    result = Robustness(mistakes=draw_mistakes(worst, images, classifier, folder))
     if settings.images:
-        right = [row.predicted[CANDIDATE] == row.label for row in rows]
-        with console.bar('corrupted images', len(rows)) as bar:
-            sample = _advancing(bar, [images[row.key] for row in rows])
-            corrupted = measure_robustness(sample, right, classifier, settings.precision)
-        result = Robustness(
-            clean=wilson(sum(right), len(right)), corrupted=corrupted, mistakes=mistakes
-        )
+        with console.bar('corrupted images', len(sample)) as bar:
+            read = _advancing(bar, [images[row.key] for row in sample])
+            corrupted = measure_robustness(read, right, classifier, settings.precision)
+        clean = wilson(sum(right), len(right))
+        result = result.model_copy(update={'clean': clean, 'corrupted': corrupted})
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 

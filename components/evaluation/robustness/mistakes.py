@@ -1,7 +1,7 @@
 """The most confident mistakes on the test split, with Grad-CAM overlays."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.evaluation.predictions.prediction_files import PredictedRow
@@ -21,42 +21,34 @@ def worst_mistakes(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow
 
 def draw_mistakes(
     rows: Sequence[PredictedRow],
-    images: Iterable[RecordedImage],
+    images: Mapping[str, RecordedImage],
     classifier: Classifier,
     folder: Path,
 ) -> tuple[Mistake, ...]:
-    """Writes PNGs of mistakes to the subfolder `mistakes`; `images` are theirs, in any order."""
-    contents = {image.key: image.contents for image in images}
-    return tuple(_draw(rows, [contents[row.key] for row in rows], classifier, folder))
-
-
-def _draw(
-    rows: Sequence[PredictedRow], contents: Sequence[bytes], classifier: Classifier, folder: Path
-) -> Iterator[Mistake]:
+    """Writes PNGs of mistakes, whose images are given by key, to the subfolder `mistakes`."""
     (folder / 'mistakes').mkdir(parents=True, exist_ok=True)
+    contents = [images[row.key].contents for row in rows]
     explained = bool(rows) and classifier.explains
-    heat_maps = classifier.heat_maps(contents) if explained else ()
-    for number, (row, encoded) in enumerate(zip(rows, contents, strict=True)):
+    heat_maps = classifier.heat_maps(contents) if explained else [None] * len(rows)
+    mistakes = []
+    for number, (row, encoded, heat) in enumerate(zip(rows, contents, heat_maps, strict=True), 1):
         picture = thumbnail(encoded, _LONGEST_SIDE)
-        name = f'mistakes/{number + 1:02d}.png'
+        name, explanation = f'mistakes/{number:02d}.png', f'mistakes/{number:02d}-explained.png'
         picture.save(folder / name)
-        explanation = None
-        if explained:
-            explanation = f'mistakes/{number + 1:02d}-explained.png'
-            overlay(picture, heat_maps[number]).save(folder / explanation)
-        yield Mistake(
+        if heat is not None:
+            overlay(picture, heat).save(folder / explanation)
+        mistake = Mistake(
             filename=row.filename,
             label=classifier.classes[row.label],
             answer=classifier.classes[row.predicted[CANDIDATE]],
             probability=_confidence(row),
             picture=name,
-            explanation=explanation,
+            explanation=None if heat is None else explanation,
         )
+        mistakes.append(mistake)
+    return tuple(mistakes)
 
 
 def _confidence(row: PredictedRow) -> float:
     """Probability of the predicted class."""
-    probability, predicted = row.probability[CANDIDATE], row.predicted[CANDIDATE]
-    if len(probability) == 1:
-        return float(probability[0] if predicted else 1 - probability[0])
-    return float(probability[predicted])
+    return float(row.probability[CANDIDATE][row.predicted[CANDIDATE]])

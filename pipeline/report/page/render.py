@@ -31,7 +31,7 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     slices = tables.slice_rows(
         candidate, evaluation.baseline, config['floors'], config['min_images']
     )
-    losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
+    losses = [(each.loss or 0.0, each.corruption) for each in robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
     return _template().render(
         report=data,

@@ -12,8 +12,10 @@ from components.evaluation.results import (
     BRIER,
     ECE,
     LOG_LOSS,
+    MACRO_F1,
     OVERALL,
     PR_AUC,
+    TOP_5_ACCURACY,
     Estimate,
     ModelResult,
     wilson,
@@ -21,7 +23,9 @@ from components.evaluation.results import (
 
 NAMES = {
     ACCURACY: ('Accuracy', 'share of correct predictions'),
+    TOP_5_ACCURACY: ('Top-5 accuracy', 'right class among the five most probable ones'),
     BALANCED_ACCURACY: ('Balanced accuracy', 'mean recall over the classes (macro average)'),
+    MACRO_F1: ('Macro F1', 'mean over the classes of the harmonic mean of precision and recall'),
     AUC: ('ROC AUC', 'chance that a right class scores above a wrong one; 0.5 is random'),
     PR_AUC: ('PR AUC', 'mean precision over all recalls (average precision)'),
     LOG_LOSS: ('Log loss', 'cross-entropy; penalizes confident mistakes'),

@@ -23,7 +23,7 @@ from components.conversion.results import ConversionResult
 from components.evaluation.held_out.component import HeldOutImages
 from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import writing
+from components.evaluation.predictions.prediction_files import write_predictions
 from pipeline.local.runner import ProgressDagRunner
 
 IMAGES = [gray(20 + 40 * number, int(number > 2)) for number in range(6)]
@@ -40,17 +40,14 @@ class Stage:
             folder / 'examples' / 'Split-test' / 'records',
             ({features.IMAGE_BYTES: each.contents, features.LABEL: each.label} for each in IMAGES),
         )
-        with writing(folder / 'predictions') as writer:
-            for image in IMAGES:
-                writer.add(image, image.label, np.array([image.label], np.float32))
+        predicted = ((image, image.label, np.array([image.label], np.float32)) for image in IMAGES)
+        write_predictions(folder / 'predictions', predicted)
         (folder / 'held_out').mkdir()
         self.leave_out([])
 
     def leave_out(self, images):
-        counts = dict.fromkeys(HeldOut.model_fields, 0) | {'kept_by_class': {}}
-        write_held_out(
-            self._folder / 'held_out', HeldOut(**counts), [image.key for image in images]
-        )
+        counts = HeldOut(dropped=len(images), kept=0)
+        write_held_out(self._folder / 'held_out', counts, [image.key for image in images])
 
     def run(self, blessed):
         """Returns whether each node was cached, and its result and files, by format."""

@@ -24,13 +24,12 @@ from components.evaluation.held_out.held_out_files import HeldOut, write_held_ou
 from components.evaluation.metrics import classifier_metrics, evaluation_files
 from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
 from components.evaluation.metrics.component import Evaluator
-from components.evaluation.metrics.counts import count
-from components.evaluation.metrics.estimates import estimates
+from components.evaluation.metrics.estimates import Judged, estimates
 from components.evaluation.metrics.evaluation_files import read_accuracy, read_evaluation
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import writing
+from components.evaluation.predictions.prediction_files import write_predictions
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import ACCURACY, PairedCounts
+from components.evaluation.results import ACCURACY, METRICS, PairedCounts
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.local.runner import ProgressDagRunner
 
@@ -86,29 +85,26 @@ def Predict(predictions: OutputArtifact[Predictions], name: Parameter[str]) -> N
     """Stores the predictions as Predictor does; none for an unknown model."""
     if name not in THRESHOLDS:
         return
-    with writing(Path(predictions.uri)) as writer:
-        for number, each in enumerate(RECORDS):
-            sliced = {*features.SLICED_TEXTS, *features.SLICED_NUMBERS}
-            image = RecordedImage(
-                bytes([number]),
-                each[features.LABEL],
-                '',
-                measures={
-                    key: value.decode(errors='replace') if isinstance(value, bytes) else value
-                    for key, value in each.items()
-                    if key in sliced
-                },
-            )
-            writer.add(image, *predicted(each, name))
-        writer.add(LEFT_OUT, 0, np.array([0.5], np.float32))
+    rows = [(image(number), *predicted(each, name)) for number, each in enumerate(RECORDS)]
+    rows.append((LEFT_OUT, 0, np.array([0.5], np.float32)))
+    write_predictions(Path(predictions.uri), rows)
+
+
+def image(number: int) -> RecordedImage:
+    sliced = {*features.SLICED_TEXTS, *features.SLICED_NUMBERS}
+    measures = {
+        key: value.decode(errors='replace') if isinstance(value, bytes) else value
+        for key, value in RECORDS[number].items()
+        if key in sliced
+    }
+    return RecordedImage(bytes([number]), RECORDS[number][features.LABEL], '', measures=measures)
 
 
 @component
 def Split(held_out: OutputArtifact[HeldOutImages], kept: Parameter[int]) -> None:
-    counts = dict.fromkeys(HeldOut.model_fields, 0) | {'kept': kept, 'kept_by_class': {}}
-    images = [RecordedImage(bytes([number]), 0, '') for number in range(len(RECORDS))]
-    dropped = [LEFT_OUT.key, *(image.key for image in images[kept:])]
-    write_held_out(Path(held_out.uri), HeldOut(**counts), dropped)
+    dropped = [LEFT_OUT.key, *(image(number).key for number in range(kept, len(RECORDS)))]
+    counts = HeldOut(dropped=len(dropped), kept=kept)
+    write_held_out(Path(held_out.uri), counts, dropped)
 
 
 @component
@@ -131,7 +127,6 @@ def pipeline(folder: Path, kept: int = len(RECORDS), *, candidate_is_best=False)
     split = Split(kept=kept)
     evaluator = Evaluator(
         held_out=split.outputs['held_out'],
-        classes=json.dumps(CLASSES),
         code='1',
         **{key: node.outputs['predictions'] for key, node in predictions.items()},
     )
@@ -232,11 +227,12 @@ def test_measures_slices_on_their_images(evaluation, feature, name, belongs):
     labels = np.array([each[features.LABEL] for each in records])
     labels_and_rows = [predicted(each, 'candidate') for each in records]
     predictions, given = map(np.array, zip(*labels_and_rows, strict=True))
+    given = np.hstack([1 - given, given])
 
     found = slice_of(evaluation.candidate, feature, name)
 
     assert found.images == len(records)
-    expected = estimates(count(labels, predictions, given))
+    expected = estimates(Judged(labels, predictions, given))
     assert list(found.metrics) == list(expected)
     for key in expected:
         assert dict(found.metrics[key]) == pytest.approx(dict(expected[key]))
@@ -321,25 +317,27 @@ def test_reads_accuracy_if_there_is_an_evaluation(folder, evaluation, tmp_path):
     assert read_evaluation(tmp_path, CLASSES, 0.5).candidate.overall.images == 0
 
 
-def test_metric_counts_three_classes_in_batches(monkeypatch):
-    monkeypatch.setattr(classifier_metrics, '_BATCH', 6)  # two images
+def test_metric_of_six_classes_joins_parts(monkeypatch):
+    monkeypatch.setattr(classifier_metrics, '_MOST_PARTS', 2)
     random = np.random.default_rng(0)
-    labels = np.arange(9) % 3
-    given = random.dirichlet([1, 1, 1], 9).astype(np.float32)
-    metric = ClassifierMetrics(classes=3)
-    (computation,) = metric.computations()
+    labels = np.arange(12) % 6
+    given = random.dirichlet([1] * 6, 12).astype(np.float32)
+    judged = Judged(labels, given.argmax(axis=1), given)
+    (computation,) = ClassifierMetrics().computations()
     combiner = computation.combiner
     parts = [combiner.create_accumulator() for _ in range(2)]
-    for number in range(9):
+    for number in range(12):
         inputs = tfma.metrics.StandardMetricInputs(
             labels=labels[[number]],
-            predictions={'candidate': (int(given[number].argmax()), given[number])},
+            predictions={'candidate': Judged(*(each[[number]] for each in judged))},
         )
         parts[number % 2] = combiner.add_input(parts[number % 2], inputs)
 
     outputs = combiner.extract_output(combiner.merge_accumulators(parts))
 
-    assert [len(part.waiting) for part in parts] == [1, 0]
+    assert [len(part) for part in parts] == [2, 2]  # of six images each
     found = {key.name: value for key, value in outputs.items()}
-    for key, expected in estimates(count(labels, given.argmax(axis=1), given)).items():
-        assert found[key].value.value == pytest.approx(expected.value)
+    expected = estimates(judged)
+    assert set(expected) == set(METRICS)
+    for key, estimate in expected.items():
+        assert found[key].value.value == pytest.approx(estimate.value)

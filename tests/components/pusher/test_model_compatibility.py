@@ -1,5 +1,4 @@
 import os
-import re
 import shutil
 
 import numpy as np
@@ -38,21 +37,25 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'damage', 'words'),
+    ('name', 'damage'),
     [
-        ('', shutil.rmtree, r'model does not exist$'),
-        ('saved_model.pb', os.remove, r'saved_model.pb cannot be read: No such file or directory$'),
-        ('saved_model.pb', lambda file: os.truncate(file, 900), r'saved_model.pb is damaged$'),
-        ('saved_model.pb', lambda file: os.truncate(file, 0), r'pb has no signature serving_def'),
-        ('variables/variables.index', os.remove, r'weights in \S+variables cannot be read \('),
-        ('variables/variables.data-00000-of-00001', os.remove, r'variables cannot be read \('),
-        ('variables/variables.data-00000-of-00001', flip_bit, r'variables cannot be read \('),
+        ('', shutil.rmtree),
+        ('saved_model.pb', os.remove),
+        ('saved_model.pb', lambda file: os.truncate(file, 900)),
+        ('variables/variables.index', os.remove),
+        ('variables/variables.data-00000-of-00001', os.remove),
+        ('variables/variables.data-00000-of-00001', flip_bit),
     ],
 )
-def test_detects_missing_or_damaged_file(model, name, damage, words):
+def test_detects_missing_or_damaged_file(model, name, damage):
     assert why_unusable(model) is None
     damage(model / name)
-    assert re.search(words, why_unusable(model))
+    assert f'{model} is missing or damaged (' in why_unusable(model)
+
+
+def test_detects_empty_graph(model):
+    os.truncate(model / 'saved_model.pb', 0)
+    assert 'has no signature serving_default' in why_unusable(model)
 
 
 def test_detects_missing_signature_and_nan_weights(tmp_path):

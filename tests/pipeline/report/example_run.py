@@ -32,11 +32,7 @@ def verdict(*rulings: tuple[str, str], **advice: object) -> Verdict:
 
 COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--config=pets',))
 
-HELD_OUT = {
-    **dict.fromkeys(('seen', 'repeated', 'same_bytes', 'near_duplicates', 'same_group'), 0),
-    'kept': 402,
-    'kept_by_class': {'cats': 201, 'dogs': 201},
-}
+HELD_OUT = {'dropped': 0, 'kept': 402}
 LIVE = {
     'result': 'blessed',
     'verdict': verdict(
@@ -199,6 +195,7 @@ def _robustness() -> dict:
                 'severity': severity,
                 'images': 100,
                 'accuracy': wilson(round(97 - 100 * loss * severity**1.4), 100),
+                'clean': 0.97,
             }
             for name, loss in losses.items()
             for severity in (1, 2, 3)

@@ -5,38 +5,55 @@ import pytest
 import sklearn.metrics
 
 from components.evaluation import results
-from components.evaluation.metrics.counts import count
-from components.evaluation.metrics.estimates import curves, estimates
+from components.evaluation.metrics.estimates import Judged, curves, estimates
 from components.evaluation.results import ACCURACY, AUC, BALANCED_ACCURACY, PR_AUC, wilson
 
-KINDS = pytest.mark.parametrize('classes', [2, 5])
+KINDS = pytest.mark.parametrize('classes', [2, 3, 8])
 INTERVALS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC)
 
 
-def predictions(classes, images=300, seed=0, right=1.5, scale=1.0):
+def predictions(classes, images=300, seed=0, right=1.5):
     """Labels and predicted probabilities of a simulated model."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, images)
     logits = random.normal(0, 1.5, (images, classes))
     logits[np.arange(images), labels] += right
-    odds = np.exp(logits * scale)
-    given = odds / odds.sum(axis=1, keepdims=True)
-    return labels, (given[:, 1:] if classes == 2 else given).astype(np.float32)
+    odds = np.exp(logits)
+    return labels, (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def judged(labels, probabilities):
+    """Predictions of the highest probability; -1 for NaN."""
+    best = probabilities.argmax(axis=1)
+    return Judged(labels, np.where(np.isnan(probabilities).any(axis=1), -1, best), probabilities)
 
 
 def measured(labels, probabilities):
-    return estimates(counted(labels, probabilities))
-
-
-def counted(labels, probabilities):
-    """Counts with the prediction of the highest probability; -1 for NaN."""
-    binary = probabilities.shape[1] == 1
-    best = (probabilities[:, 0] >= 0.5).astype(int) if binary else probabilities.argmax(axis=1)
-    return count(labels, np.where(np.isnan(probabilities).any(axis=1), -1, best), probabilities)
+    return estimates(judged(labels, probabilities))
 
 
 def values(found):
     return {name: each.value for name, each in found.items()}
+
+
+def auc(truth, given):
+    """Share of pairs of a positive and a negative decision in the right order."""
+    pairs = given[truth][:, None] - given[~truth]
+    return ((pairs > 0).sum() + (pairs == 0).sum() / 2) / pairs.size
+
+
+def average_precision(truth, given):
+    ordered = truth[np.argsort(-given, kind='stable')]
+    return (np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean()
+
+
+def recall(labels, predicted, label):
+    return (predicted[labels == label] == label).mean()
+
+
+def f1(labels, predicted, label):
+    hits = ((labels == label) & (predicted == label)).sum()
+    return 2 * hits / ((labels == label).sum() + (predicted == label).sum())
 
 
 def calibration_error(given, truth):
@@ -47,52 +64,68 @@ def calibration_error(given, truth):
 
 
 @KINDS
-@pytest.mark.parametrize('scale', [1, 0.05])  # the scores of an untrained model are close
-def test_metrics_match_scikit_learn(classes, scale):
-    labels, probabilities = predictions(classes, scale=scale)
-    given = np.float64(probabilities)
-    truth = labels[:, None] if classes == 2 else np.eye(classes)[labels]
-    predicted = given[:, 0] >= 0.5 if classes == 2 else given.argmax(axis=1)
-    by_class = np.hstack([1 - given, given]) if classes == 2 else given
-    by_class /= by_class.sum(axis=1, keepdims=True)  # float32 sums to 1 only nearly
+def test_metrics_match_their_definitions(classes):
+    labels, probabilities = predictions(classes)
+    by_class, predicted = np.float64(probabilities), probabilities.argmax(axis=1)
+    judged_classes = [1] if classes == 2 else [*range(classes)]
+    given, truth = by_class[:, judged_classes], labels[:, None] == judged_classes
+    every = range(classes)
+    of_label = by_class[np.arange(len(labels)), labels]
+    ranks = (by_class > of_label[:, None]).sum(axis=1)
 
     found = values(measured(labels, probabilities))
 
-    assert found == pytest.approx(
-        {
-            ACCURACY: sklearn.metrics.accuracy_score(labels, predicted),
-            BALANCED_ACCURACY: sklearn.metrics.balanced_accuracy_score(labels, predicted),
-            AUC: sklearn.metrics.roc_auc_score(truth.ravel(), given.ravel()),
-            PR_AUC: sklearn.metrics.average_precision_score(truth.ravel(), given.ravel()),
-            results.LOG_LOSS: sklearn.metrics.log_loss(labels, by_class),
-            results.BRIER: ((given - truth) ** 2).sum(axis=1).mean(),
-            results.ECE: calibration_error(given, truth),
-        },
-        abs=2e-3,
-    )
+    expected = {
+        ACCURACY: (labels == predicted).mean(),
+        results.TOP_5_ACCURACY: (ranks < 5).mean(),
+        BALANCED_ACCURACY: np.mean([recall(labels, predicted, each) for each in every]),
+        results.MACRO_F1: np.mean([f1(labels, predicted, each) for each in every]),
+        AUC: auc(truth.ravel(), given.ravel()),
+        PR_AUC: average_precision(truth.ravel(), given.ravel()),
+        results.LOG_LOSS: -np.log(of_label).mean(),
+        results.BRIER: ((given - truth) ** 2).sum(axis=1).mean(),
+        results.ECE: calibration_error(given, truth),
+    }
+    least = {results.TOP_5_ACCURACY: 8, results.MACRO_F1: 3}
+    expected = {name: each for name, each in expected.items() if classes >= least.get(name, 2)}
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.3, 0.5)])
+@pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.5, 0.5)])
 def test_auc_of_constant_predictions(probability, auc):
-    counts = counted(np.array([0, 0, 0, 1]), np.full((4, 1), probability))
+    constant = judged(np.array([0, 0, 0, 1]), np.full((4, 2), probability))
 
-    assert values(estimates(counts)).get(AUC) == auc
-    assert any(dict(curves(counts)).values()) == (auc is not None)
+    assert values(estimates(constant)).get(AUC) == auc
+    assert any(dict(curves(constant)).values()) == (auc is not None)
 
 
-@KINDS
-def test_single_label_omits_metrics_that_compare_classes(classes):
+@pytest.mark.parametrize(('classes', 'more'), [(2, []), (8, [results.TOP_5_ACCURACY])])
+def test_single_label_omits_metrics_that_compare_classes(classes, more):
     _, probabilities = predictions(classes)
 
     found = measured(np.ones(len(probabilities), int), probabilities)
 
-    assert list(found) == [ACCURACY, results.LOG_LOSS, results.BRIER]
+    assert list(found) == [ACCURACY, *more, results.LOG_LOSS, results.BRIER]
+
+
+def test_class_without_images_does_not_count():
+    labels, probabilities = predictions(3)
+    some = labels < 2
+    predicted = probabilities[some].argmax(axis=1)
+
+    found = values(measured(labels[some], probabilities[some]))
+
+    recalls, scores = (
+        [function(labels[some], predicted, each) for each in range(2)] for function in (recall, f1)
+    )
+    assert found[BALANCED_ACCURACY] == pytest.approx(np.mean(recalls))
+    assert found[results.MACRO_F1] == pytest.approx(np.mean(scores))
 
 
 def test_perfect_model_on_few_images_has_wide_intervals():
     labels = np.array([0, 1] * 10)
 
-    found = measured(labels, np.where(labels, 0.9, 0.1)[:, None])
+    found = measured(labels, np.where(np.eye(2)[labels], 0.9, 0.1))
 
     assert found[AUC].value == found[PR_AUC].value == 1
     assert found[ACCURACY] == wilson(20, 20)
@@ -117,20 +150,13 @@ def test_about_95_of_100_intervals_contain_true_value(classes, right):
 
 @KINDS
 def test_areas_under_curves_equal_estimates(classes):
-    counts = counted(*predictions(classes, 2000))
+    model = judged(*predictions(classes, 2000))
 
-    found, expected = curves(counts), values(estimates(counts))
+    found, expected = curves(model), values(estimates(model))
 
     assert (found.roc[0], found.roc[-1]) == ((0, 0), (1, 1))
+    assert 150 < len(found.roc) <= 200
     roc, precision_recall = np.array(found.roc).T, np.array(found.precision_recall).T
     assert sklearn.metrics.auc(*roc) == pytest.approx(expected[AUC], abs=0.005)
     assert sklearn.metrics.auc(*precision_recall) == pytest.approx(expected[PR_AUC], abs=0.02)
     assert sum(bucket.images for bucket in found.calibration) == 2000
-
-
-def test_size_of_curves_and_counts_is_bounded():
-    probabilities = 1 / (1 + np.exp(-np.linspace(-17, 17, 300_000)))[:, None]
-    counts = counted(np.arange(300_000) % 2, probabilities)
-
-    assert (counts + counts).scores.nnz == counts.scores.nnz <= 2 * 2**18
-    assert 150 < len(curves(counts).roc) <= 201

@@ -19,14 +19,18 @@ def rows(images, classifier):
     labels, probabilities = classifier.labels_of_images([each.contents for each in images])
     return [
         PredictedRow(
-            each.key, each.label, each.filename, {'candidate': label}, {'candidate': row}, {}
+            *(each.key, each.label, each.filename),
+            {'candidate': label},
+            {'candidate': np.append(1 - row, row)},
+            {},
         )
         for each, label, row in zip(images, labels, probabilities, strict=True)
     ]
 
 
 def find_mistakes(images, classifier, folder, most=12):
-    return draw_mistakes(worst_mistakes(rows(images, classifier), most), images, classifier, folder)
+    by_key = {image.key: image for image in images}
+    return draw_mistakes(worst_mistakes(rows(images, classifier), most), by_key, classifier, folder)
 
 
 @pytest.mark.parametrize('most', [2, 3])

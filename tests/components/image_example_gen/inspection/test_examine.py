@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd_images import ODD
 
-from common.errors import DataError, Rejected
+from common.errors import DataError, Rejected, WorkerDied
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.inspection.check_config import CheckConfig
@@ -99,9 +99,16 @@ def test_image_above_the_limits_of_a_worker_ends_only_itself():
 
 
 def test_run_stops_after_too_many_dead_workers(monkeypatch):
-    monkeypatch.setattr(inspection, '_MOST_DEATHS', 0)
-    with pytest.raises(DataError, match='images crashed their decoder'):
-        list(examine_all([(None, SLOW), (None, made.jpeg())], CONFIG))
+    def die(*_):
+        raise WorkerDied
+        yield
+
+    monkeypatch.setattr(inspection, '_deaths', 0)
+    monkeypatch.setattr(inspection, '_MOST_DEATHS', 1)
+    monkeypatch.setattr(inspection, 'call', die)
+    with pytest.raises(DataError, match='2 images crashed their decoder'):
+        list(examine_all([(None, made.jpeg()), (None, made.jpeg())], CONFIG))
+    monkeypatch.undo()
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH
 
 

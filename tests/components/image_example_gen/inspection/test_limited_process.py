@@ -23,11 +23,14 @@ list(call(Limits(30), spin))
 """
 
 
-@pytest.fixture(autouse=True)
-def own_workers(monkeypatch):
-    """Workers that find this module."""
-    monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parent))
-    limited_process.end_workers()
+@pytest.fixture(scope='module', autouse=True)
+def own_workers():
+    """Workers that find this module; their server imports TensorFlow once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', str(Path(__file__).parent))
+        limited_process.end_workers()
+        yield
+        limited_process.end_workers()
 
 
 def count(number):
