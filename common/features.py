@@ -39,7 +39,7 @@ EXAMPLES_INPUT, IMAGES_INPUT, PIXELS_INPUT = 'examples', 'image_bytes', 'pixels'
 PROBABILITY = 'probability'
 CLASS = 'class'  # string [batch, 1], name of the predicted class
 LOGIT = 'logit'  # float32, shaped like the probability
-SCORES = 'scores'  # float32 [1, 2], of TensorFlow Lite models of two classes: both probabilities
+SCORES = 'scores'  # float32 [batch, classes], output of models in other formats: probabilities
 CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: class names by label
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's predictions
 

@@ -22,6 +22,7 @@ from common import stack
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
 from components.image_example_gen.sources.spans import open_window
+from components.pusher.component import Pusher
 from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
@@ -76,9 +77,7 @@ def create_pipeline(
 
     baseline = live_model(recipe, 'baseline_resolver', trainer.outputs['model'])
     anchor = anchor_model(baseline)
-    evaluation_nodes = evaluate_and_push(
-        recipe, classes, spans, transform, trainer, baseline, anchor
-    )
+    evaluation_nodes = evaluate_and_push(recipe, classes, spans, trainer, baseline, anchor)
     transform.add_upstream_node(anomaly_gate)
 
     optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
@@ -86,7 +85,7 @@ def create_pipeline(
     nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:
-            node.exec_properties['stack'] = stack.libraries()  # a part of the cache key
+            _add_to_cache_key(node)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
@@ -95,6 +94,17 @@ def create_pipeline(
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )
+
+
+def _add_to_cache_key(node: BaseComponent) -> None:
+    """Adds the libraries, and for a component of this project its code, as exec properties.
+
+    The Pusher always runs.
+    """
+    node.exec_properties['stack'] = stack.libraries()
+    kind = type(node)
+    if kind.__module__.startswith('components.') and kind is not Pusher:
+        node.exec_properties['code'] = code_of(kind)
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:

@@ -13,7 +13,7 @@ from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
-from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
+from components.inference.folder_predictor import FOLDER_PREDICTIONS, TABLE
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
@@ -70,7 +70,7 @@ def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> dict[str, An
 
 
 def _read_images(results: dict[str, NodeResult]) -> dict[str, Any]:
-    table = file_of(results, 'BulkInferrer', OUTPUT_EXAMPLES, TABLE)
+    table = file_of(results, 'FolderPredictor', FOLDER_PREDICTIONS, TABLE)
     values: dict[str, Any] = {'predictions': str(table) if table else None}
     if images := read_images(results):
         tally = images.tally

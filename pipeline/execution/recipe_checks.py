@@ -13,7 +13,7 @@ from components.image_example_gen.inspection.examine import start
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.listing import convert_os_errors
 from components.image_example_gen.sources.spans import FIRST_SPAN, Span, open_window
-from components.inference.image_folder import require_images
+from components.inference.inference_config import images_in
 from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
@@ -70,17 +70,21 @@ def check_data(recipe: Recipe) -> tuple[Span, ...]:
     spans = open_window(recipe.data)
     check_floors(recipe.evaluation, spans[0].source.classes)
     if recipe.inference:
-        require_images(recipe.inference.path)
+        images_in(recipe.inference.path)
     return spans
 
 
 def _check_packages(recipe: Recipe) -> None:
     """Raises ConfigError if a package of an extra is missing; imports none of them."""
-    for key in ('mlflow', 'onnx'):  # also the names of their extras
-        for package in PACKAGES[key] if getattr(recipe, key) else ():
+    formats = recipe.converter.formats if recipe.converter else ()
+    for key, extra, is_needed in (
+        ('mlflow', 'mlflow', recipe.mlflow),
+        ('converter.formats', 'onnx', 'onnx' in formats),
+    ):
+        for package in PACKAGES[extra] if is_needed else ():
             if importlib.util.find_spec(package) is None:
                 raise ConfigError(
-                    f'{key}: {package} is not installed; {how_to_install(key)}, or remove the key'
+                    f'{key}: {package} is not installed; {how_to_install(extra)}, or remove it'
                 )
 
 

@@ -18,14 +18,12 @@ PACKAGES = ('common', 'trainer', 'components', 'pipeline')
 OPTIONAL = [
     ('trainer.warm_start', 'latest_blessed'),
     ('tuner.space', {'head.dropout': [0.1, 0.2]}),
-    ('lite', {}),
-    ('onnx', {}),
+    ('converter', {}),
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
-CONVERTERS = {'LiteConverter', 'OnnxConverter'}
 # Nodes that leave out images.
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', *CONVERTERS}
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'Converter'}
 # Nodes with a hash of their code.
 WITH_CODE = {
     *JUDGED,
@@ -38,8 +36,7 @@ WITH_CODE = {
     'best_predictor',
     'ServingCheck',
     'ModelGate',
-    'UnlabelledExampleGen',
-    'BulkInferrer',
+    'FolderPredictor',
 }
 
 
@@ -111,10 +108,11 @@ def changed_nodes(tmp_path_factory):
         ('components.image_example_gen.ingestion.span', set()),
         ('components.evaluation.gate.rules', {'ModelGate'}),
         ('components.evaluation.held_out.held_out_files', JUDGED),
-        ('components.conversion.lite.conversion', {'LiteConverter'}),
-        ('components.image_example_gen.inspection.examine', {'UnlabelledExampleGen'}),
+        ('components.conversion.formats', {'Converter'}),
+        ('components.serving_check.probe', {'ServingCheck'}),
+        ('components.image_example_gen.inspection.examine', {'FolderPredictor'}),
         ('trainer.model.backbone', {'Trainer', 'Tuner'}),
-        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
+        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', 'Converter'}),
         ('common', WITH_CODE),
     ],
 )

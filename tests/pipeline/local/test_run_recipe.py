@@ -45,11 +45,11 @@ def run(recipe, monkeypatch):
 
 
 def test_error_after_the_push_is_a_warning_of_the_run(run, recipe, caplog):
-    ended = run(NodeFailed('BulkInferrer failed: no space'), 'Trainer', 'Pusher')
+    ended = run(NodeFailed('FolderPredictor failed: no space'), 'Trainer', 'Pusher')
 
     assert read_runs(recipe.home) == [ended]
     assert (ended.result, ended.version, ended.exit_code) == ('blessed', '7', 0)
-    assert ended.warnings == ('drift', 'BulkInferrer failed: no space')
+    assert ended.warnings == ('drift', 'FolderPredictor failed: no space')
     assert 'the report' in caplog.text
 
 
