@@ -6,7 +6,6 @@ Every format takes `pixels`, float32 [batch, size, size, 3] in 0..255, as the si
 optional.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,9 @@ def write_models(
     `calibration` are the images that int8 needs, uint8 [n, size, size, 3].
     """
     for kind in kinds:
-        convert = _to_onnx if kind == 'onnx' else functools.partial(_to_lite, kind, calibration)
-        (folder / FILES[kind]).write_bytes(convert(classifier))
+        is_onnx = kind == 'onnx'
+        contents = _to_onnx(classifier) if is_onnx else _to_lite(classifier, kind, calibration)
+        (folder / FILES[kind]).write_bytes(contents)
     write_labels(classifier.classes, folder)
 
 
@@ -52,7 +52,7 @@ def scores_of(kind: Format, contents: bytes, images: np.ndarray) -> np.ndarray:
     return np.concatenate([run(image[np.newaxis].astype(np.float32)) for image in images])
 
 
-def _to_lite(kind: Format, calibration: np.ndarray | None, classifier: Classifier) -> bytes:
+def _to_lite(classifier: Classifier, kind: Format, calibration: np.ndarray | None) -> bytes:
     """Post-training quantization.
 
     Follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
