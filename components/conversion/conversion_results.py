@@ -20,7 +20,7 @@ class ConvertedModel(StrictModel):
     megabytes: float  # of 10^6 bytes
     accuracy: Estimate  # on the same images as the SavedModel
     agreement: float  # share of images with the same prediction as the SavedModel
-    milliseconds: float  # latency per decoded image on one core
+    milliseconds: float  # CPU time per decoded image on one core
     within_bound: bool  # whether the drop of accuracy is at most `max_drop`, so that it is pushed
 
 

@@ -28,7 +28,7 @@ class ConverterConfig(StrictModel):
         0.02, ge=0, le=1, description='maximum drop of accuracy from the SavedModel to be pushed'
     )
     calibration_images: int = Field(
-        100,
+        50,
         ge=1,
         description='train images that calibrate int8 quantization, equally many of each class',
     )

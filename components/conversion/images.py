@@ -1,7 +1,8 @@
 """Images for the calibration and the test of converted models."""
 
+import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,4 +42,12 @@ def read_pixels(files: Sequence[Path], keys: Sequence[str], size: int) -> np.nda
 
 def preprocess(encoded: Sequence[bytes], size: int) -> np.ndarray:
     """Preprocesses JPEG or PNG files as training does: uint8 [n, size, size, 3]."""
-    return np.asarray(decode_and_resize(tf.constant(encoded), size)).astype(np.uint8)
+    return np.asarray(_traced(size)(tf.constant(encoded))).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=1)
+def _traced(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The preprocessing as a graph, which decodes the images of a batch on all cores."""
+    spec = tf.TensorSpec([None], tf.string)
+    function = functools.partial(decode_and_resize, size=size)
+    return tf.function(function, input_signature=[spec], autograph=False)

@@ -38,8 +38,9 @@ def wanted(bright, noisy_images):
 
 @pytest.mark.parametrize('kind', FILES)
 def test_scores_are_close_to_the_saved_model(converted, noisy_images, wanted, kind):
-    scores = scores_of(kind, (converted / FILES[kind]).read_bytes(), noisy_images)
+    scores, seconds = scores_of(kind, (converted / FILES[kind]).read_bytes(), noisy_images)
 
+    assert seconds > 0
     np.testing.assert_allclose(scores, wanted, atol=ERRORS[kind])
 
 
@@ -95,5 +96,5 @@ def test_converts_three_classes(noisy_images, tmp_path):
 
     wanted = model.serve(tf.constant(noisy_images[:3], tf.float32))[features.PROBABILITY]
     for kind in ('float16', 'onnx'):
-        found = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), noisy_images[:3])
+        found, _ = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), noisy_images[:3])
         np.testing.assert_allclose(found, wanted, atol=ERRORS[kind])

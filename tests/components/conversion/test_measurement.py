@@ -33,7 +33,9 @@ def test_evaluates_all_models_on_same_images(converted, judged, tmp_path):
 @pytest.mark.parametrize('wrong', [0.0, np.nan])
 def test_inaccurate_model_is_not_pushed(converted, judged, monkeypatch, wrong):
     second = np.where(np.arange(40) < 30, wrong, judged.labels)
-    monkeypatch.setattr(measurement, 'scores_of', lambda *_: np.stack([1 - second, second], axis=1))
+    monkeypatch.setattr(
+        measurement, 'scores_of', lambda *_: (np.stack([1 - second, second], axis=1), 0.001)
+    )
 
     result = measure_models(['int8'], judged, 0.5, 0.1, converted)
 
@@ -44,7 +46,7 @@ def test_inaccurate_model_is_not_pushed(converted, judged, monkeypatch, wrong):
 
 def test_threshold_decides_between_two_classes(converted, judged, monkeypatch):
     scores = np.tile([0.3, 0.7], (40, 1))
-    monkeypatch.setattr(measurement, 'scores_of', lambda *_: scores)
+    monkeypatch.setattr(measurement, 'scores_of', lambda *_: (scores, 0.001))
 
     accuracies = [
         measure_models(['onnx'], judged, threshold, 1, converted).models[0].accuracy.value

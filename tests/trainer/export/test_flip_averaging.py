@@ -88,6 +88,6 @@ def test_converts_to_tensorflow_lite(mobilenet, tmp_path, kind, error):
     wanted = load(folder)(features.SIGNATURE_PIXELS, pixels.astype(np.float32))
     probability = wanted[features.PROBABILITY]
     write_models(Classifier(folder), [kind], pixels, tmp_path)
-    scores = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), pixels)
+    scores, _ = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), pixels)
     assert np.ptp(probability) > 0.2
     np.testing.assert_allclose(scores[:, 1:], probability, atol=error)
