@@ -16,7 +16,6 @@ from components.evaluation.robustness.component import RobustnessEvaluator
 from components.inference.folder_predictor import FolderPredictor
 from components.pusher.component import Pusher
 from components.serving_check.serving_check import ServingCheck
-from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
 
 
@@ -45,7 +44,7 @@ def evaluate_and_push(
     others = {'baseline_model': baseline.outputs['model'], 'anchor_model': anchor.outputs['model']}
     # A node for each model: predictions of the live one are cached if only the candidate changes.
     predictor, live_predictor, best_predictor = (
-        Predictor(examples=spans.evaluated, model=each, code=code_of(Predictor)).with_id(name)
+        Predictor(examples=spans.evaluated, model=each).with_id(name)
         for name, each in {
             'Predictor': model,
             'live_predictor': others['baseline_model'],
@@ -59,7 +58,6 @@ def evaluate_and_push(
         **others,
         classes=json.dumps(classes),
         near_distance=recipe.data.checks.near_distance,
-        code=code_of(HeldOutFilter),
     )
     evaluator = Evaluator(
         predictions=predictions,
@@ -67,7 +65,6 @@ def evaluate_and_push(
         anchor_predictions=best_predictor.outputs['predictions'],
         held_out=held_out.outputs['held_out'],
         classes=json.dumps(classes),
-        code=code_of(Evaluator),
     )
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
         examples=spans.evaluated,
@@ -75,7 +72,6 @@ def evaluate_and_push(
         predictions=predictions,
         held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
-        code=code_of(RobustnessEvaluator),
     )
     serving_check = ServingCheck(model=model, seconds=recipe.serving_check.seconds)
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
@@ -86,7 +82,6 @@ def evaluate_and_push(
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
-        code=code_of(ModelGate),
     )
     judged = {'model': model, 'model_blessing': gate.outputs['blessing']}
     converter = _converter(

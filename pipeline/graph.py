@@ -66,7 +66,6 @@ def create_pipeline(
         anomalies=validator.outputs['anomalies'],
         statistics=statistics_gen.outputs['statistics'],
         validation=recipe.validation.model_dump_json(),
-        code=code_of(AnomalyGate),
         **{PREVIOUS: previous.outputs[PREVIOUS]},
     )
 

@@ -33,7 +33,6 @@ def HeldOutFilter(
     held_out: OutputArtifact[HeldOutImages],
     classes: Parameter[str],
     near_distance: Parameter[int],
-    code: Parameter[str],  # part of the cache key
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
     anchor_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:

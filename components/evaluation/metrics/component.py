@@ -36,7 +36,6 @@ def Evaluator(
     held_out: InputArtifact[HeldOutImages],
     evaluation: OutputArtifact[standard_artifacts.ModelEvaluation],
     classes: Parameter[str],
-    code: Parameter[str],  # part of the cache key
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Computes the metrics of the candidate and the models that it is compared with.

@@ -42,7 +42,6 @@ def RobustnessEvaluator(
     held_out: InputArtifact[HeldOutImages],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
-    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 

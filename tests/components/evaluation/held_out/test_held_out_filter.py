@@ -87,7 +87,6 @@ def judge(tmp_path):
                 held_out=held_out,
                 classes='["cats", "dogs"]',
                 near_distance=NEAR,
-                code='',
                 **models,
             )
         return read_held_out(tmp_path), read_dropped(tmp_path), output.getvalue().strip()
