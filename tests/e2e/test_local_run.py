@@ -213,14 +213,6 @@ def test_evaluator_uses_the_test_split_only(workspace, first):
     assert {each.feature for each in found.slices} == {'', *SLICED_BY} - {'source'}  # one folder
 
 
-def test_version_is_exported_with_the_images_and_the_weights_of_its_training(workspace, first):
-    for kind in ('tflite', 'keras'):
-        invoke(workspace, 'export', '--to', kind)
-
-    files = {each.name for each in (workspace.runs / 'exports' / first[1].name).iterdir()}
-    assert files == {'float16.tflite', 'int8.tflite', 'labels.txt', 'model.keras'}
-
-
 @pytest.fixture(scope='module')
 def second(url, workspace, first):
     return call(workspace, 'run', '--data', url[1])

@@ -1,11 +1,38 @@
-"""The command `export`, for versions that no run on this machine has trained."""
+"""The command `export`, for versions that runs on this machine have trained, and for others."""
+
+import tarfile
+from pathlib import Path
 
 import click.testing
+import keras
 import pytest
 
 from common.errors import USAGE
 from components.conversion.converter_config import FILES, LABELS_FILE
 from pipeline_runner import main
+
+STORED_RUN = Path(__file__).parents[2] / 'e2e' / 'stored_run.tar.xz'
+
+
+def test_version_of_a_run_has_the_images_and_weights_of_its_training(tmp_path, monkeypatch):
+    with tarfile.open(STORED_RUN) as archive:
+        archive.extractall(tmp_path, filter='data')
+    monkeypatch.chdir(tmp_path)
+
+    for kind in ('tflite', 'keras'):
+        words = ['export', '--config', 'squares.yaml', '--to', kind]
+        done = click.testing.CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+
+    (folder,) = (tmp_path / 'squares' / 'exports').iterdir()
+    model = keras.saving.load_model(folder / 'model.keras')
+    assert model.output_shape == (None, len((folder / 'labels.txt').read_text().splitlines()))
+    assert {each.name for each in folder.iterdir()} == {
+        'float16.tflite',
+        'int8.tflite',
+        'labels.txt',
+        'model.keras',
+    }
 
 
 @pytest.fixture
