@@ -80,6 +80,7 @@ def evaluate_and_push(
         predictions=predictions,
         held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
+        resize=recipe.trainer.resize,
         code=code_of(RobustnessEvaluator),
     )
     serving_check = ServingCheck(

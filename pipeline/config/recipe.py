@@ -102,6 +102,15 @@ class Recipe(StrictModel):
         return path
 
     @model_validator(mode='after')
+    def _conversion_squeezes(self) -> 'Recipe':
+        if self.trainer.resize != 'squeeze' and (self.lite or self.onnx):
+            raise ValueError(
+                f'trainer.resize is {self.trainer.resize}, but lite and onnx measure converted '
+                'models on squeezed images; set it to squeeze, or remove the section'
+            )
+        return self
+
+    @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
         for key, choices in (self.tuner.space if self.tuner else {}).items():
             stage = getattr(self.trainer, key.partition('.')[0])

@@ -114,12 +114,23 @@ def changed_nodes(tmp_path_factory):
         ('components.conversion.lite.conversion', {'LiteConverter'}),
         ('components.image_example_gen.inspection.examine', {'UnlabelledExampleGen'}),
         ('trainer.model.backbone', {'Trainer', 'Tuner'}),
-        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
+        (
+            'trainer.preprocessing',
+            {'Transform', 'Trainer', 'Tuner', 'RobustnessEvaluator', *CONVERTERS},
+        ),
         ('common', WITH_CODE),
     ],
 )
 def test_code_change_reruns_only_nodes_that_import_the_module(module, expected, changed_nodes):
     assert changed_nodes(module) == expected
+
+
+def test_model_hash_depends_on_the_module_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for number in (1, 2):
+        (tmp_path / f'users_model_{number}.py').write_text(f'def make(size): return {number}')
+    first, other = (cache_key.model_hash(f'users_model_{number}:make') for number in (1, 2))
+    assert None is cache_key.model_hash(None) != first != other
 
 
 def test_content_hash_depends_on_the_file(tmp_path, monkeypatch):
