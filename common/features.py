@@ -44,9 +44,10 @@ CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: class names by 
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's predictions
 
 # In the Trainer's output folder.
-ACTIVATIONS_PREFIX = 'activations-'  # folders of the Tuner's activation cache
+ACTIVATIONS = 'activations'  # next to the Trainer's run folders: the activation cache
 INTERRUPTED = 'interrupted'  # next to the Trainer's run folders: trainings that did not end
 HISTORY = 'history.json'
+EVENTS = 'tensorboard'  # folder of event files
 CALIBRATION = 'calibration.json'
 NETWORK = 'network.json'
 AUGMENTED_VIEWS = 'figures/augmented_views.png'

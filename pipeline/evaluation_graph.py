@@ -72,6 +72,7 @@ def evaluate_and_push(
         predictions=predictions,
         held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
+        resize=recipe.trainer.resize,
     )
     serving_check = ServingCheck(model=model, seconds=recipe.serving_check.seconds)
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
@@ -115,7 +116,8 @@ def _converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:
     if recipe.converter is None:
         return None
     keys = recipe.converter.model_dump(mode='json')
-    return Converter(**inputs, **keys, threshold=recipe.trainer.threshold)
+    trainer = recipe.trainer
+    return Converter(**inputs, **keys, threshold=trainer.threshold, resize=trainer.resize)
 
 
 def _folder_predictor(recipe: Recipe, **judged: BaseChannel) -> BaseNode | None:

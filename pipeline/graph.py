@@ -24,7 +24,7 @@ from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampl
 from components.image_example_gen.sources.spans import open_window
 from components.pusher.component import Pusher
 from components.resolvers.spans import PREVIOUS
-from pipeline.cache_key import code_of, content_hash
+from pipeline.cache_key import code_of, content_hash, model_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
@@ -115,7 +115,11 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
         disable_statistics=True,  # of transformed examples, and there are none
-        custom_config={'image_size': recipe.trainer.image_size, 'code': code_of(preprocessing_fn)},
+        custom_config={
+            'image_size': recipe.trainer.image_size,
+            'resize': recipe.trainer.resize,
+            'code': code_of(preprocessing_fn),
+        },
     )
 
 
@@ -169,7 +173,9 @@ def _training_config(
             'data.group_by': group_by.model_dump() if group_by else None,
         },
         'code': code_of(function),
+        'pixels': code_of(preprocessing_fn),
         'weights': content_hash(recipe.trainer.weights),
+        'model': model_hash(recipe.trainer.model),
     }
 
 

@@ -54,6 +54,7 @@ def Converter(
     calibration_images: Parameter[int],
     test_images: Parameter[int],
     threshold: Parameter[float],
+    resize: Parameter[str],
 ) -> None:
     """Writes a model per format, and their accuracy, if the model is blessed.
 
@@ -61,7 +62,8 @@ def Converter(
     with a drop of accuracy above `max_drop` is written too, but not pushed. Train images of
     `examples`, the newest span, calibrate int8; images of the split `test` of `test_examples`
     measure the accuracy, next to the stored `predictions` of the SavedModel. `held_out` leaves out
-    some. The parameters are the keys of `ConverterConfig`, and the threshold of the Trainer.
+    some. The parameters are the keys of `ConverterConfig`, and `threshold` and `resize` of the
+    Trainer.
     """
     folder = folder_of(converted_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,14 +80,14 @@ def Converter(
     size = classifier.image_size
     files = files_of_split([folder_of(each.uri) for each in test_examples], 'test')
     tested = JudgedImages(
-        read_pixels(files, [row.key for row in rows], size),
+        read_pixels(files, [row.key for row in rows], size, resize),
         np.array([row.label for row in rows], int),
         np.array([row.predicted[CANDIDATE] for row in rows], int),
     )
     calibration = None
     if 'int8' in formats:
         newest = [folder_of(examples.uri)]
-        calibration = read_calibration_images(newest, calibration_images, size)
+        calibration = read_calibration_images(newest, calibration_images, size, resize)
     write_models(classifier, formats, calibration, folder)
     measure_models(formats, tested, threshold, max_drop, folder).write(folder)
 

@@ -36,7 +36,7 @@ def rebuild(classifier: Classifier, config: TrainConfig, model: Path) -> keras.M
     head = build_head(config, backbone.model.output_shape[-1], len(classifier.classes))
     load_weights(Network(backbone, head), {}, saved_model)
     pixels = keras.Input(backbone.model.input_shape[1:], name=features.PIXELS_INPUT)
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
+    scaled = backbone.preprocess(pixels)
     views = [scaled, keras.ops.flip(scaled, axis=2)] if config.flip_averaging else [scaled]
     pooled = [keras.layers.GlobalAveragePooling2D()(backbone.model(view)) for view in views]
     logits = head(keras.layers.Average()(pooled) if config.flip_averaging else pooled[0])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from common.errors import ConfigError
 from common.extras import PACKAGES, how_to_install
+from common.features import ACTIVATIONS
 from components.evaluation.config import check_floors
 from components.image_example_gen.ingestion.ingested import is_ingested
 from components.image_example_gen.inspection.examine import start
@@ -49,8 +50,7 @@ def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ..
     check_class_weights(recipe.trainer, classes)
     trainer = recipe.trainer
     weights = ' or '.join(filter(None, (trainer.warm_start, trainer.weights)))
-    network = f'MobileNetV2 {trainer.alpha} at {trainer.image_size} pixels'
-    _log.info('network: %s, weights: %s', network, weights)
+    _log.info('network: %s, weights: %s', trainer.network, weights)
     check_network(recipe, images)
     return classes, images
 
@@ -128,13 +128,15 @@ def check_network(recipe: Recipe, images: int) -> None:
     Imports TensorFlow. Raises ConfigError if weights or layers do not fit, or if the disk has no
     space for the cache.
     """
-    from trainer.data.cache_plan import plan_cache
+    from trainer.data.activation_cache import check_space
+    from trainer.data.tensors import plan_inputs
     from trainer.model.backbone import build_backbone
 
     backbone = build_backbone(recipe.trainer)
     if recipe.trainer.cache:
-        folder = next(each for each in (recipe.home, *recipe.home.parents) if each.exists())
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), folder)
+        folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
+        counts = recipe.data.splits.expected(images)
+        check_space(recipe.trainer, plan_inputs(recipe.trainer, backbone), counts, folder)
 
 
 def _describe_data(recipe: Recipe, spans: Sequence[Span]) -> str:

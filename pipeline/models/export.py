@@ -90,7 +90,7 @@ def _calibration(
                 f'the images that {version} was trained on are not on this machine; give others: '
                 '--data FOLDER'
             )
-        return read_calibration_images(folders, most, size)
+        return read_calibration_images(folders, most, size, recipe.trainer.resize)
     files = images_in(data, '--data')
     step = max(1, len(files) // most)  # of each class, if it has a folder per class
     paths = [str(data / file.name) for file in files[::step][:most]]
@@ -98,4 +98,4 @@ def _calibration(
     usable = [each.contents for each in images if not each.problem]
     if not usable:
         raise DataError(f'--data: none of the images in {data} can be used')
-    return preprocess(usable, size)
+    return preprocess(usable, size, recipe.trainer.resize)

@@ -12,7 +12,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
-from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
+from common.features import ACTIVATIONS, INTERRUPTED
 from common.metadata_queries import Node, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
@@ -71,7 +71,7 @@ def find_unused(
     known = {folder_of(each.uri) for each in artifacts}
     known |= {parent for folder in known for parent in folder.parents}
     ids = {each for each in root.glob('*/*/*') if each.name.isdecimal()} - needed
-    leftovers = {*root.glob(f'*/*/{INTERRUPTED}'), *root.rglob(f'{ACTIVATIONS_PREFIX}*')}
+    leftovers = {*root.glob(f'*/*/{INTERRUPTED}'), *root.rglob(f'{ACTIVATIONS}*')}
     leftovers |= {*recipe.serving_directory.glob(f'{UNFINISHED}*')}
     oldest = time.time() - older_than.total_seconds()
     old = {each for each in leftovers | (ids - known) if each.stat().st_mtime < oldest}

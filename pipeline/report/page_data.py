@@ -14,8 +14,7 @@ from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
 from pipeline.models.lineage import Lineage
 from pipeline.run.record import Run
-from trainer.model.network_table import NetworkPart
-from trainer.training.calibration_results import Calibration
+from trainer.results import Calibration, NetworkPart
 
 
 class DataSummary(StrictModel):

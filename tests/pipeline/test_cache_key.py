@@ -112,12 +112,23 @@ def changed_nodes(tmp_path_factory):
         ('components.serving_check.probe', {'ServingCheck'}),
         ('components.image_example_gen.inspection.examine', {'FolderPredictor'}),
         ('trainer.model.backbone', {'Trainer', 'Tuner'}),
-        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', 'Converter'}),
+        (
+            'trainer.preprocessing',
+            {'Transform', 'Trainer', 'Tuner', 'RobustnessEvaluator', 'Converter'},
+        ),
         ('common', WITH_CODE),
     ],
 )
 def test_code_change_reruns_only_nodes_that_import_the_module(module, expected, changed_nodes):
     assert changed_nodes(module) == expected
+
+
+def test_model_hash_depends_on_the_module_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for number in (1, 2):
+        (tmp_path / f'users_model_{number}.py').write_text(f'def make(size): return {number}')
+    first, other = (cache_key.model_hash(f'users_model_{number}:make') for number in (1, 2))
+    assert None is cache_key.model_hash(None) != first != other
 
 
 def test_content_hash_depends_on_the_file(tmp_path, monkeypatch):

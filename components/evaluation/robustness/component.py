@@ -42,12 +42,13 @@ def RobustnessEvaluator(
     held_out: InputArtifact[HeldOutImages],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
+    resize: Parameter[str],
 ) -> None:
     """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 
     `predictions` are those of the model on the split `test` of all spans, of which `held_out`
     leaves out some; only corrupted copies pass through the model here, and the mistakes for their
-    heat maps. `config` is a `RobustnessConfig` as JSON.
+    heat maps. `config` is a `RobustnessConfig` as JSON, `resize` the key of the Trainer.
     """
     settings = RobustnessConfig.model_validate_json(config)
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
@@ -64,7 +65,7 @@ def RobustnessEvaluator(
         right = [row.predicted[CANDIDATE] == row.label for row in rows]
         with console.bar('corrupted images', len(rows)) as bar:
             sample = _advancing(bar, [images[row.key] for row in rows])
-            corrupted = measure_robustness(sample, right, classifier, settings.precision)
+            corrupted = measure_robustness(sample, right, classifier, settings.precision, resize)
         result = Robustness(
             clean=wilson(sum(right), len(right)), corrupted=corrupted, mistakes=mistakes
         )

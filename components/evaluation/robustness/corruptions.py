@@ -22,6 +22,7 @@ import tensorflow as tf
 from components.evaluation.predictions.split_images import RecordedImage, batches
 from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
+from trainer.config.train import Resize
 from trainer.preprocessing import decode_and_resize
 
 # Strength of each corruption by severity.
@@ -45,6 +46,7 @@ def measure_robustness(
     clean: Sequence[bool],
     classifier: Classifier,
     precision: float,
+    resize: Resize = 'squeeze',
 ) -> tuple[CorruptedResult, ...]:
     """Accuracy on copies of images with each corruption and severity.
 
@@ -63,7 +65,7 @@ def measure_robustness(
     measured = list(COPIES)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for batch in batches(images, IMAGES_PER_DECISION):
-            correct += _count_correct(batch, measured, classifier, pool)
+            correct += _count_correct(batch, measured, classifier, pool, resize)
             counts.update({copy: len(batch) for copy in measured})
             measured = [
                 copy
@@ -96,13 +98,14 @@ def _count_correct(
     copies: Sequence[_Copy],
     classifier: Classifier,
     pool: concurrent.futures.Executor,
+    resize: Resize,
 ) -> Counter[_Copy]:
     """Number of correctly classified images by corruption and severity.
 
     The network computes while the pool corrupts the images of its next call.
     """
     decoded = decode_and_resize(
-        tf.constant([image.contents for image in batch]), classifier.image_size
+        tf.constant([image.contents for image in batch]), classifier.image_size, resize
     )
     pixels, digests = np.asarray(decoded).astype(np.uint8), [image.key for image in batch]
     tasks = list(itertools.product(copies, range(len(batch))))

@@ -68,7 +68,9 @@ class Stage:
         ).with_id('model_blessing')
         channels = {name: node.outputs['result'] for name, node in nodes.items()}
         keys = ConverterConfig(formats=['float16', 'onnx']).model_dump(mode='json')
-        converter = Converter(**channels, test_examples=channels['examples'], **keys, threshold=0.5)
+        converter = Converter(
+            **channels, test_examples=channels['examples'], **keys, threshold=0.5, resize='squeeze'
+        )
         runner = ProgressDagRunner()
         runner.run(
             Pipeline(

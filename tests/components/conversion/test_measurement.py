@@ -66,7 +66,7 @@ def test_calibration_images_do_not_depend_on_the_order_of_a_source(tmp_path):
             tmp_path / name / 'Split-train' / 'records',
             ({features.IMAGE_BYTES: each.contents, features.LABEL: each.label} for each in images),
         )
-        by_order.append(read_calibration_images([tmp_path / name], 15, 32))
+        by_order.append(read_calibration_images([tmp_path / name], 15, 32, 'squeeze'))
 
     first, again = by_order
     np.testing.assert_array_equal(first, again)
@@ -81,7 +81,7 @@ def test_reads_pixels_of_chosen_images_in_the_order_of_the_keys(tmp_path):
         file, ({features.IMAGE_BYTES: each.contents, features.LABEL: 0} for each in grays)
     )
 
-    pixels = read_pixels([file], [grays[4].key, grays[1].key], 32)
+    pixels = read_pixels([file], [grays[4].key, grays[1].key], 32, 'squeeze')
 
     assert pixels.shape == (2, 32, 32, 3)
     assert pixels.mean(axis=(1, 2, 3)).tolist() == [80, 20]

@@ -66,6 +66,7 @@ def evaluate(artifacts, target, config, dropped=()):
         held_out=held_out(target, dropped),
         robustness=results,
         config=config,
+        resize='squeeze',
     )
     return Robustness.model_validate_json((target / ROBUSTNESS_FILE).read_text())
 
