@@ -7,7 +7,6 @@ TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restar
 # Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
   tests/components/serving_check/test_serving_check.py \
-  tests/components/conversion/lite/test_bias_correction.py \
   tests/components/inference/test_classifier.py tests/components/evaluation/robustness
 # Left out there: TensorFlow Lite does not use oneDNN; `onednn` sets it in its own processes; the
 # next three compare no computed numbers; `mirrored` computes nothing that the others do not.

@@ -22,6 +22,7 @@ COMMANDS = {  # the function of each, in a module of `pipeline.commands`
     'report': 'report:report',
     'models': 'models:models',
     'predict': 'predict:predict',
+    'export': 'export:export',
     'serve': 'serve:serve',
     'compile': 'cluster:compile_',
     'submit': 'cluster:submit',

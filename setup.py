@@ -16,7 +16,6 @@ REQUIREMENTS = [
     'click>=8.1,<9',
     'cronsim>=2.6',
     'filelock>=3.12',
-    'flatbuffers>=24.3',
     'fsspec>=2024.6',
     'grimp>=3.5',
     'h5py>=3.12',

@@ -127,6 +127,8 @@ def main(recipe_file: str, images: str) -> None:
     fit(model, recipe, recipe['feature_extraction'], train, held_out)
     base.trainable = True
     from_layer = recipe['fine_tune']['from_layer']
+    if isinstance(from_layer, float):
+        from_layer = int(from_layer * len(base.layers))
     if isinstance(from_layer, str):
         from_layer = [layer.name for layer in base.layers].index(from_layer)
     for layer in base.layers[:from_layer]:

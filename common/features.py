@@ -39,14 +39,15 @@ EXAMPLES_INPUT, IMAGES_INPUT, PIXELS_INPUT = 'examples', 'image_bytes', 'pixels'
 PROBABILITY = 'probability'
 CLASS = 'class'  # string [batch, 1], name of the predicted class
 LOGIT = 'logit'  # float32, shaped like the probability
-SCORES = 'scores'  # float32 [1, 2], of TensorFlow Lite models of two classes: both probabilities
+SCORES = 'scores'  # float32 [batch, classes], output of models in other formats: probabilities
 CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: class names by label
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's predictions
 
 # In the Trainer's output folder.
-ACTIVATIONS_PREFIX = 'activations-'  # folders of the Tuner's activation cache
+ACTIVATIONS = 'activations'  # next to the Trainer's run folders: the activation cache
 INTERRUPTED = 'interrupted'  # next to the Trainer's run folders: trainings that did not end
 HISTORY = 'history.json'
+EVENTS = 'tensorboard'  # folder of event files
 CALIBRATION = 'calibration.json'
 NETWORK = 'network.json'
 AUGMENTED_VIEWS = 'figures/augmented_views.png'

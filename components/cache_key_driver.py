@@ -5,7 +5,6 @@ import copy
 from typing import ClassVar
 
 from tfx.dsl.components.base import base_driver
-from tfx.orchestration import data_types_utils
 from tfx.orchestration.portable import base_driver as portable_base_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
@@ -24,10 +23,8 @@ class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
         """Custom properties that change when the component should run again."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Adds the external state to the output artifact; passes on the exec properties."""
+        """Adds the external state to the output artifact."""
         result = driver_output_pb2.DriverOutput()
-        for name, value in execution_info.exec_properties.items():
-            data_types_utils.set_metadata_value(result.exec_properties[name], value)
         (prepared,) = execution_info.output_dict[self.output]
         artifact = copy.deepcopy(prepared.mlmd_artifact)
         for name, value in self.external_state(execution_info).items():

@@ -21,6 +21,8 @@ them. Ingestion is also the most expensive step to repeat.
 
 import functools
 import hashlib
+import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,18 @@ def content_hash(weights: str) -> str:
     if path is None or not path.is_file():
         return weights
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def model_hash(model: str | None) -> str | None:
+    """Hashes the module of `trainer.model`; None without one.
+
+    Raises ModuleNotFoundError if there is no such module.
+    """
+    if model is None:
+        return None
+    module = importlib.import_module(model.partition(':')[0])
+    source = inspect.getsource(module)
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 @functools.cache

@@ -22,8 +22,9 @@ from common import stack
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
 from components.image_example_gen.sources.spans import open_window
+from components.pusher.component import Pusher
 from components.resolvers.spans import PREVIOUS
-from pipeline.cache_key import code_of, content_hash
+from pipeline.cache_key import code_of, content_hash, model_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
@@ -65,7 +66,6 @@ def create_pipeline(
         anomalies=validator.outputs['anomalies'],
         statistics=statistics_gen.outputs['statistics'],
         validation=recipe.validation.model_dump_json(),
-        code=code_of(AnomalyGate),
         **{PREVIOUS: previous.outputs[PREVIOUS]},
     )
 
@@ -76,9 +76,7 @@ def create_pipeline(
 
     baseline = live_model(recipe, 'baseline_resolver', trainer.outputs['model'])
     anchor = anchor_model(baseline)
-    evaluation_nodes = evaluate_and_push(
-        recipe, classes, spans, transform, trainer, baseline, anchor
-    )
+    evaluation_nodes = evaluate_and_push(recipe, classes, spans, trainer, baseline, anchor)
     transform.add_upstream_node(anomaly_gate)
 
     optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
@@ -86,7 +84,7 @@ def create_pipeline(
     nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:
-            node.exec_properties['stack'] = stack.libraries()  # a part of the cache key
+            _add_to_cache_key(node)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
@@ -95,6 +93,17 @@ def create_pipeline(
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )
+
+
+def _add_to_cache_key(node: BaseComponent) -> None:
+    """Adds the libraries, and for a component of this project its code, as exec properties.
+
+    The Pusher always runs.
+    """
+    node.exec_properties['stack'] = stack.libraries()
+    kind = type(node)
+    if kind.__module__.startswith('components.') and kind is not Pusher:
+        node.exec_properties['code'] = code_of(kind)
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
@@ -106,7 +115,11 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
         disable_statistics=True,  # of transformed examples, and there are none
-        custom_config={'image_size': recipe.trainer.image_size, 'code': code_of(preprocessing_fn)},
+        custom_config={
+            'image_size': recipe.trainer.image_size,
+            'resize': recipe.trainer.resize,
+            'code': code_of(preprocessing_fn),
+        },
     )
 
 
@@ -160,7 +173,9 @@ def _training_config(
             'data.group_by': group_by.model_dump() if group_by else None,
         },
         'code': code_of(function),
+        'pixels': code_of(preprocessing_fn),
         'weights': content_hash(recipe.trainer.weights),
+        'model': model_hash(recipe.trainer.model),
     }
 
 

@@ -6,67 +6,62 @@ from typing import Any
 import tensorflow as tf
 
 from common import features
-from trainer.orientation import JPEG, PNG, contains, turn_upright
+from trainer.config.train import Resize
+from trainer.orientation import JPEG, PNG, turn_upright
 
 # Images whose longer side is at least this many times the target size are antialiased, which costs
 # time and makes little difference to smaller ones.
 LARGE = 6
 _SCALES = (1, 2, 4, 8)  # divisors of the size that the inverse DCT of the JPEG decoder offers
-_OTHER, _JPEG, _TRANSPARENT = range(3)  # decoders
-_PNG_HEADER, _COLOURS = 26, 25  # bytes; position of the colour type
-_GRAY_WITH_ALPHA, _RGB_WITH_ALPHA = 4, 6
+_COLOURS = 25  # position of the colour type in a PNG
+_WITH_ALPHA = (b'\4', b'\6')  # gray and RGB
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """`preprocessing_fn` of the Transform component: images of size `image_size`, and labels."""
     encoded = inputs[features.IMAGE_BYTES].values  # sparse, one value per example
+    size, resize = custom_config['image_size'], custom_config['resize']
     return {
-        features.IMAGE_XF: decode_and_resize(encoded, custom_config['image_size']),
+        features.IMAGE_XF: decode_and_resize(encoded, size, resize),
         features.LABEL_XF: inputs[features.LABEL],
     }
 
 
-def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def decode_and_resize(encoded: tf.Tensor, size: int, resize: Resize = 'squeeze') -> tf.Tensor:
     """Decodes JPEG or PNG bytes, string [batch], to float32 [batch, size, size, 3] in 0..255.
 
     Applies EXIF orientation, and composites transparency on white. Values are rounded to integers,
-    so that a uint8 cache is lossless. The aspect ratio is not preserved, as in
-    `keras.utils.image_dataset_from_directory`. Interpolation is bilinear, with antialiasing if the
-    longer side of an image is at least LARGE times `size`.
+    so that a uint8 cache is lossless. `resize` says how an image becomes square: 'squeeze' does not
+    preserve its aspect ratio, 'crop' takes its centre, 'pad' adds black. Interpolation is bilinear,
+    with antialiasing if the longer side of an image is at least LARGE times `size`.
     """
 
-    def one_image(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        contents, decoder = image
-        return tf.switch_case(
-            decoder,
-            {
-                _OTHER: lambda: _resize(_decode(contents), size),
-                _JPEG: lambda: _decode_and_resize_jpeg(contents, size),
-                _TRANSPARENT: lambda: _resize(_decode_on_white(contents), size),
-            },
+    def one_image(contents: tf.Tensor) -> tf.Tensor:
+        is_jpeg, is_png = (
+            tf.strings.substr(contents, 0, len(magic)) == magic for magic in (JPEG, PNG)
         )
 
+        def other() -> tf.Tensor:
+            transparent = tf.cond(is_png, lambda: _is_transparent(contents), lambda: False)
+            pixels = tf.cond(
+                transparent, lambda: _decode_on_white(contents), lambda: _decode(contents)
+            )
+            return _resize(_square(pixels, resize), size)
+
+        image = tf.cond(is_jpeg, lambda: _decode_and_resize_jpeg(contents, size, resize), other)
+        image = tf.ensure_shape(image, (size, size, 3))
+        return tf.cond(is_jpeg | is_png, lambda: turn_upright(image, contents), lambda: image)
+
     images = tf.map_fn(
-        one_image,
-        (encoded, _choose_decoders(encoded)),
-        fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
+        one_image, encoded, fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32)
     )
-    return tf.round(tf.clip_by_value(turn_upright(images, encoded), 0.0, 255.0))
+    return tf.round(tf.clip_by_value(images, 0.0, 255.0))
 
 
-def _choose_decoders(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns _JPEG, _TRANSPARENT or _OTHER for each file, int32 [batch]."""
-    jpeg, png = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (JPEG, PNG))
-
-    def transparent() -> tf.Tensor:
-        start = tf.strings.substr(encoded, 0, _PNG_HEADER)
-        header = tf.io.decode_raw(start, tf.uint8, fixed_length=_PNG_HEADER)
-        colours = header[:, _COLOURS]
-        with_alpha = (colours == _GRAY_WITH_ALPHA) | (colours == _RGB_WITH_ALPHA)
-        return png & (with_alpha | contains(encoded, b'tRNS'))
-
-    png_transparent = tf.cond(tf.reduce_any(png), transparent, lambda: png)
-    return tf.where(jpeg, _JPEG, tf.where(png_transparent, _TRANSPARENT, _OTHER))
+def _is_transparent(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG has an alpha channel or a transparent colour, bool []."""
+    has_alpha = tf.reduce_any(tf.strings.substr(contents, _COLOURS, 1) == _WITH_ALPHA)
+    return has_alpha | (tf.size(tf.strings.split(contents, b'tRNS', maxsplit=1)) > 1)
 
 
 def _decode(contents: tf.Tensor) -> tf.Tensor:
@@ -81,6 +76,21 @@ def _decode_on_white(contents: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round((colours * alpha + 255 * (255 - alpha)) / 255), tf.uint8)
 
 
+def _square(pixels: tf.Tensor, resize: Resize) -> tf.Tensor:
+    """Crops or pads an image, [height, width, 3], to a square, or to a side that is one longer.
+
+    Equally on both sides, so that the result does not depend on the orientation of a file.
+    """
+    if resize == 'squeeze':
+        return pixels
+    sides = tf.shape(pixels)[:2]
+    if resize == 'crop':
+        cut = (sides - tf.reduce_min(sides)) // 2
+        return pixels[cut[0] : sides[0] - cut[0], cut[1] : sides[1] - cut[1]]
+    added = (tf.reduce_max(sides) - sides + 1) // 2
+    return tf.pad(pixels, [[added[0], added[0]], [added[1], added[1]], [0, 0]])
+
+
 def _resize(pixels: tf.Tensor, size: int) -> tf.Tensor:
     """Resizes uint8 [height, width, 3] to float32 [size, size, 3]."""
     return tf.cond(
@@ -90,7 +100,7 @@ def _resize(pixels: tf.Tensor, size: int) -> tf.Tensor:
     )
 
 
-def _decode_and_resize_jpeg(contents: tf.Tensor, size: int) -> tf.Tensor:
+def _decode_and_resize_jpeg(contents: tf.Tensor, size: int, resize: Resize) -> tf.Tensor:
     """Decodes a JPEG and resizes it to float32 [size, size, 3].
 
     A large one is decoded at a half, a quarter or an eighth of its size, which averages pixels and
@@ -102,11 +112,12 @@ def _decode_and_resize_jpeg(contents: tf.Tensor, size: int) -> tf.Tensor:
     largest = tf.reduce_sum(tf.cast(fits, tf.int32))
 
     def reduced(scale: int) -> tf.Tensor:
-        pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
+        pixels = _square(tf.io.decode_jpeg(contents, channels=3, ratio=scale), resize)
         return tf.image.resize(pixels, (size, size), antialias=True)
 
     def plain() -> tf.Tensor:
-        return tf.image.resize(tf.io.decode_jpeg(contents, channels=3), (size, size))
+        pixels = _square(tf.io.decode_jpeg(contents, channels=3), resize)
+        return tf.image.resize(pixels, (size, size))
 
     branches = [functools.partial(reduced, scale) for scale in _SCALES]
     return tf.switch_case(tf.where(large, largest, len(_SCALES)), [*branches, plain])

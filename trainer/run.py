@@ -12,16 +12,16 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common import stack
 from common.artifacts import folder_of
-from common.features import CALIBRATION, FIXED, HISTORY, INTERRUPTED
+from common.features import ACTIVATIONS, CALIBRATION, EVENTS, FIXED, HISTORY, INTERRUPTED
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
+from trainer.data.tensors import BATCH
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
 from trainer.model.network import Network, join, scale_logits
 from trainer.training import devices
-from trainer.training.backup import BackupFile
 from trainer.training.calibration import calibrate
 from trainer.training.callbacks import make_predict
 from trainer.training.interruption import resumable
@@ -31,7 +31,6 @@ from trainer.training.stages import Training, train
 from trainer.training.trained_images import read_record_index, write_trained_images
 from trainer.training.warm_start import save_weights, weights_folder
 
-_BATCH = 64
 _log = logging.getLogger(__name__)
 
 
@@ -39,10 +38,12 @@ def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
     Also writes the weights for a warm start and the index of the training images next to the model;
-    and `timings.json`, `history.json`, `calibration.json`, `network.json` and augmented views to
-    the run folder. `custom_config` holds `train`, a TrainConfig as a dictionary; `classes`,
-    names in the order of their labels; `splitting`, the keys of the recipe that decide the split of
-    an image; and `max_megapixels`, the limit of images that the exported model decodes.
+    and `timings.json`, `history.json`, `calibration.json`, `network.json`, event files for
+    TensorBoard and augmented views to the run folder. `custom_config` holds `train`, a TrainConfig
+    as a dictionary; `classes`, names in the order of their labels; `splitting`, the keys of the
+    recipe that decide the split of an image; `code`, `pixels` and `model`, hashes of the code of
+    training, preprocessing and `trainer.model`; and `max_megapixels`, the limit of images that the
+    exported model decodes.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -50,9 +51,8 @@ def run_fn(fn_args: FnArgs) -> None:
         job = make_job(fn_args)
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
             network, warm = job.start()
-            inputs = job.cached_inputs(network, folder / 'activations')
-            backups = BackupFile(folder / 'backup.npz')
-            training = train(job, network, inputs, warm=warm, backups=backups)
+            inputs = job.inputs(network, run_dir.parent / ACTIVATIONS)
+            training = train(job, network, inputs, folder, warm=warm, events=run_dir / EVENTS)
         for history in training.histories:
             for sentence in filter(None, (history.overfitting, history.discarded)):
                 _log.info(sentence)
@@ -71,7 +71,7 @@ def _calibrated(job: Job, network: Network, training: Training, run_dir: Path) -
         return model
     if job.config.flip_averaging:
         with job.timings.part('calibration', job.splits['eval'].count):
-            logits = make_predict(model, job.splits['eval'].batches(_BATCH))()
+            logits = make_predict(model, job.splits['eval'].batches(BATCH))()
     calibration = calibrate(logits, job.splits['eval'].labels)
     if calibration is None:
         return model
@@ -123,12 +123,21 @@ def make_job(fn_args: FnArgs) -> Job:
         transform = tft.TFTransformOutput(fn_args.transform_graph_path)
         files = {'train': fn_args.train_files, 'eval': fn_args.eval_files}
         splits = open_splits(files, transform)
-    classes = tuple(fn_args.custom_config['classes'])
+    given = fn_args.custom_config
     splitting = {
-        **fn_args.custom_config['splitting'],
+        **given['splitting'],
         'train and validation folders': bool((_record_index(fn_args)['part'] >= FIXED).any()),
     }
-    return Job(config, classes, transform, splits, timings, fn_args.base_model, splitting)
+    return Job(
+        config,
+        tuple(given['classes']),
+        transform,
+        splits,
+        timings,
+        fn_args.base_model,
+        splitting,
+        cache_key=f'{given["code"]} {given["pixels"]} {given["model"]} {stack.libraries()}',
+    )
 
 
 def _record_index(fn_args: FnArgs) -> np.ndarray:

@@ -33,7 +33,6 @@ def AnomalyGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     validation: Parameter[str],
-    code: Parameter[str],  # part of the cache key
     previous_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> GateResult:
     """Fails on anomalies in any split, and on drift or skew if the recipe says `stop`.

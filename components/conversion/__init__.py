@@ -1,1 +1,1 @@
-"""Models in other formats, and their accuracy compared with the SavedModel."""
+"""Converter: models in other formats, and their accuracy compared with the SavedModel."""

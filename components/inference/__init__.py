@@ -1,1 +1,1 @@
-"""Predictions for unlabelled images."""
+"""Predictions for images without labels, for `predict`, for servers and in each run."""

@@ -33,7 +33,7 @@ class Classifier:
         self.classes = read_classes(folder)
         self._folder = folder
         try:
-            self._model = tf.saved_model.load(str(folder))
+            self.model = tf.saved_model.load(str(folder))
         except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise ModelError(f'the model in {folder} cannot be loaded: {reason}') from error
@@ -41,18 +41,23 @@ class Classifier:
     @property
     def explains(self) -> bool:
         """Whether the model has the signature for heat maps."""
-        return features.SIGNATURE_EXPLANATION in self._model.signatures
+        return features.SIGNATURE_EXPLANATION in self.model.signatures
 
     @property
     def image_size(self) -> int:
         """Height and width of the input images, in pixels."""
-        _, inputs = self._signature(features.SIGNATURE_PIXELS).structured_input_signature
+        _, inputs = self.signature(features.SIGNATURE_PIXELS).structured_input_signature
         (pixels,) = inputs.values()
         return int(pixels.shape[1])
 
     def of_images(self, encoded: Sequence[bytes]) -> list[PredictedClass]:
         """Classifies encoded JPEG or PNG images."""
-        return self._predict(features.SIGNATURE_IMAGES, tf.constant(encoded))
+        outputs = self.outputs(features.SIGNATURE_IMAGES, encoded)
+        names, rows = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
+        return [
+            to_predicted_class(name.decode(), row, self.classes)
+            for name, row in zip(names, rows, strict=True)
+        ]
 
     def labels_of_images(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Classifies encoded JPEG or PNG images.
@@ -60,59 +65,44 @@ class Classifier:
         Returns predicted labels, int64 [batch], -1 for NaN, and probabilities, float32 [batch, 1]
         of the second of two classes, or [batch, classes].
         """
-        return self._labels(features.SIGNATURE_IMAGES, tf.constant(encoded))
+        outputs = self.outputs(features.SIGNATURE_IMAGES, encoded)
+        return self._labels(outputs), outputs[features.PROBABILITY]
 
     def labels_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Predicted labels, int64 [batch], of preprocessed images, uint8 [batch, size, size, 3]."""
-        return self._labels(features.SIGNATURE_PIXELS, tf.constant(pixels.astype(np.float32)))[0]
+        return self._labels(self.outputs(features.SIGNATURE_PIXELS, pixels.astype(np.float32)))
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""
-        outputs = self._call(features.SIGNATURE_EXPLANATION, tf.constant(encoded))
-        return np.asarray(outputs[features.HEAT_MAP])
+        return self.outputs(features.SIGNATURE_EXPLANATION, encoded)[features.HEAT_MAP]
 
     def outputs(
-        self, signature: str, values: Sequence[bytes | np.ndarray]
+        self, signature: str, values: Sequence[bytes | np.ndarray] | np.ndarray
     ) -> dict[str, np.ndarray]:
         """Outputs of a signature by name, each with one row per value.
 
         Values are files or examples, or pixels, float32 [size, size, 3].
         """
-        outputs = self._call(signature, tf.constant(values))
+        function = self.signature(signature)
+        (argument,) = function.structured_input_signature[1]
+        # By name: TensorFlow formats a positional tensor as text, before it accepts it.
+        outputs = function(**{argument: tf.constant(values)})
         return {name: np.asarray(output) for name, output in outputs.items()}
 
-    def _labels(self, signature: str, images: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        outputs = self._call(signature, images)
-        probabilities = np.asarray(outputs[features.PROBABILITY])
-        names = np.asarray(outputs[features.CLASS]).ravel()
-        finite = np.isfinite(probabilities).all(axis=1)
+    def signature(self, name: str) -> Any:
+        """A signature, which does not keep the variables of the model; raises ModelError."""
+        if name not in self.model.signatures:
+            raise ModelError(f'the model in {self._folder} has no signature {name}')
+        return self.model.signatures[name]
+
+    def _labels(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        finite = np.isfinite(outputs[features.PROBABILITY]).all(axis=1)
+        names = outputs[features.CLASS].ravel()
         labels = [
-            self._label(name.decode()) if known else -1
+            label_of(name.decode(), self.classes) if known else -1
             for name, known in zip(names, finite, strict=True)
         ]
-        return np.array(labels, np.int64), probabilities
-
-    def _label(self, name: str) -> int:
-        _require_class(name, self.classes)
-        return self.classes.index(name)
-
-    def _predict(self, signature: str, images: tf.Tensor) -> list[PredictedClass]:
-        outputs = self._call(signature, images)
-        names = np.asarray(outputs[features.CLASS]).ravel()
-        probabilities = np.asarray(outputs[features.PROBABILITY])
-        rows = zip(names, probabilities, strict=True)
-        return [to_predicted_class(name.decode(), row, self.classes) for name, row in rows]
-
-    def _call(self, name: str, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        signature = self._signature(name)
-        ((argument, _),) = signature.structured_input_signature[1].items()
-        # By name: TensorFlow formats a positional tensor as text, before it accepts it.
-        return dict(signature(**{argument: images}))
-
-    def _signature(self, name: str) -> Any:
-        if name not in self._model.signatures:
-            raise ModelError(f'the model in {self._folder} has no signature {name}')
-        return self._model.signatures[name]
+        return np.array(labels, np.int64)
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -139,17 +129,17 @@ def to_predicted_class(
     """
     if not np.isfinite(probabilities).all():
         return PredictedClass(None, float('nan'))
-    _require_class(name, classes)
     if len(probabilities) == 1:
         probabilities = [1 - probabilities[0], probabilities[0]]
     values = tuple(map(float, probabilities))
-    return PredictedClass(name, values[classes.index(name)], values)
+    return PredictedClass(name, values[label_of(name, classes)], values)
 
 
-def _require_class(name: str, classes: Sequence[str]) -> None:
-    """Raises ModelError if a model predicts a class that it does not list."""
+def label_of(name: str, classes: Sequence[str]) -> int:
+    """Returns the label of a predicted class; raises ModelError if the model does not list it."""
     if name not in classes:
         raise ModelError(
             f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
             f'{describe_classes(classes)}'
         )
+    return classes.index(name)

@@ -13,11 +13,8 @@ from common.errors import PushError
 from common.features import SPAN
 from common.manual_override import is_blessed, read_override
 from common.metadata_queries import custom_property, set_custom_properties
-from components.conversion.lite.component import LiteModels
-from components.conversion.lite.config import LITE_FILE
-from components.conversion.onnx.component import OnnxModel
-from components.conversion.onnx.config import ONNX_FILE
-from components.conversion.results import ConversionResult
+from components.conversion.conversion_results import read_result
+from components.conversion.converter import ConvertedModels
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.bucket import ServingBucket
 from components.pusher.reference import find_reference
@@ -38,8 +35,7 @@ def Pusher(
     created: Parameter[str],  # part of the cache key
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
-    lite_model: InputArtifact[LiteModels] = None,
-    onnx_model: InputArtifact[OnnxModel] = None,
+    converted_models: InputArtifact[ConvertedModels] = None,
 ) -> None:
     """Pushes a blessed model to the serving directory, unless it is already live.
 
@@ -61,8 +57,7 @@ def Pusher(
         pushed_model: has the custom properties of TFX's Pusher, and `unchanged` if the model was
             already live, but no copy of the model.
         baseline_model: the model that the candidate was compared with, if any.
-        lite_model: TensorFlow Lite models; those that are accurate enough are pushed too.
-        onnx_model: ONNX model; pushed too if it is accurate enough.
+        converted_models: models in other formats; those that are accurate enough are pushed too.
 
     Raises:
         PushError: the serving directory or the bucket is not writable, the model is live, but the
@@ -90,7 +85,7 @@ def Pusher(
         Path(serving),
         keep=keep,
         about=about,
-        extra_files=_converted(lite_model, LITE_FILE) | _converted(onnx_model, ONNX_FILE),
+        extra_files=_converted(converted_models),
         bucket=ServingBucket(bucket, recipe) if bucket else None,
         check=check,
     )
@@ -114,10 +109,9 @@ def _check_reference(candidate: Path, serving: Path, baseline: Artifact | None) 
     )
 
 
-def _converted(artifact: Artifact | None, result_file: str) -> dict[str, Path]:
+def _converted(artifact: Artifact | None) -> dict[str, Path]:
     """Models to push, without the result: its timings would make every version unique."""
     if artifact is None:
         return {}
     folder = folder_of(artifact.uri)
-    result = ConversionResult.model_validate_json((folder / result_file).read_bytes())
-    return {name: folder / name for name in result.pushed}
+    return {name: folder / name for name in read_result(folder).pushed}

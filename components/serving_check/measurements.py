@@ -1,11 +1,19 @@
-"""Results of the serving check."""
+"""Limits and results of the serving check. Imports no TensorFlow."""
 
 from pathlib import Path
+
+from pydantic import Field
 
 from common.files import MEGABYTE
 from common.strict_model import StrictModel
 
 MEASUREMENTS_FILE = 'measurements.json'  # in the artifact's folder: Measurements
+
+
+class ServingCheckConfig(StrictModel):
+    """Limits of ServingCheck: `serving_check:` of a recipe."""
+
+    seconds: int = Field(300, ge=1, le=86_400, description='timeout of the serving check')
 
 
 class Measurements(StrictModel):
@@ -19,6 +27,16 @@ class Measurements(StrictModel):
     latency_ms_p95: float | None = None  # 95th percentile
     memory_mb: float | None = None  # peak minus memory before loading
     size_mb: float  # of the SavedModel's files
+
+    def describe(self) -> str:
+        """One line with the problems, or else the measurements."""
+        if self.problems:
+            return 'serving check failed: ' + '; '.join(self.problems)
+        return (
+            f'predictions match training to {self.largest_difference:.0e}; '
+            f'{self.latency_ms:.0f} ms per image on one core; '
+            f'{self.memory_mb:.0f} MB of memory; {self.size_mb:.1f} MB on disk'
+        )
 
 
 def size_of(model: Path) -> float:

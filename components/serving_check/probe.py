@@ -1,14 +1,15 @@
-"""Loads a SavedModel, sends the recorded requests, and measures latency and memory.
+"""Loads a SavedModel, sends the recorded requests, and measures latency and memory on one core.
 
-    python -m components.serving_check.probe MODEL RESULT
+    python -m components.serving_check.probe MODEL
 
-writes `Measurements` to the file RESULT. The parent process detects crashes.
+prints `Measurements` as JSON on the last line. The parent process detects crashes.
 """
 
 import os
 import sys
 
 if __name__ == '__main__':
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # TensorFlow starts a thread per core
     # TensorFlow imports these if they are installed, in one second; serving a model needs neither.
     for name in ('keras', 'googleapiclient'):
         sys.modules[name] = None  # type: ignore[assignment]
@@ -17,50 +18,53 @@ import time
 import timeit
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
 from common.errors import ModelError
 from common.files import MEGABYTE
+from components.inference.classifier import Classifier
 from components.serving_check.measurements import Measurements, size_of
-from components.serving_check.recorded_requests import Outputs, Request, compare, read_requests
 from trainer.export.complete_image import PIXEL
 from trainer.export.image_example import image_of, only_image
 
-_SIGNATURES = (
-    features.SIGNATURE_EXAMPLES,
-    features.SIGNATURE_IMAGES,
-    features.SIGNATURE_EXPLANATION,
-    features.SIGNATURE_PIXELS,
-)
+TOLERANCE = 1e-5
 _CALLS = 30
 _DAMAGED = PIXEL.replace(b'IDATx', b'IDAT?')  # complete, with wrong compressed data
 
+Outputs = dict[str, np.ndarray]
+
+
+class Request(NamedTuple):
+    """A recorded request and its response, one row per image."""
+
+    signature: str
+    values: tuple[bytes, ...]
+    outputs: Outputs
+
 
 def probe(model: Path) -> Measurements:
-    """Checks and measures the SavedModel in a folder, on one core."""
-    size = size_of(model)
-    use_one_core()
-    before, start = _memory_mb('VmRSS'), time.perf_counter()
+    """Checks and measures the SavedModel in a folder."""
+    size, before, start = size_of(model), _memory_mb('VmRSS'), time.perf_counter()
     try:
-        recorded = read_requests(model)
-        loaded = _load(model)
-    except ModelError as error:
-        return Measurements(problems=(str(error),), size_mb=size)
-    load_seconds = time.perf_counter() - start
+        recorded, classifier = read_requests(model), Classifier(model)
+        load_seconds = time.perf_counter() - start
+        assert classifier.image_size  # raises without the signature for pixels
+    except Exception as error:  # damaged files raise anything
+        return Measurements(problems=(_first_line(error),), size_mb=size)
     problems: list[str] = []
     differences: dict[str, float] = {}
-    for name, request in _checks(recorded):
+    for name, (signature, values, expected) in _checks(recorded):
         try:
-            differences[name] = compare(_send(loaded.signatures, request), request.outputs)
-        except ModelError as error:
-            problems.append(f'{name}: {error}')
+            differences[name] = difference(classifier.outputs(signature, values), expected)
         except Exception as error:  # an unknown graph raises anything
-            problems.append(f'{name}: failed: {_first_line(error)}')
-    median, p95 = (None, None) if problems else _latencies_ms(loaded.signatures, recorded)
+            problems.append(f'{name}: {_first_line(error)}')
+    median, p95 = (None, None) if problems else _latencies_ms(classifier, recorded)
     return Measurements(
         problems=tuple(problems),
         checks=tuple(differences),
@@ -73,31 +77,26 @@ def probe(model: Path) -> Measurements:
     )
 
 
-def use_one_core() -> None:
-    """Binds the process to one core, before TensorFlow starts its threads."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+def read_requests(model: Path) -> list[Request]:
+    """Reads TensorFlow Serving's warm-up file of a SavedModel.
 
-
-def _memory_mb(key: str) -> float:
-    """Current or peak memory (`VmRSS`, `VmHWM`).
-
-    `getrusage` would include the parent process, which this one was forked from.
+    Raises:
+        ModelError: the file is missing, damaged or empty.
     """
-    status = Path('/proc/self/status').read_text()
-    return int(status.partition(f'{key}:')[2].split()[0]) * 1024 / MEGABYTE
-
-
-def _load(model: Path) -> Any:
+    requests = []
     try:
-        loaded = tf.saved_model.load(str(model))
-    except Exception as error:  # damaged files raise anything
-        raise ModelError(f'the model cannot be loaded: {_first_line(error)}') from error
-    missing = [name for name in _SIGNATURES if name not in loaded.signatures]
-    if missing:
-        raise ModelError(f'the model has no signature {", ".join(missing)}')
-    return loaded
+        records = tf.data.TFRecordDataset(str(model / features.WARMUP_FILE)).as_numpy_iterator()
+        for log in map(prediction_log_pb2.PredictionLog.FromString, records):
+            request, response = log.predict_log.request, log.predict_log.response
+            (images,) = map(tf.make_ndarray, request.inputs.values())
+            outputs = {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+            requests.append(Request(request.model_spec.signature_name, tuple(images), outputs))
+    except (tf.errors.OpError, DecodeError):
+        requests = []
+    if not requests:
+        problem = 'the recorded requests are missing, empty or damaged'
+        raise ModelError(f'{problem} ({features.WARMUP_FILE})')
+    return requests
 
 
 def _checks(recorded: list[Request]) -> Iterator[tuple[str, Request]]:
@@ -120,34 +119,63 @@ def _with_invalid_images(request: Request) -> Request:
     image = image_of(request.values[0]) if is_example else request.values[0]
     added = [image[: len(image) // 2], _DAMAGED, b'no image']
     first, *last = map(only_image, added) if is_example else added
-    outputs = {
-        key: np.pad(
-            rows,
-            ((1, len(last)), (0, 0)),
-            constant_values=b'' if key == features.CLASS else np.nan,
-        )
-        for key, rows in request.outputs.items()
-    }
+    outputs = {}
+    for key, rows in request.outputs.items():
+        invalid = b'' if key == features.CLASS else np.nan
+        outputs[key] = np.pad(rows, ((1, len(last)), (0, 0)), constant_values=invalid)
     return request._replace(values=(first, *request.values, *last), outputs=outputs)
 
 
-def _send(signatures: Any, request: Request) -> Outputs:
-    values = {request.input_name: tf.constant(request.values, tf.string)}
-    return {key: value.numpy() for key, value in signatures[request.signature](**values).items()}
+def difference(actual: Outputs, expected: Outputs) -> float:
+    """Returns the largest difference of predictions, one row per image.
+
+    Probabilities may differ by 1e-5. Logits may differ by 1e-5 times the largest expected logit if
+    that is above 1, because they are unbounded and float32 has seven digits. Those of an invalid
+    image are NaN, and its class is empty.
+
+    Raises:
+        ModelError: the predictions differ, or an output is missing.
+    """
+    if missing := expected.keys() - actual.keys():
+        raise ModelError(f'the output {min(missing)} is missing')
+    if not np.array_equal(actual[features.CLASS], expected[features.CLASS]):
+        raise ModelError("predicted classes differ from the Trainer's")
+    valid, largest = expected[features.CLASS] != b'', 0.0
+    for key in (features.PROBABILITY, features.LOGIT):
+        found, wanted = actual[key], expected[key]
+        if found.shape != wanted.shape or (np.isfinite([found, wanted]) != valid).any():
+            raise ModelError(f'the output {key} has another shape, or NaN for other images')
+        scale = max(1.0, float(np.nanmax(np.abs(wanted))))  # 1 for probabilities
+        largest = max(largest, float(np.nanmax(np.abs(found - wanted))) / scale)
+    if largest > TOLERANCE:
+        raise ModelError(f"predictions differ from the Trainer's by up to {largest:.2g}")
+    return largest
 
 
-def _latencies_ms(signatures: Any, recorded: list[Request]) -> tuple[float, float]:
+def _latencies_ms(classifier: Classifier, recorded: list[Request]) -> tuple[float, float]:
     """Median and 95th percentile of the CPU time of `serve_images` for one image.
 
     The checks before have warmed it up. CPU time is independent of the load of the machine.
     """
     requests = [each for each in recorded if each.signature == features.SIGNATURE_IMAGES]
-    request = min(requests, key=lambda each: len(each.values))
+    signature, values, _ = min(requests, key=lambda each: len(each.values))
     seconds = timeit.repeat(
-        lambda: _send(signatures, request), timer=time.process_time, number=1, repeat=_CALLS
+        lambda: classifier.outputs(signature, values),
+        timer=time.process_time,
+        number=1,
+        repeat=_CALLS,
     )
     median, p95 = np.percentile(seconds, (50, 95)) * 1000
     return float(median), float(p95)
+
+
+def _memory_mb(key: str) -> float:
+    """Current or peak memory (`VmRSS`, `VmHWM`).
+
+    `getrusage` would include the parent process, which this one was forked from.
+    """
+    status = Path('/proc/self/status').read_text()
+    return int(status.partition(f'{key}:')[2].split()[0]) * 1024 / MEGABYTE
 
 
 def _first_line(error: Exception) -> str:
@@ -155,4 +183,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == '__main__':
-    Path(sys.argv[2]).write_text(probe(Path(sys.argv[1])).model_dump_json(indent=1))
+    print(probe(Path(sys.argv[1])).model_dump_json())  # noqa: T201

@@ -12,10 +12,10 @@ from common import stack
 from common.console import one_line
 from common.errors import FAILED, ModelError
 from components.image_example_gen.inspection.examine import start
+from components.inference.input_images import read_images
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import find_model
 from pipeline.commands.options import Command, PathType, load, show, stored_options
-from pipeline.prediction.input_images import read_images
 
 
 @click.command(cls=Command)
@@ -60,8 +60,8 @@ def predict(
     classes = read_classes(folder)  # raises for an unsuitable model
     stack.set_tensorflow_log_level(3)
     start()  # worker processes, which import TensorFlow meanwhile
+    from components.inference import predictions
     from components.inference.classifier import Classifier
-    from pipeline.prediction import predictions
 
     classifier = Classifier(folder)
     if explain and not classifier.explains:

@@ -13,15 +13,14 @@ from common.files import read_regular
 from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
-from components.conversion.lite.config import LiteConfig
-from components.conversion.onnx.config import OnnxConfig
+from components.conversion.converter_config import ConverterConfig
 from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, DataConfig
 from components.image_example_gen.sources.detect import data_overrides, detect
-from components.inference.image_folder import InferenceConfig
+from components.inference.inference_config import InferenceConfig
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import PushConfig
-from components.serving_check.config import ServingCheckConfig
+from components.serving_check.measurements import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
@@ -73,15 +72,12 @@ class Recipe(StrictModel):
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     serving_check: ServingCheckConfig = ServingCheckConfig()
-    lite: LiteConfig | None = Field(
-        None, description='TensorFlow Lite models next to the SavedModel; default: none'
-    )
-    onnx: OnnxConfig | None = Field(
-        None, description='ONNX model next to the SavedModel; needs the extra onnx; default: none'
+    converter: ConverterConfig | None = Field(
+        None, description='models in other formats next to the SavedModel; default: none'
     )
     push: PushConfig = PushConfig()
     inference: InferenceConfig | None = Field(
-        None, description='predictions for unlabelled images; default: no BulkInferrer'
+        None, description='predictions for unlabelled images; default: none'
     )
     beam: BeamConfig = BeamConfig()
     report: ReportConfig = ReportConfig()
@@ -146,9 +142,8 @@ class Recipe(StrictModel):
             'newest_spans': self.data.may_have_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
-            'LiteConverter': self.lite is not None,
-            'OnnxConverter': self.onnx is not None,
-            'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
+            'Converter': self.converter is not None,
+            'FolderPredictor': self.inference is not None,
         }
         return [node_id for node_id, is_enabled in enabled.items() if is_enabled]
 

@@ -11,7 +11,7 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig
 _LONGEST = 100  # characters of a key or a value in a message
 _MOST_ERRORS = 20
 # Parts of pydantic's error locations that are not keys.
-_TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
+_TAGS = ('int', 'float', 'str', RANGE_TAG, *OTHER_TAGS)
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:

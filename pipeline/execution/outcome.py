@@ -16,7 +16,7 @@ from components.evaluation.results import ACCURACY
 from components.image_example_gen.image_example_gen import QUARANTINE
 from components.image_example_gen.ingestion.ingested import Tally, read_ingested
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
+from components.inference.folder_predictor import FOLDER_PREDICTIONS, TABLE
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
@@ -42,7 +42,7 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
     push, live = results['Pusher'], versions_in(recipe.serving_directory)[-1:]
     pushed = push.outputs['pushed_model'][0]
     version = custom_property(pushed, 'pushed') and custom_property(pushed, 'pushed_destination')
-    table = file_of(results, 'BulkInferrer', OUTPUT_EXAMPLES, TABLE)
+    table = file_of(results, 'FolderPredictor', FOLDER_PREDICTIONS, TABLE)
     return {
         'result': 'blessed' if blessed else 'not blessed',
         'exit_code': 0 if blessed else NOT_BLESSED,

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from common.errors import ConfigError
 from common.extras import PACKAGES, how_to_install
+from common.features import ACTIVATIONS
 from components.evaluation.config import check_floors
 from components.image_example_gen.ingestion.ingested import is_ingested
 from components.image_example_gen.inspection.examine import start
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.listing import convert_os_errors
 from components.image_example_gen.sources.spans import FIRST_SPAN, Span, open_window
-from components.inference.image_folder import require_images
+from components.inference.inference_config import images_in
 from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
@@ -49,8 +50,7 @@ def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ..
     check_class_weights(recipe.trainer, classes)
     trainer = recipe.trainer
     weights = ' or '.join(filter(None, (trainer.warm_start, trainer.weights)))
-    network = f'MobileNetV2 {trainer.alpha} at {trainer.image_size} pixels'
-    _log.info('network: %s, weights: %s', network, weights)
+    _log.info('network: %s, weights: %s', trainer.network, weights)
     check_network(recipe, images)
     return classes, images
 
@@ -69,17 +69,21 @@ def check_data(recipe: Recipe) -> tuple[Span, ...]:
     spans = open_window(recipe.data)
     check_floors(recipe.evaluation, spans[0].source.classes)
     if recipe.inference:
-        require_images(recipe.inference.path)
+        images_in(recipe.inference.path)
     return spans
 
 
 def _check_packages(recipe: Recipe) -> None:
     """Raises ConfigError if a package of an extra is missing; imports none of them."""
-    for key in ('mlflow', 'onnx'):  # also the names of their extras
-        for package in PACKAGES[key] if getattr(recipe, key) else ():
+    formats = recipe.converter.formats if recipe.converter else ()
+    for key, extra, is_needed in (
+        ('mlflow', 'mlflow', recipe.mlflow),
+        ('converter.formats', 'onnx', 'onnx' in formats),
+    ):
+        for package in PACKAGES[extra] if is_needed else ():
             if importlib.util.find_spec(package) is None:
                 raise ConfigError(
-                    f'{key}: {package} is not installed; {how_to_install(key)}, or remove the key'
+                    f'{key}: {package} is not installed; {how_to_install(extra)}, or remove it'
                 )
 
 
@@ -110,13 +114,15 @@ def check_network(recipe: Recipe, images: int) -> None:
     Imports TensorFlow. Raises ConfigError if weights or layers do not fit, or if the disk has no
     space for the cache.
     """
-    from trainer.data.cache_plan import plan_cache
+    from trainer.data.activation_cache import check_space
+    from trainer.data.tensors import plan_inputs
     from trainer.model.backbone import build_backbone
 
     backbone = build_backbone(recipe.trainer)
     if recipe.trainer.cache:
-        folder = next(each for each in (recipe.home, *recipe.home.parents) if each.exists())
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), folder)
+        folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
+        counts = recipe.data.splits.expected(images)
+        check_space(recipe.trainer, plan_inputs(recipe.trainer, backbone), counts, folder)
 
 
 def _describe_data(recipe: Recipe, spans: Sequence[Span]) -> str:

@@ -68,5 +68,5 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
         raise ConfigError(
             'a parameter of this run changes the components of the pipeline: it needs the optional '
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, trainer.warm_start, tuner, lite, onnx and inference)'
+            'it again (see data.source, trainer.warm_start, tuner, converter and inference)'
         )

@@ -31,7 +31,7 @@ def write_run_outputs(
     }
 
     def end(before: Run) -> dict[str, Any]:
-        # Of other tasks, such as BulkInferrer; in a second attempt, with those of the first.
+        # Of other tasks, such as FolderPredictor; in a second attempt, with those of the first.
         errors = before.warnings if before.result else before.reasons
         return {**values, 'warnings': tuple(dict.fromkeys([*values['warnings'], *errors]))}
 

@@ -19,8 +19,8 @@ _PHASES = {
     'evaluation': 'baseline_resolver anchor_resolver Predictor live_predictor best_predictor '
     'HeldOutFilter Evaluator RobustnessEvaluator',
     'checks': 'ServingCheck',
-    'decision': 'ModelGate LiteConverter OnnxConverter Pusher',
-    'inference': 'UnlabelledExampleGen BulkInferrer',
+    'decision': 'ModelGate Converter Pusher',
+    'inference': 'FolderPredictor',
 }
 _PHASE_OF = {node_id: phase for phase, nodes in _PHASES.items() for node_id in nodes.split()}
 _SHORT_SECONDS = 1.0  # a component that takes less is not printed with its phase

@@ -96,7 +96,8 @@ def _architecture(trainer: Node | None) -> tuple[Any, ...]:
     """Values that two models must share for a warm start."""
     config = training_config(trainer)
     train = dotted(config.get('train', {}))
-    return config.get('classes'), train.get('alpha'), train.get('head.hidden')
+    keys = ('backbone', 'model', 'alpha', 'head.hidden')
+    return config.get('classes'), *(train.get(key) for key in keys)
 
 
 def _describe(provenance: Provenance, model: Artifact, version: str | None) -> TrainedModel:

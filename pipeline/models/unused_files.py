@@ -13,7 +13,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
-from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
+from common.features import ACTIVATIONS, INTERRUPTED
 from common.metadata_queries import SUCCEEDED, artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
@@ -109,7 +109,7 @@ def _leftovers(recipe: Recipe) -> set[Path]:
     root = recipe.artifacts_directory
     return {
         *root.glob(f'*/*/{INTERRUPTED}'),
-        *root.rglob(f'{ACTIVATIONS_PREFIX}*'),
+        *root.rglob(f'{ACTIVATIONS}*'),
         *recipe.serving_directory.glob(f'{UNFINISHED}*'),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from common.artifacts import folder_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
-from components.evaluation.robustness.heat_map import thumbnail
+from components.inference.heat_map import thumbnail
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.report.page_data import PageImages, ReportData
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from common.strict_model import StrictModel
-from components.conversion.results import ConversionResult
+from components.conversion.conversion_results import ConversionResult
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
@@ -14,8 +14,7 @@ from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
 from pipeline.models.lineage import Lineage
 from pipeline.run.record import Run
-from trainer.model.network_table import NetworkPart
-from trainer.training.calibration_results import Calibration
+from trainer.results import Calibration, NetworkPart
 
 
 class DataSummary(StrictModel):
@@ -53,9 +52,7 @@ class ReportData(Run):
     test_images: str  # digest of the test split
     decisions_on_test_images: int  # models judged on this test split, with this one
     calibration: Calibration | None = None  # of the validation split, by the Trainer
-    # None if the recipe converts no model to the format
-    lite: ConversionResult | None = None
-    onnx: ConversionResult | None = None
+    converted: ConversionResult | None = None  # None if the recipe has no `converter`
 
     @property
     def word(self) -> str:

@@ -13,8 +13,7 @@ from common.artifacts import SERVED, folder_of
 from common.features import CALIBRATION, HISTORY, NETWORK, SPLITS, TEST_IMAGES
 from common.files import write_atomically
 from common.metadata_queries import custom_property
-from components.conversion.lite.config import LITE_FILE
-from components.conversion.onnx.config import ONNX_FILE
+from components.conversion.conversion_results import RESULT_FILE
 from components.evaluation.held_out.held_out_files import HELD_OUT_FILE
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE
@@ -39,8 +38,7 @@ _MAX_QUARANTINED = 8  # listed on the page
 _FILES = {
     'robustness': ('RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
     'serving': ('ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
-    'lite': ('LiteConverter', 'lite_model', LITE_FILE),
-    'onnx': ('OnnxConverter', 'onnx_model', ONNX_FILE),
+    'converted': ('Converter', 'converted_models', RESULT_FILE),
     'stages': ('Trainer', 'model_run', HISTORY),
     'network': ('Trainer', 'model_run', NETWORK),
     'calibration': ('Trainer', 'model_run', CALIBRATION),

@@ -18,7 +18,7 @@ from werkzeug.http import parse_options_header
 
 from common import features
 from components.inference.classifier import to_predicted_class
-from pipeline.prediction.predictions import as_values
+from components.inference.predictions import as_values
 from trainer.export.image_example import image_of
 
 _INPUTS = {

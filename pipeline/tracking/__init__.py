@@ -1,1 +1,1 @@
-"""Logs completed runs for TensorBoard and MLflow."""
+"""Logs completed runs to MLflow."""

@@ -1,4 +1,4 @@
-"""Metrics of a run by the names that TensorBoard and MLflow show. Imports no TFX."""
+"""Metrics of a run by the names that MLflow shows. Imports no TFX."""
 
 from collections.abc import Iterator
 

@@ -106,7 +106,7 @@ def test_keys_exist_and_defaults_are_right(file):
         ('Set `trainer.precision` (default `float32`).', 'the default is auto, not float32'),
         ('It keeps reports (`report.keep`, 20).', 'the default is 50, not 20'),
         ('| key of `data` | |\n| --- | --- |\n| `window` | newest spans (2) |\n', 'is 1, not 2'),
-        ('```yaml\nonnx: {max_drop: 0.5}  # the defaults\n```\n', 'is 0.02, not 0.5'),
+        ('```yaml\nconverter: {max_drop: 0.5}  # the defaults\n```\n', 'is 0.02, not 0.5'),
         ('| key of `data:` | |\n| --- | --- |\n| `source`, `pth` | |\n', 'no key pth'),
     ],
 )

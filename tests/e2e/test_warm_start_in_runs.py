@@ -67,7 +67,7 @@ def run(pets, tmp_path_factory):
 def first_run(run) -> tuple[str, str, list]:
     """Output, report page and history of the first run."""
     output = run(TUNER)
-    (folder,) = run.home.glob('artifacts/Trainer/model_run/*')
+    (folder,) = run.home.glob('artifacts/Trainer/model_run/[0-9]*')
     history = json.loads((folder / 'history.json').read_text())
     return output, (run.home / 'last_run.html').read_text(), history
 

@@ -18,14 +18,12 @@ PACKAGES = ('common', 'trainer', 'components', 'pipeline')
 OPTIONAL = [
     ('trainer.warm_start', 'latest_blessed'),
     ('tuner.space', {'head.dropout': [0.1, 0.2]}),
-    ('lite', {}),
-    ('onnx', {}),
+    ('converter', {}),
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
-CONVERTERS = {'LiteConverter', 'OnnxConverter'}
 # Nodes that leave out images.
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', *CONVERTERS}
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'Converter'}
 # Nodes with a hash of their code.
 WITH_CODE = {
     *JUDGED,
@@ -38,8 +36,7 @@ WITH_CODE = {
     'best_predictor',
     'ServingCheck',
     'ModelGate',
-    'UnlabelledExampleGen',
-    'BulkInferrer',
+    'FolderPredictor',
 }
 
 
@@ -111,15 +108,27 @@ def changed_nodes(tmp_path_factory):
         ('components.image_example_gen.ingestion.span', set()),
         ('components.evaluation.gate.rules', {'ModelGate'}),
         ('components.evaluation.held_out.held_out_files', JUDGED),
-        ('components.conversion.lite.conversion', {'LiteConverter'}),
-        ('components.image_example_gen.inspection.examine', {'UnlabelledExampleGen'}),
+        ('components.conversion.formats', {'Converter'}),
+        ('components.serving_check.probe', {'ServingCheck'}),
+        ('components.image_example_gen.inspection.examine', {'FolderPredictor'}),
         ('trainer.model.backbone', {'Trainer', 'Tuner'}),
-        ('trainer.preprocessing', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
+        (
+            'trainer.preprocessing',
+            {'Transform', 'Trainer', 'Tuner', 'RobustnessEvaluator', 'Converter'},
+        ),
         ('common', WITH_CODE),
     ],
 )
 def test_code_change_reruns_only_nodes_that_import_the_module(module, expected, changed_nodes):
     assert changed_nodes(module) == expected
+
+
+def test_model_hash_depends_on_the_module_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for number in (1, 2):
+        (tmp_path / f'users_model_{number}.py').write_text(f'def make(size): return {number}')
+    first, other = (cache_key.model_hash(f'users_model_{number}:make') for number in (1, 2))
+    assert None is cache_key.model_hash(None) != first != other
 
 
 def test_content_hash_depends_on_the_file(tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """Nodes that check and convert a model before it is pushed."""
 
-import json
+import importlib.util
 
 import pytest
 
+from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
+from pipeline.execution.recipe_checks import check_data
 from pipeline.graph import create_pipeline
 
 
@@ -21,20 +23,26 @@ def nodes(tmp_path):
 
 def test_serving_check_is_always_included(nodes):
     created = nodes(('serving_check.seconds', 42))
-    config = json.loads(created['ServingCheck'].exec_properties['serving_check'])
-    assert config['seconds'] == 42
-    assert not {'LiteConverter', 'OnnxConverter'} & created.keys()
+    assert created['ServingCheck'].exec_properties['seconds'] == 42
+    assert 'Converter' not in created
 
 
 def test_models_are_converted_with_keys_of_the_recipe_between_gate_and_push(nodes):
     created = nodes(
-        ('lite', {'formats': ['int8']}), ('onnx', {'max_drop': 0}), ('trainer.threshold', 0.7)
+        ('converter', {'formats': ['int8', 'onnx'], 'max_drop': 0}), ('trainer.threshold', 0.7)
     )
-    lite, onnx = created['LiteConverter'], created['OnnxConverter']
-    for node in (lite, onnx):
-        assert node.exec_properties['threshold'] == 0.7
-        assert created['ModelGate'] in node.upstream_nodes
-        assert created['Pusher'] in node.downstream_nodes
-    assert json.loads(lite.exec_properties['lite'])['formats'] == ['int8']
-    assert json.loads(onnx.exec_properties['onnx'])['max_drop'] == 0
-    assert onnx.exec_properties['image_size'] == 96
+    converter = created['Converter']
+    assert created['ModelGate'] in converter.upstream_nodes
+    assert created['Pusher'] in converter.downstream_nodes
+    given = {name: converter.exec_properties[name] for name in ('formats', 'max_drop', 'threshold')}
+    assert given == {'formats': ['int8', 'onnx'], 'max_drop': 0, 'threshold': 0.7}
+
+
+@pytest.mark.parametrize('package', ['tf2onnx', 'onnx', 'onnxruntime'])
+def test_missing_package_of_a_format_is_an_error_before_the_run(package, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None if name == package else find(name)
+    )
+    with pytest.raises(ConfigError, match=rf'^converter\.formats: {package} is not installed'):
+        check_data(load_recipe('demo', [('converter', {'formats': ['onnx']})]))

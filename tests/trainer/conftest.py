@@ -1,5 +1,8 @@
 """Fixtures: training jobs on a few small images and a small network."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 from training_jobs import SmallJob, write_splits, write_transform_graph
@@ -67,7 +70,8 @@ def run_job():
 
     def run(job, folder, warm=False):
         network = job.build_network()
-        with job.stage_inputs(network, folder) as inputs:
-            return network, train(job, network, inputs, warm=warm).histories
+        inputs = job.inputs(network, folder / 'activations')
+        with tempfile.TemporaryDirectory() as state:
+            return network, train(job, network, inputs, Path(state), warm=warm).histories
 
     return run

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import struct
 
 import image_bytes
 import numpy as np
@@ -16,14 +15,12 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.preprocessing import LARGE, decode_and_resize, preprocessing_fn
 
-MODEL, ORIENTATION = 0x0110, 0x0112  # EXIF tags
-TEXT, SHORT, LONG = 2, 3, 4  # types of their values
+ORIENTATION = 0x0112  # an EXIF tag
 ODD_FILES = {
     name: odd.contents
     for name, odd in ODD.items()
     if name.startswith(('JPEG', 'PNG')) and isinstance(odd.outcome, Accepted)
 }
-PNG = image_bytes.encoded(image_bytes.quarters(), 'PNG')
 
 
 @functools.cache
@@ -39,17 +36,6 @@ def decoded(files, size=24):
 
 def ingested(files):
     return [examine(contents, CheckConfig()).contents for contents in files]
-
-
-def exif(*tags, count=None, head=b'II*\0'):
-    """EXIF data of tags with type, number and value."""
-    entries = b''.join(struct.pack('<HHII', *tag) for tag in tags)
-    count = len(tags) if count is None else count
-    return b'Exif\0\0' + head + struct.pack('<IH', 8, count) + entries + bytes(4)
-
-
-def with_exif(*tags, **options):
-    return image_bytes.with_app1(image_bytes.jpeg(), exif(*tags, **options))
 
 
 def encoded(pixels, image_format='PNG'):
@@ -74,7 +60,7 @@ def test_decodes_grayscale_jpeg_and_colour_png_in_one_batch():
         features.IMAGE_BYTES: tf.sparse.from_dense([[encoded(gray, 'JPEG')], [encoded(colour)]]),
         features.LABEL: tf.constant([0, 1], tf.int64),
     }
-    outputs = preprocessing_fn(inputs, {'image_size': 8})
+    outputs = preprocessing_fn(inputs, {'image_size': 8, 'resize': 'squeeze'})
     assert outputs[features.IMAGE_XF].numpy()[:, 4, 4].tolist() == [[128, 128, 128], [255, 0, 10]]
     assert outputs[features.LABEL_XF].numpy().tolist() == [0, 1]
 
@@ -99,38 +85,32 @@ def test_decodes_files_like_their_ingested_copies():
 
 
 @pytest.mark.parametrize(
-    'contents',
-    [
-        with_exif((ORIENTATION, SHORT, 1, 0)),
-        with_exif((ORIENTATION, SHORT, 1, 9)),
-        with_exif((ORIENTATION, LONG, 1, 2**31)),
-        with_exif((ORIENTATION, TEXT, 2, 6)),
-        with_exif((ORIENTATION, SHORT, 0, 6)),
-        with_exif((ORIENTATION, SHORT, 1, 6), count=0),
-        with_exif((ORIENTATION, SHORT, 1, 6), head=b'II+\0'),
-        with_exif((MODEL, TEXT, 8, 5000), (ORIENTATION, SHORT, 1, 6)),
-        image_bytes.with_app1(image_bytes.jpeg(), b'Exif\0\0MM'),
-        image_bytes.with_app1(image_bytes.jpeg(), b'Exif\0\0II*\0\xff\xff\xff\xff'),
-    ],
+    ('resize', 'left', 'middle'),
+    [('squeeze', [255, 0, 0], [0, 255, 0]), ('crop', [0, 255, 0], [0, 255, 0]), ('pad', 0, 255)],
 )
-def test_ignores_damaged_orientation_as_ingestion_does(contents):
-    assert ingested([contents]) == [contents]
-    np.testing.assert_array_equal(decoded([contents]), decoded([image_bytes.jpeg()]))
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+def test_makes_images_square(kind, resize, left, middle):
+    """A picture of three squares, red, green and blue, or gray where it is padded."""
+    strip = np.repeat(np.eye(3, dtype=np.uint8)[None] * 255, 30, axis=0).repeat(30, axis=1)
+    if resize == 'pad':
+        strip = np.full((90, 30, 3), 255, np.uint8)
+    image = decode_and_resize(tf.constant([encoded(strip, kind)]), 24, resize).numpy()[0]
+    np.testing.assert_allclose(image[12, 2], np.broadcast_to(left, 3), atol=12)
+    np.testing.assert_allclose(image[12, 12], np.broadcast_to(middle, 3), atol=12)
 
 
-@pytest.mark.parametrize(
-    'contents',
-    [
-        with_exif((MODEL, TEXT, 4, 0), (ORIENTATION, LONG, 1, 3)),
-        with_exif((ORIENTATION, SHORT, 1, 6), (ORIENTATION, SHORT, 1, 3)),
-        PNG[:-12] + image_bytes.chunk(b'eXIf', exif((ORIENTATION, SHORT, 1, 3))) + PNG[-12:],
-    ],
-    ids=['of another type', 'twice', 'at the end of a PNG'],
-)
-def test_reads_unusual_orientation_as_ingestion_does(contents):
-    turned = decoded([PNG])[:, ::-1, ::-1]
-    np.testing.assert_allclose(decoded([contents]), turned, atol=3)
-    np.testing.assert_allclose(decoded(ingested([contents])), turned, atol=3)
+@pytest.mark.parametrize('resize', ['crop', 'pad'])
+def test_crop_and_padding_do_not_depend_on_the_orientation_of_the_file(resize):
+    pixels = image_bytes.natural(0, (61, 40))
+    upright = PIL.Image.fromarray(np.asarray(pixels))
+    file, exif = io.BytesIO(), PIL.Image.Exif()
+    exif[ORIENTATION] = 6
+    upright.transpose(PIL.Image.Transpose.ROTATE_90).save(file, 'PNG', exif=exif)
+    turned, plain = (
+        decode_and_resize(tf.constant([each]), 24, resize).numpy()
+        for each in (file.getvalue(), encoded(np.asarray(upright)))
+    )
+    np.testing.assert_allclose(turned, plain, atol=1)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_jobs import small_mobilenet
+from training_jobs import small_application
 
 from common.features import INDEX
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from trainer import run
 from trainer.model import backbone
+from trainer.results import Calibration
 from trainer.run import run_fn
 from trainer.training.calibration import log_loss
-from trainer.training.calibration_results import Calibration
 from trainer.training.trained_images import read_trained_images
 from trainer.tune import tuner_fn
 
@@ -25,7 +25,7 @@ def _stop(*arguments, **options):
 
 
 def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, caplog):
-    monkeypatch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
+    monkeypatch.setattr(backbone, '_application', small_application)
     job = small_job(
         augment={'flip': True},
         flip_averaging=True,
@@ -49,6 +49,9 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
             **config,
             'splitting': {'data.group_by': None},
             'max_megapixels': 64,
+            'code': 'a',
+            'pixels': 'b',
+            'model': None,
             'tuner': tuner,
         },
         hyperparameters=None,
@@ -69,9 +72,9 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
         patch.setattr(run, 'train', _stop)
         with pytest.raises(KeyboardInterrupt):
             run_fn(fn_args)
-    assert len([*interrupted.glob('*/activations/train-*/*.records')]) > 0
+    assert interrupted.is_dir()
     run_fn(fn_args)
-    assert 'train images: the cache of the interrupted training is used' in caplog.text
+    assert 'train images: all activations are in the cache' in caplog.text
     assert not interrupted.exists()
     assert 'stage 2, fine-tuning is discarded: ' in caplog.text
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
@@ -80,6 +83,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     trained_on = read_trained_images(tmp_path / 'model')
     assert trained_on['sha256'][:, 0].tolist() == [2, 3]  # those of train and eval
     assert (tmp_path / 'run/figures/augmented_views.png').is_file()
+    assert [*tmp_path.glob('run/tensorboard/fine_tune/validation/events.*')]
     served = tf.saved_model.load(fn_args.serving_model_dir).signatures['serve_pixels']
     pixels, _ = next(iter(job.splits['eval'].batches(24)))
     logits = served(tf.cast(pixels, tf.float32))['logit'].numpy()

@@ -12,6 +12,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
 
 from common import features
+from trainer.config.train import TrainConfig
 from trainer.data.dataset import ImageSplit, open_splits
 from trainer.model import backbone
 from trainer.model.network import Network
@@ -27,8 +28,13 @@ class SmallJob(Job):
 
     def build_network(self) -> Network:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
+            patch.setattr(backbone, '_application', small_application)
             return super().build_network()
+
+
+def small_application(_: TrainConfig) -> tuple[keras.Model, backbone.Preprocess]:
+    """Takes the place of `backbone._application`."""
+    return small_mobilenet(), backbone._to_unit_range()
 
 
 def small_mobilenet() -> keras.Model:
@@ -54,7 +60,7 @@ def small_mobilenet() -> keras.Model:
     return keras.Model(images, values)
 
 
-def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
+def write_transform_graph(folder: Path, size: int = SIZE) -> tft.TFTransformOutput:
     """Writes a transform graph without TFX."""
     from pipeline.schema import schema_for  # imports TFDV, which takes seconds
 
@@ -62,7 +68,7 @@ def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
         images = pipeline | beam.Create([])  # the graph needs no analysis of data
         transform_fn = (images, metadata) | tft_beam.AnalyzeDataset(
-            lambda inputs: preprocessing_fn(inputs, {'image_size': SIZE})
+            lambda inputs: preprocessing_fn(inputs, {'image_size': size, 'resize': 'squeeze'})
         )
         transform_fn | tft_beam.WriteTransformFn(str(folder))
     metadata_io.write_metadata(metadata, str(folder / 'metadata'))

@@ -17,9 +17,11 @@ from pydantic import (
 from common.errors import ConfigError
 from common.strict_model import StrictModel
 
-IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-EMBEDDED_ALPHA = 0.35
+EMBEDDED_NETWORK = ('MobileNetV2', 0.35)  # backbone and alpha
 NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
+
+
+Resize = Literal['squeeze', 'crop', 'pad']  # how an image becomes square
 
 
 class HeadConfig(StrictModel):
@@ -36,23 +38,42 @@ class StageConfig(StrictModel):
     """One training stage. Rates are per step; the schedule covers all epochs of the stage."""
 
     epochs: int = Field(10, ge=0, le=10_000, description='0: the stage is left out')
-    optimizer: Literal['adam', 'rmsprop', 'sgd'] = Field(
-        'adam', description='update rule of the weights'
+    optimizer: Literal['adam', 'adamw', 'rmsprop', 'sgd'] = Field(
+        'adam', description='optimizer of Keras'
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description='of `sgd`')
+    clip_norm: float | None = Field(
+        None, gt=0, description='maximum norm of the gradient of all weights'
     )
     learning_rate: float = Field(1e-3, gt=0, description='highest rate, after the warm-up')
-    schedule: Literal['constant', 'cosine'] = Field(
-        'constant', description='learning rate after the warm-up; cosine: falls to 0'
+    schedule: Literal['constant', 'cosine', 'plateau'] = Field(
+        'constant',
+        description='learning rate after the warm-up; cosine: falls to 0; plateau: a tenth after '
+        '2 epochs without a better val_loss, without a warm-up',
     )
     warmup: float = Field(0.0, ge=0, lt=1, description='fraction of the steps with linear warm-up')
-    weight_decay: float = Field(0.0, ge=0, description='per step, decoupled from the gradient')
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        description='per step, decoupled from the gradient; not of biases and batch norm',
+    )
     patience: int = Field(
         0, ge=0, description='epochs without a better val_loss before early stopping; 0: disabled'
     )
 
+    @model_validator(mode='after')
+    def _check_optimizer(self) -> 'StageConfig':
+        if self.optimizer == 'adamw' and not self.weight_decay:
+            raise ValueError('adamw without weight_decay is adam; set weight_decay, as to 0.004')
+        if self.schedule == 'plateau' and self.warmup:
+            raise ValueError('schedule plateau has no warm-up; set warmup to 0')
+        return self
 
-def _number_or_name(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError('input should be the number or the name of a layer')
+
+def _layer(value: object) -> object:
+    is_share = isinstance(value, float) and 0 < value < 1
+    if isinstance(value, bool) or not (is_share or isinstance(value, (int, str))):
+        raise ValueError('input should be the number or the name of a layer, or a share below 1')
     return value
 
 
@@ -61,8 +82,10 @@ class FineTuneConfig(StageConfig):
 
     epochs: int = Field(0, ge=0, le=10_000, description='0: no fine-tuning')
     learning_rate: float = Field(1e-4, gt=0, description='highest rate, after the warm-up')
-    from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
-        100, description='index or name of the first trained layer of the backbone'
+    from_layer: Annotated[int | float | str, BeforeValidator(_layer)] = Field(
+        0.65,
+        description='first trained layer of the backbone: its name, its number, or the share of '
+        'the layers before it; 0.65 of MobileNetV2 is layer 100',
     )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: the moving statistics are frozen'
@@ -75,6 +98,12 @@ class AugmentConfig(StrictModel):
     flip: bool = Field(False, description='mirror images at random, left to right')
     rotation: float = Field(0.0, ge=0, le=0.5, description='maximum, as a fraction of 360 degrees')
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
+    translation: float = Field(0.0, ge=0, lt=1, description='maximum shift, in image sizes')
+    contrast: float = Field(0.0, ge=0, lt=1, description='maximum relative change of contrast')
+    brightness: float = Field(0.0, ge=0, lt=1, description='maximum change, of the value range')
+    rand_augment: float = Field(
+        0.0, ge=0, le=1, description='strength of RandAugment, of two random changes of a batch'
+    )
     cached_views: int = Field(
         3,
         ge=0,
@@ -93,14 +122,19 @@ class AugmentConfig(StrictModel):
         return self
 
     @property
-    def active(self) -> bool:
-        """Whether any augmentation that changes pixels is enabled."""
-        return self.flip or self.changes_geometry
+    def changes(self) -> dict[str, float]:
+        """The changes of pixels, by key, without `cached_views`."""
+        return self.model_dump(exclude={'cached_views'})
 
     @property
-    def changes_geometry(self) -> bool:
-        """Whether images are rotated or zoomed; else augmentation has two views, both exact."""
-        return self.rotation > 0 or self.zoom > 0
+    def active(self) -> bool:
+        """Whether any augmentation is enabled."""
+        return any(self.changes.values())
+
+    @property
+    def only_flips(self) -> bool:
+        """Whether an image has two views: it and its mirror image."""
+        return self.flip and not any(v for key, v in self.changes.items() if key != 'flip')
 
 
 def _tag_class_weights(value: object) -> str | None:
@@ -125,11 +159,26 @@ class TrainConfig(StrictModel):
     """All settings of the Trainer except the location of its data."""
 
     image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
-    alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
+    resize: Resize = Field(
+        'squeeze',
+        description='how an image becomes square, in training, evaluation and serving: crop takes '
+        'its centre, pad adds black',
+    )
+    backbone: str = Field(
+        'MobileNetV2', min_length=1, description='name of a network in `keras.applications`'
+    )
+    alpha: float = Field(1.0, gt=0, le=2, description='width multiplier, of MobileNets')
+    model: str | None = Field(
+        None,
+        pattern=r'^[\w.]+:\w+$',
+        description='`package.module:function` in place of a backbone: a function of the image '
+        'size that returns a Keras model from images in -1..1 to a feature map',
+    )
     weights: str = Field(
         'imagenet',
         min_length=1,
-        description="'embedded', 'imagenet', 'random' or the path of a weights file",
+        description="'embedded' (MobileNetV2 0.35), 'imagenet', 'random' or the path of a weights "
+        "file; for a `model` also 'random', which keeps the weights that it has",
     )
     warm_start: Literal['latest_blessed'] | None = Field(
         None, description='initialise with the weights of the live model'
@@ -153,8 +202,8 @@ class TrainConfig(StrictModel):
     )
     calibrate: bool = Field(
         True,
-        description='divide the logits of an overconfident model by a temperature fitted on the '
-        'validation split',
+        description='divide the logits by a temperature fitted on the validation split; below 1 '
+        'only with 20 or more wrong predictions there',
     )
     threshold: float = Field(
         0.5,
@@ -172,8 +221,8 @@ class TrainConfig(StrictModel):
         20.0,
         gt=0,
         le=1e6,
-        description='size limit of the activation cache; for images beyond it, each epoch runs the '
-        'frozen layers again, with the same result',
+        description='size limit of the activation cache, of which later trainings take what they '
+        'need again; the oldest files go',
     )
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
@@ -193,12 +242,24 @@ class TrainConfig(StrictModel):
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
             )
-        if self.weights == 'embedded' and self.alpha != EMBEDDED_ALPHA:
+        if self.model and self.weights in ('embedded', 'imagenet'):
             raise ValueError(
-                f'embedded weights are MobileNetV2 {EMBEDDED_ALPHA}, and alpha is {self.alpha}; '
-                f'set alpha to {EMBEDDED_ALPHA}, or weights to imagenet, random or a file'
+                f'weights are {self.weights}, which a model of your own has not; set weights to '
+                'random, which keeps those that the function returns, or to a file'
+            )
+        if self.weights == 'embedded' and (self.backbone, self.alpha) != EMBEDDED_NETWORK:
+            name, alpha = EMBEDDED_NETWORK
+            raise ValueError(
+                f'embedded weights are {name} {alpha}, and the backbone is {self.backbone} '
+                f'{self.alpha}; set alpha to {alpha}, or weights to imagenet, random or a file'
             )
         return self
+
+    @property
+    def network(self) -> str:
+        """Names the network, as in `MobileNetV2 0.35 at 96 pixels`."""
+        width = '' if self.alpha == 1 else f' {self.alpha}'
+        return f'{self.model or self.backbone + width} at {self.image_size} pixels'
 
     def replaced(self, values: dict[str, Any]) -> 'TrainConfig':
         """Returns a validated copy with other values at dotted keys, such as 'head.dropout'."""

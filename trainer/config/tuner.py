@@ -10,17 +10,22 @@ from common.strict_model import StrictModel
 # Tags of discriminated unions: without them pydantic reports an error for each branch.
 RANGE_TAG, OTHER_TAGS = 'range', ('list', 'word', 'named')
 
+_STAGE_KEYS = (
+    'optimizer',
+    'momentum',
+    'clip_norm',
+    'learning_rate',
+    'schedule',
+    'warmup',
+    'weight_decay',
+)
 # Keys that a trial may change: the activation cache depends on none of them.
 TUNABLE = (
     'batch_size',
     'label_smoothing',
     'head.dropout',
     'head.l2',
-    *(
-        f'{stage}.{key}'
-        for stage in ('feature_extraction', 'fine_tune')
-        for key in ('optimizer', 'learning_rate', 'schedule', 'warmup', 'weight_decay')
-    ),
+    *(f'{stage}.{key}' for stage in ('feature_extraction', 'fine_tune') for key in _STAGE_KEYS),
 )
 
 

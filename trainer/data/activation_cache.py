@@ -1,104 +1,240 @@
-"""Activation cache: tensors on disk as fixed-length records, written once and read in every epoch.
+"""Activation cache: what the frozen layers compute of each image and view, once, on disk.
 
-Reads are streamed, so memory use does not depend on the number of images. Activations are stored as
-float16, which halves their size, and images as uint8, which is lossless. Records that exceed the
-limit of the cache are recomputed in each epoch, in the same order.
+A file holds the tensors of one span (an Examples artifact), view and kind as fixed-length records.
+It is named by a hash of all that they depend on, so later trainings with other heads, losses or
+rates take it, and a new span adds only its own. The oldest files go when the cache exceeds its
+limit. `tf.data.Dataset.cache` would run the network in the graph of `tf.data`: on the CPU, also if
+there is a GPU, and without bfloat16.
 """
 
-import dataclasses
-from collections.abc import Sequence
+import collections
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.dataset import Batches
+from common import console
+from common.errors import ConfigError
+from common.files import MEGABYTE, replacing
+from trainer.config.train import TrainConfig
+from trainer.data.augmentation import make_augment
+from trainer.data.dataset import ImageSplit
+from trainer.data.tensors import BATCH, Kind, StageInput, Tensors
+from trainer.model.backbone import Backbone
+from trainer.model.folding import fold
 
-_SHUFFLE_BYTES = 128 * 2**20  # maximum size of the shuffle buffer
+_USABLE = 0.9  # of the free disk space: logs and other processes need some too
+_SHUFFLE_BYTES = 128 * 2**20  # maximum size of a shuffle buffer
+_SEEDS = 1000  # between those of two trainings; a file has one of its own
+
+_Compute = Callable[[tf.Tensor], dict[Kind, tf.Tensor]]
 
 
-def record_type(dtype: str, shape: Sequence[int]) -> np.dtype:
-    """Returns the type of a record: a tensor, of 'float16' or 'uint8', and its label."""
-    return np.dtype([('tensor', dtype, tuple(shape)), ('label', np.float32)])
+def check_space(
+    config: TrainConfig, inputs: Mapping[str, StageInput], counts: Mapping[str, int], folder: Path
+) -> None:
+    """Raises ConfigError if a cache of so many images of each split cannot be in `folder`.
 
-
-def serialize(record: np.dtype, tensors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns records [batch], given tensors [batch, ...] and labels, [batch] or [batch, 1]."""
-    records = np.empty(len(tensors), record)
-    records['tensor'], records['label'] = tensors, labels.ravel()
-    return records
-
-
-def interleave(
-    cached: tf.data.Dataset, recomputed: tf.data.Dataset, held: np.ndarray, batch_size: int
-) -> tf.data.Dataset:
-    """Returns serialised records in the order of their images.
-
-    `held`, bool [batches], selects the source of each batch: single records from `cached`, or
-    batches of records, string [batch], from `recomputed`.
+    It may take `max_cache_gb`, and what the disk has left without other entries of the cache.
     """
-    sources = tf.data.Dataset.from_tensor_slices((~held).astype(np.int64))
-    batches = [cached.batch(batch_size), recomputed]
-    return tf.data.Dataset.choose_from_datasets(batches, sources).unbatch()
+    needed = sum(each.bytes(counts) for each in set(inputs.values()))
+    fewer = 'lower trainer.augment.cached_views, or set trainer.cache to off'
+    if needed > config.max_cache_gb * 1e9:
+        raise ConfigError(
+            f'trainer.max_cache_gb is {config.max_cache_gb:g}, and the activation cache needs '
+            f'{_gigabytes(needed)}: raise it, {fewer}'
+        )
+    free = _free_bytes(folder)
+    if needed > free + sum(map(_size_of, folder.glob('*'))):
+        raise ConfigError(
+            f'{folder} has {_gigabytes(free)} left, and the activation cache needs '
+            f'{_gigabytes(needed)}: free disk space, {fewer}'
+        )
 
 
-@dataclasses.dataclass(frozen=True)
-class CachedTensors(Batches):
-    """Cached tensors of one split, float32 after decoding. Epochs read one file each, in turn."""
+class _Entry(NamedTuple):
+    """What an epoch reads of the images of a span, a file per kind.
 
-    files: tuple[tf.data.Dataset, ...]  # serialised records, one per image
-    labels: np.ndarray
-    record: np.dtype  # from `record_type`
+    File `f` has view `(f + b) % views` of batch `b`: a whole epoch of mirror images pulls the
+    weights one way.
+    """
 
-    @property
-    def are_images(self) -> bool:  # type: ignore[override]
-        return self.record['tensor'].base == np.uint8
+    kinds: tuple[Kind, ...]
+    span: ImageSplit
+    file: int
+    views: int
 
-    @property
-    def shuffle_buffer(self) -> int:  # type: ignore[override]
-        return _SHUFFLE_BYTES // self.record['tensor'].itemsize
-
-    @tf.autograph.experimental.do_not_convert
-    def decode(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tensor, size = self.record['tensor'], self.record['tensor'].itemsize
-        raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
-        raw = tf.ensure_shape(raw, [records.shape[0], self.record.itemsize])
-        tensors = raw[:, :size]
-        if not self.are_images:
-            tensors = tf.bitcast(tf.reshape(tensors, [-1, size // 2, 2]), tf.float16)
-        labels = tf.bitcast(raw[:, size:], tf.float32)
-        shape = [-1 if records.shape[0] is None else records.shape[0], *tensor.shape]
-        return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
-
-    def _records(self, epoch: int = 0) -> tf.data.Dataset:
-        return self.files[epoch % len(self.files)]
+    def shares(self) -> list[int]:
+        """Returns the view of each batch."""
+        return [(self.file + number) % self.views for number in range(self.views)]
 
 
-def cache_files(directory: Path, files: int) -> list[Path]:
-    """Returns the paths of the files with the records of a split."""
-    return [directory / f'{file}.records' for file in range(files)]
+class ActivationCache:
+    """Computes the input of the stages, or takes it from the folder of the cache."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        backbone: Backbone,
+        inputs: Mapping[str, StageInput],
+        key: str,
+    ) -> None:
+        """`key` stands for code and libraries, on which pixels and activations depend."""
+        self._folder, self._augment, self._inputs = folder, config.augment, inputs
+        self._seed, self._limit = config.seed, config.max_cache_gb * 1e9
+        self._by_kind = {each.kind: each for each in inputs.values()}
+        self._compute, weights = _frozen_part(backbone, {*self._by_kind})
+        self._key: list[Any] = [key, weights, backbone.cut, config.backbone, config.model]
+        self._key += [config.image_size, config.resize]
+        self._key += [backbone.model.output.dtype, tf.config.optimizer.get_experimental_options()]
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def tensors(self, name: str, split: ImageSplit) -> tuple[dict[str, Tensors], int]:
+        """Returns the input of each stage of a split, and the number of images that were computed.
+
+        Only the split 'train' is augmented.
+        """
+        computed, files = 0, collections.defaultdict[tuple[Kind, int], list[str]](list)
+        for entry in self._entries(name, split):
+            paths = self._paths(entry)
+            if not all(path.is_file() for path in paths.values()):
+                self._write(entry, paths, name)
+                computed += entry.span.count
+            for kind, path in paths.items():
+                files[kind, entry.file].append(str(path))
+        inputs = {}
+        for stage, planned in self._inputs.items():
+            record = planned.record
+            views = (files[planned.kind, view] for view in range(planned.views_of(name)))
+            inputs[stage] = Tensors(
+                split.labels,
+                tuple(tf.data.FixedLengthRecordDataset(each, record.itemsize) for each in views),
+                functools.partial(_decode, record),
+                planned.kind == 'images',
+                _SHUFFLE_BYTES // record.itemsize,
+            )
+        return inputs, computed
+
+    def make_room(self, splits: Mapping[str, ImageSplit]) -> None:
+        """Removes the oldest files if the limit or the disk has no room for missing ones."""
+        missing = 0
+        for name, split in splits.items():
+            for entry in self._entries(name, split):
+                for kind, path in self._paths(entry).items():
+                    if path.is_file():
+                        os.utime(path)
+                    else:
+                        missing += self._by_kind[kind].record.itemsize * entry.span.count
+        files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
+        used = sum(map(_size_of, files))
+        excess = max(used + missing - self._limit, missing - _free_bytes(self._folder))
+        for file in files:
+            if excess <= 0:
+                break
+            excess -= _size_of(file)
+            file.unlink()
+
+    def _entries(self, name: str, split: ImageSplit) -> Iterator[_Entry]:
+        for views in sorted({each.views_of(name) for each in self._by_kind.values()}):
+            kinds = [kind for kind, each in self._by_kind.items() if each.views_of(name) == views]
+            for file, span in itertools.product(range(views), split.spans()):
+                yield _Entry(tuple(kinds), span, file, views)
+
+    def _paths(self, entry: _Entry) -> dict[Kind, Path]:
+        """Returns the file of each kind."""
+        views = [entry.shares(), self._seed, self._augment.changes] if entry.views > 1 else []
+        parts = json.dumps([entry.span.record_files.key, views, *self._key])
+        name = hashlib.sha256(parts.encode()).hexdigest()[:24]
+        return {kind: self._folder / f'{name}.{kind}' for kind in entry.kinds}
+
+    def _write(self, entry: _Entry, paths: Mapping[Kind, Path], name: str) -> None:
+        text = f'{name} images, {entry.file + 1} of {entry.views}'
+        with console.bar(text, entry.span.count) as bar, contextlib.ExitStack() as stack:
+            files = {
+                kind: stack.enter_context(stack.enter_context(replacing(path)).open('wb'))
+                for kind, path in paths.items()
+            }
+            compute = _pixels if entry.kinds == ('images',) else self._compute
+            batches = entry.span.batches(BATCH)
+            for change, (images, labels) in zip(self._changes(entry), batches, strict=False):
+                tensors = compute(change(tf.cast(images, tf.float32)))
+                for kind, file in files.items():
+                    records = np.empty(len(labels), self._by_kind[kind].record)
+                    records['tensor'], records['label'] = tensors[kind], np.ravel(labels)
+                    file.write(records.tobytes())
+                bar.advance(len(labels))
+
+    def _changes(self, entry: _Entry) -> Iterator[Callable[[tf.Tensor], tf.Tensor]]:
+        """Yields what makes the view of each batch of images, float32; the first view is plain."""
+        augment: Callable[[tf.Tensor], tf.Tensor]
+        if self._augment.only_flips:  # more views would repeat one of the two
+            augment = functools.partial(tf.reverse, axis=[2])
+        else:
+            augment = make_augment(self._augment, self._seed * _SEEDS + entry.file)
+        return itertools.cycle([augment if view else tf.identity for view in entry.shares()])
 
 
-def open_cache(files: Sequence[Path], record: np.dtype) -> tuple[tf.data.Dataset, ...]:
-    """Returns the serialised records of each file."""
-    return tuple(tf.data.FixedLengthRecordDataset(str(file), record.itemsize) for file in files)
+def _frozen_part(backbone: Backbone, kinds: set[Kind]) -> tuple[_Compute, str]:
+    """Returns a function from images to tensors by kind, and a hash of its weights.
+
+    Images are float32 [batch, size, size, 3] in 0..255.
+    """
+    folded = fold(backbone.model)
+    trunk, top = backbone.split(folded)
+    pool = keras.layers.GlobalAveragePooling2D(dtype='float32')
+
+    def compute(images: tf.Tensor) -> dict[Kind, tf.Tensor]:
+        boundary = backbone.preprocess(images)
+        boundary = trunk(boundary, training=False) if trunk else boundary
+        tensors = _pixels(images) | {'boundary': tf.cast(boundary, tf.float16)}
+        if 'pooled' in kinds:
+            feature_map = top(boundary, training=False) if top else boundary
+            tensors['pooled'] = tf.cast(pool(feature_map), tf.float16)
+        return {kind: tensors[kind] for kind in kinds}
+
+    digest = hashlib.sha256()
+    for weights in folded.get_weights():
+        digest.update(weights.tobytes())
+    spec = tf.TensorSpec(folded.input_shape, tf.float32)
+    return tf.function(compute, input_signature=[spec], autograph=False), digest.hexdigest()
 
 
-class CacheWriter:
-    """Writes the records of a split, to as many files as images have views."""
+def _pixels(images: tf.Tensor) -> dict[Kind, tf.Tensor]:
+    return {'images': tf.cast(images, tf.uint8)}
 
-    def __init__(self, directory: Path, files: int, record: np.dtype) -> None:
-        directory.mkdir(exist_ok=True)
-        self._paths = cache_files(directory, files)
-        self._files = [path.open('wb') for path in self._paths]
-        self._record = record
 
-    def append(self, file: int, tensors: np.ndarray, labels: np.ndarray) -> None:
-        """Appends tensors [batch, ...] and labels, [batch] or [batch, 1], to a file."""
-        self._files[file].write(serialize(self._record, tensors, labels).tobytes())
+@tf.autograph.experimental.do_not_convert
+def _decode(record: np.dtype, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes records, string [batch], to tensors [batch, ...] and labels, float32 [batch, 1]."""
+    tensor, size = record['tensor'], record['tensor'].itemsize
+    raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
+    raw = tf.ensure_shape(raw, [None, record.itemsize])
+    values, labels = raw[:, :size], tf.bitcast(raw[:, size:], tf.float32)
+    if tensor.base != np.uint8:
+        values = tf.bitcast(tf.reshape(values, [-1, size // 2, 2]), tf.float16)
+    return tf.reshape(values, [-1, *tensor.shape]), labels[:, tf.newaxis]
 
-    def finish(self) -> tuple[tf.data.Dataset, ...]:
-        """Closes the files and returns the serialised records of each."""
-        for file in self._files:
-            file.close()
-        return open_cache(self._paths, self._record)
+
+def _free_bytes(folder: Path) -> float:
+    """Returns the free space of the disk that the cache may use."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(place).free * _USABLE
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size
+
+
+def _gigabytes(size: float) -> str:
+    return f'{size / 1e9:.1f} GB' if size >= 1e8 else f'{size / MEGABYTE:.1f} MB'

@@ -1,44 +1,50 @@
-"""Data augmentation of batches: random flip, rotation and zoom."""
+"""Data augmentation of batches by the layers of Keras."""
 
-import math
+from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from trainer.config.train import AugmentConfig
 
+Augment = Callable[[tf.Tensor], tf.Tensor]
 
-def augment(images: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Tensor:
-    """Flips, rotates and zooms each image at random, with a single interpolation.
 
-    Images are [batch, size, size, 3] of any numeric dtype; shape, dtype and range of values stay.
-    Pixels from outside the image are reflected, as in `keras.layers.RandomRotation`. Equal seeds,
-    int32 [2], give equal results.
+def make_augment(config: AugmentConfig, seed: int) -> Augment:
+    """Returns a function that changes each image of a batch at random.
+
+    Images are [batch, size, size, 3] in 0..255, of any numeric dtype; the result is float32 of the
+    same shape and range. Pixels from outside the image are reflected. Equal seeds give equal
+    results in the same order of calls.
     """
-    count = tf.shape(images)[0]
-    flip_seed, angle_seed, zoom_seed = tf.unstack(tf.random.split(seed, 3))
-    mirror = tf.ones([count])
-    if config.flip:
-        mirror = tf.where(tf.random.stateless_uniform([count], flip_seed) < 0.5, -1.0, 1.0)
-    limit = 2 * math.pi * config.rotation
-    angle = tf.random.stateless_uniform([count], angle_seed, -limit, limit)
-    scale = 1 + tf.random.stateless_uniform([count], zoom_seed, -config.zoom, config.zoom)
-    changed = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=_transforms_about_centre(mirror, angle, scale, images.shape[1]),
-        output_shape=images.shape[1:3],
-        fill_value=0.0,
-        interpolation='BILINEAR',
-        fill_mode='REFLECT',
-    )
-    return tf.ensure_shape(changed, images.shape)
+    make = {
+        keras.layers.RandomFlip: ({'mode': 'horizontal'} if config.flip else None),
+        keras.layers.RandomRotation: _factor(config.rotation),
+        keras.layers.RandomZoom: _factor(config.zoom, name='height_factor'),
+        keras.layers.RandomTranslation: (
+            {'height_factor': config.translation, 'width_factor': config.translation}
+            if config.translation
+            else None
+        ),
+        keras.layers.RandomContrast: _factor(config.contrast),
+        keras.layers.RandomBrightness: _factor(config.brightness),
+        keras.layers.RandAugment: _factor(config.rand_augment),
+    }
+    layers = [
+        kind(**options, seed=seed + number, dtype='float32')
+        for number, (kind, options) in enumerate(make.items())
+        if options
+    ]
+
+    def augment(images: tf.Tensor) -> tf.Tensor:
+        shape = images.shape
+        images = tf.cast(images, tf.float32)
+        for layer in layers:
+            images = layer(images, training=True)
+        return tf.ensure_shape(tf.clip_by_value(images, 0.0, 255.0), shape)
+
+    return augment
 
 
-def _transforms_about_centre(
-    mirror: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, size: int
-) -> tf.Tensor:
-    """Returns the parameters for ImageProjectiveTransformV3, output to input pixels, [batch, 8]."""
-    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
-    a, b, c, d = mirror * cos, -mirror * sin, sin, cos
-    centre, zero = (size - 1) / 2, tf.zeros_like(angle)
-    shift_x, shift_y = centre - (a + b) * centre, centre - (c + d) * centre
-    return tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
+def _factor(value: float, name: str = 'factor') -> dict[str, float] | None:
+    return {name: value} if value else None

@@ -1,10 +1,12 @@
-"""Reads the records of TFRecord files in an order that depends on the images alone."""
+"""Reads the records of TFRecord files in an order that depends on the images alone.
+
+`tf.data` reads TFRecords only in the order of the files, which is that of the source: often all
+images of one class after those of another.
+"""
 
 import dataclasses
-import gzip
+import hashlib
 import math
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,75 +17,75 @@ import tensorflow as tf
 from common import features
 
 _HEAD, _TAIL = 12, 4  # bytes around a payload: its length and a checksum, and its own checksum
-_BATCH = 32  # records per call of `read` for a stream of single records
+# Folder and file by number, place and size of the payload in bytes, label, digest of the image.
+_RECORD = np.dtype(
+    [(name, np.int64) for name in ('folder', 'file', 'offset', 'length', 'label', 'digest')]
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordFiles:
-    """The records of a split, `tf.Example`s, ordered by the digests of their images.
+    """The records of a split, `tf.Example`s, by folder, and in it by the digests of their images.
 
     Any order of a source gives this order, in which the classes are mixed.
     """
 
-    files: tuple[Path, ...]  # uncompressed
-    numbers: np.ndarray  # the file of each record, int64 [count]
-    offsets: np.ndarray  # of its payload in the file, int64 [count]
-    lengths: np.ndarray  # bytes of its payload, int64 [count]
-    labels: np.ndarray  # int64 [count]
-    copies: tempfile.TemporaryDirectory[str] | None  # holds decompressed files
+    files: tuple[Path, ...]
+    records: np.ndarray  # _RECORD [count]
 
-    def dataset(self) -> tf.data.Dataset:
-        """Returns the payloads; memory does not depend on their number."""
-        count = math.ceil(len(self.labels) / _BATCH)
-        return self.batches(tf.data.Dataset.range(count), _BATCH).unbatch()
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of the records, int64 [count]."""
+        return self.records['label']
 
-    def batches(self, numbers: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-        """Returns payloads, string [batch], of the batches with these numbers, int64 scalars."""
+    @property
+    def key(self) -> str:
+        """A hash of all images and labels, in their order."""
+        return hashlib.sha256(self.records[['label', 'digest']].tobytes()).hexdigest()
+
+    def by_folder(self) -> list['RecordFiles']:
+        """Returns the records of each folder, such as a span."""
+        starts = np.flatnonzero(np.diff(self.records['folder'])) + 1
+        parts = np.split(self.records, starts)
+        return [dataclasses.replace(self, records=part) for part in parts]
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """Returns payloads, string [batch], in order; memory does not depend on their number."""
+        count = len(self.records)
 
         @tf.autograph.experimental.do_not_convert
         def read(number: tf.Tensor) -> tf.Tensor:
             start = number * batch_size
-            indices = tf.range(start, tf.minimum(start + batch_size, len(self.labels)))
+            indices = tf.range(start, tf.minimum(start + batch_size, count))
             return tf.ensure_shape(tf.numpy_function(self.read, [indices], tf.string), [None])
 
+        numbers = tf.data.Dataset.range(math.ceil(count / batch_size))
         return numbers.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Reads payloads, bytes [n], by their places in the order, int64 [n]."""
         payloads = np.empty(len(indices), object)
-        for position, index in enumerate(indices):
-            with self.files[self.numbers[index]].open('rb', buffering=0) as file:
-                file.seek(self.offsets[index])
-                payloads[position] = file.read(self.lengths[index])
+        for position, record in enumerate(self.records[indices]):
+            with self.files[record['file']].open('rb', buffering=0) as file:
+                file.seek(record['offset'])
+                payloads[position] = file.read(record['length'])
         return payloads
 
 
 def open_records(files: Sequence[Path], label: Any) -> RecordFiles:
-    """Reads all records once, with their checksums; `label` is the feature spec of the label.
-
-    Gzipped files, which the standard ExampleGens write, are decompressed into a temporary folder.
-    """
-    copies = None
-    if any(file.suffix == '.gz' for file in files):
-        copies = tempfile.TemporaryDirectory(prefix='records-')
-        files = [_decompress(file, Path(copies.name, f'{n}')) for n, file in enumerate(files)]
-    tables = [_measure(file, label) for file in files]
-    numbers = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    offsets = [np.cumsum(table[:, 0] + _HEAD + _TAIL) - table[:, 0] - _TAIL for table in tables]
-    lengths, labels, digests = np.concatenate([np.empty((0, 3), np.int64), *tables]).T
-    order = np.lexsort((labels, digests))
-    places = numbers[order], np.concatenate([[], *offsets]).astype(np.int64)[order], lengths[order]
-    return RecordFiles(tuple(files), *places, labels[order], copies)
-
-
-def _decompress(source: Path, target: Path) -> Path:
-    with gzip.open(source) as stream, target.open('wb') as file:
-        shutil.copyfileobj(stream, file)
-    return target
+    """Reads all records once, with their checksums; `label` is the feature spec of the label."""
+    folders = sorted({file.parent for file in files})
+    tables = [np.empty(0, _RECORD)]
+    for number, file in enumerate(files):
+        tables.append(_measure(file, label))
+        tables[-1]['folder'], tables[-1]['file'] = folders.index(file.parent), number
+    records = np.concatenate(tables)
+    order = np.lexsort((records['label'], records['digest'], records['folder']))
+    return RecordFiles(tuple(files), records[order])
 
 
 def _measure(file: Path, label: Any) -> np.ndarray:
-    """Returns length, label and digest of the image of each record, int64 [count, 3]."""
+    """Returns the records of a file, _RECORD [count], without the numbers of folder and file."""
     spec = {features.LABEL: label, features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
 
     @tf.autograph.experimental.do_not_convert
@@ -96,4 +98,8 @@ def _measure(file: Path, label: Any) -> np.ndarray:
 
     batches = tf.data.TFRecordDataset(str(file)).batch(64)
     tables = batches.map(measure, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-    return np.concatenate([np.empty((0, 3), np.int64), *tables])
+    lengths, labels, digests = np.concatenate([np.empty((0, 3), np.int64), *tables]).T
+    records = np.zeros(len(lengths), _RECORD)
+    records['length'], records['label'], records['digest'] = lengths, labels, digests
+    records['offset'] = np.cumsum(lengths + _HEAD + _TAIL) - lengths - _TAIL
+    return records

@@ -1,113 +1,107 @@
-"""Training and validation batches of a stage, from the activation cache or from the images."""
+"""Training and validation batches of a stage."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
-from trainer.data import augmentation
-from trainer.data.dataset import MAX_PASSES, Batches
-from trainer.data.embedding import scale
-
-_EVAL_BATCH = 64
+from trainer.data.augmentation import make_augment
+from trainer.data.tensors import Tensors
+from trainer.model.backbone import Preprocess
 
 
 @dataclasses.dataclass(frozen=True)
 class StageData:
-    """The data of one stage; all tensors are float32."""
+    """The data of one stage, float32."""
 
     # Endless shuffled batches: inputs, labels, and, if classes are weighted, sample weights,
     # [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two classes, and the
     # fraction of each class, [batch, classes], for three or more
     train: tf.data.Dataset
-    eval: tf.data.Dataset  # inputs and labels of the validation split, once and in order
+    # Inputs, also float16, and labels, [batch, 1], of the validation split, in order
+    eval: tf.data.Dataset
     steps: int  # batches per epoch
 
 
 def make_stage_data(
-    splits: Mapping[str, Batches],
-    epochs: int,
+    splits: Mapping[str, Tensors],
     config: TrainConfig,
     classes: Sequence[str],
-    *,
-    from_images: bool,
-    finished: int = 0,
+    preprocess: Preprocess,
 ) -> StageData:
-    """Makes batches of 'train' and 'eval'; `from_images` augments and scales them in each epoch.
-
-    After `finished` epochs, 'train' continues with the batches of the next one.
-    """
-    train, validation = splits['train'], splits['eval']
-    batch_size = _batch_size(config.batch_size, train.count)
-    steps = train.count // batch_size
-    # Repeated passes depend on those before; after the last epoch nothing is read.
-    first = finished if finished < epochs <= MAX_PASSES else 0
-    batches = train.shuffled_batches(batch_size, epochs, config.seed, first)
-    batches = _encode_labels(batches, classes).repeat()
-    if finished > first:
-        batches = batches.skip((finished - first) * steps)
-    weights = class_weights(config, classes, train.labels)
-    eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
-    eval_batches = validation.batches(eval_batch)
-    if from_images:
-        batches = _augment(batches, config, finished * steps).prefetch(tf.data.AUTOTUNE)
-        eval_batches = eval_batches.map(
-            lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
-        )
-    if weights is not None:
-        batches = _add_weights(batches, weights)
-    return StageData(batches, eval_batches, steps)
+    """Makes batches of 'train' and 'eval'; images are augmented and preprocessed in each epoch."""
+    train = splits['train']
+    batches, steps = _shuffled(train, config)
+    evaluated = splits['eval'].batches()
+    if train.are_images:
+        batches = _augmented(batches, config)
+        batches, evaluated = (_preprocessed(each, preprocess) for each in (batches, evaluated))
+    batches = batches.map(_encoder(config, classes, train.labels))
+    return StageData(batches.prefetch(tf.data.AUTOTUNE), evaluated.prefetch(1), steps)
 
 
-def _batch_size(wanted: int, count: int) -> int:
-    """Limits a batch size to `count` images and to a multiple of the number of replicas.
+def _augmented(batches: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
+    if not config.augment.active:
+        return batches
+    augment = make_augment(config.augment, config.seed)
 
-    Keras needs the same number of images for each GPU in the first batch.
+    @tf.autograph.experimental.do_not_convert
+    def change(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return augment(images), labels
+
+    return batches.map(change)  # one after the other: the layers have a state
+
+
+def _preprocessed(batches: tf.data.Dataset, preprocess: Preprocess) -> tf.data.Dataset:
+    @tf.autograph.experimental.do_not_convert
+    def change(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return preprocess(_float(images)), labels
+
+    return batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _float(tensors: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tensors, tf.float32)
+
+
+def _shuffled(train: Tensors, config: TrainConfig) -> tuple[tf.data.Dataset, int]:
+    """Returns endless batches, and their number per epoch; successive epochs take other views.
+
+    The last batch of an epoch has the images that are left. Keras needs equal numbers for each GPU:
+    with several, an epoch leaves out images, each time others, that do not fill a batch.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return max(1, min(wanted, count) // replicas) * replicas
+    batch_size = max(1, min(config.batch_size, train.count) // replicas) * replicas
+    drop = replicas > 1
+    buffer = max(1, min(train.count, train.shuffle_buffer))
+    passes = [
+        view.shuffle(buffer, seed=config.seed + number).batch(batch_size, drop_remainder=drop)
+        for number, view in enumerate(train.views)
+    ]
+    steps = train.count // batch_size if drop else math.ceil(train.count / batch_size)
+    records = functools.reduce(tf.data.Dataset.concatenate, passes).repeat()
+    return records.map(train.decode, num_parallel_calls=tf.data.AUTOTUNE), steps
 
 
-def _encode_labels(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.Dataset:
-    """One-hot encodes the labels of three or more classes."""
-    if len(classes) == 2:
-        return batches
-
-    def one_hot(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return inputs, tf.one_hot(tf.cast(labels[:, 0], tf.int32), len(classes))
-
-    return batches.map(one_hot, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _augment(batches: tf.data.Dataset, config: TrainConfig, start: int) -> tf.data.Dataset:
-    """Augments and scales images; `start` is the number of batches before the first one."""
-
-    @tf.autograph.experimental.do_not_convert
-    def change(
-        number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = batch
-        if config.augment.active:
-            seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
-            view_seed, _ = tf.unstack(tf.random.split(seed, 2))
-            images = augmentation.augment(images, config.augment, view_seed)
-        return scale(images), labels
-
-    return batches.enumerate(start).map(change, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _add_weights(batches: tf.data.Dataset, weights: np.ndarray) -> tf.data.Dataset:
-    """Adds the weight of each image's class, float32 [batch, 1], given those of all classes."""
+def _encoder(
+    config: TrainConfig, classes: Sequence[str], labels: np.ndarray
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Returns a function that one-hot encodes three or more classes, and adds their weights."""
+    weights = class_weights(config, classes, labels)
 
     @tf.autograph.experimental.do_not_convert
-    def add(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        if labels.shape[-1] == 1:
-            return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels
-        return inputs, labels, tf.linalg.matmul(labels, weights[:, np.newaxis])
+    def encode(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        numbers = tf.cast(labels[:, 0], tf.int32)
+        targets = labels if len(classes) == 2 else tf.one_hot(numbers, len(classes))
+        if weights is None:
+            return _float(inputs), targets
+        return _float(inputs), targets, tf.gather(weights, numbers)[:, tf.newaxis]
 
-    return batches.map(add, num_parallel_calls=tf.data.AUTOTUNE)
+    return encode
 
 
 def class_weights(

@@ -9,9 +9,9 @@ import tensorflow as tf
 from pydantic import TypeAdapter
 
 from common.features import AUGMENTED_VIEWS, NETWORK
-from trainer.data.augmentation import augment
+from trainer.data.augmentation import make_augment
 from trainer.model.network import Network
-from trainer.model.network_table import NetworkPart
+from trainer.results import NetworkPart
 from trainer.training.job import Job
 
 _ROWS, _COLUMNS = 2, 6  # of views
@@ -49,7 +49,7 @@ def write_augmented_views(directory: Path, job: Job) -> None:
         return
     image, _ = next(iter(job.splits['train'].batches(1)))
     copies = tf.repeat(image, _ROWS * _COLUMNS - 1, axis=0)
-    views = augment(copies, config.augment, tf.constant([config.seed, 0]))
+    views = tf.cast(tf.round(make_augment(config.augment, config.seed)(copies)), tf.uint8)
     size = config.image_size
     grid = np.concatenate([image, views]).reshape(_ROWS, _COLUMNS, size, size, 3)
     sheet = grid.transpose(0, 2, 1, 3, 4).reshape(_ROWS * size, _COLUMNS * size, 3)

@@ -112,14 +112,15 @@ def _make_decode(
 
     @tf.autograph.experimental.do_not_convert
     def decode_one(number: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        sparse = tf.sparse.from_dense(contents[tf.newaxis, tf.newaxis])
+        accepted = tf.debugging.Assert(is_decodable(contents, max_megapixels), [number])
+        with tf.control_dependencies([accepted]):  # before it is decoded
+            sparse = tf.sparse.from_dense(tf.reshape(contents, [1, 1]))
         return number, preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF][0]
 
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns pixels, and whether each image is decodable; otherwise its pixels are 0."""
-        accepted = is_decodable(image_bytes, max_megapixels)
         # With one image more: at least one has to be decodable.
-        values = tf.concat([tf.where(accepted, image_bytes, PIXEL), [PIXEL]], axis=0)
+        values = tf.concat([image_bytes, [PIXEL]], axis=0)
         count = tf.size(values, tf.int64)
         # Only `tf.data` can continue after an error of an operation.
         images = tf.data.Dataset.from_tensor_slices((tf.range(count), values))
@@ -128,7 +129,7 @@ def _make_decode(
         shape = tf.stack([count, *pixels.shape[1:]])
         pixels = tf.scatter_nd(numbers[:, tf.newaxis], pixels, shape)
         decoded = tf.scatter_nd(numbers[:, tf.newaxis], tf.ones_like(numbers, bool), [count])
-        return pixels[:-1], accepted & decoded[:-1]
+        return pixels[:-1], decoded[:-1]
 
     return decode
 

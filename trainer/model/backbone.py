@@ -1,96 +1,175 @@
-"""MobileNetV2 without its classifier, split at the fine-tuning boundary.
+"""A network of `keras.applications`, or of the user, split at the fine-tuning boundary."""
 
-Uses `keras.applications.MobileNetV2` (Sandler et al., "MobileNetV2: Inverted Residuals and Linear
-Bottlenecks", CVPR 2018).
-"""
-
+import contextlib
 import dataclasses
+import difflib
+import importlib
+import inspect
 import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
+import numpy as np
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
-from trainer.model.folding import CONVOLUTIONS
+from trainer.model.folding import foldable
 from trainer.model.weights import check_weights_file, weights_file
 
 _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred steps from random
+_MOST_NAMES = 3  # in a suggestion
+
+Preprocess = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A backbone split at the fine-tuning boundary; the three models share their layers."""
+    """A network from images to a feature map, [batch, height, width, channels], in two parts.
 
-    # Frozen part, from images, float32 [batch, size, size, 3] in -1..1, to the boundary. None if
-    # every layer is trained: the boundary is the image
-    trunk: keras.Model | None
-    # Trained part, from the boundary to the feature map, [batch, height, width, channels]. None if
-    # every layer is frozen: the boundary is the feature map
-    top: keras.Model | None
-    model: keras.Model  # complete backbone, from images to the feature map
-    first_trained: int  # index of the first layer that fine-tuning trains, at or above the boundary
+    `cut` names the layer whose output is the boundary. The layers up to it are frozen, and those
+    above read nothing else. It is None if every layer is trained: the boundary is the image.
+    """
+
+    model: keras.Model
+    preprocess: Preprocess  # float32 pixels in 0..255 to the input of the model
+    cut: str | None
+    first_trained: int  # index of the first layer that fine-tuning trains, above the boundary
 
     @property
     def boundary_shape(self) -> tuple[int, int, int]:
         """Shape of the tensor of one image at the boundary: height, width, channels."""
-        shape = self.trunk.output_shape if self.trunk else self.model.input_shape
+        shape = self.model.get_layer(self.cut).output.shape if self.cut else self.model.input_shape
         return tuple(shape[1:])
 
-    def freeze(self, *, fine_tuning: bool) -> None:
-        """Freezes all layers, or those before `first_trained` for fine-tuning."""
-        self.model.trainable = fine_tuning
-        for layer in self.model.layers[: self.first_trained]:
-            layer.trainable = False
+    def split(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model | None]:
+        """Splits the network, or a folded copy of it, into trunk and top, which share its layers.
+
+        The trunk is None if the boundary is the image, and the top if it is the feature map.
+        """
+        if self.cut is None:
+            return None, model
+        boundary = model.get_layer(self.cut).output
+        if boundary is model.output:
+            return model, None
+        trunk = keras.Model(model.input, boundary, name='trunk')
+        return trunk, keras.Model(boundary, model.output, name='top')
+
+    def freeze(self, model: keras.Model) -> None:
+        """Freezes the layers before `first_trained` in the network, or in a part or copy of it."""
+        names = {layer.name for layer in self.model.layers[: self.first_trained]}
+        for layer in model.layers:
+            if layer.name in names:
+                layer.trainable = False
 
 
 def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:
-    """Builds MobileNetV2 with the weights of the recipe, split before `fine_tune.from_layer`.
+    """Builds the network of the recipe with its weights, split before `fine_tune.from_layer`.
 
-    In half precision it computes in float16; the weights stay float32. Raises ConfigError if the
-    weights are unavailable or do not fit, or the layer does not exist.
+    In half precision it computes in float16; the weights stay float32. Raises ConfigError if there
+    is no such network, its weights are unavailable or do not fit, or the layer does not exist.
     """
-    policy = keras.config.dtype_policy()  # global: `keras.applications` takes none
-    keras.config.set_dtype_policy('mixed_float16' if half_precision else 'float32')
-    try:
-        model = _build_mobilenet(config)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    check_weights_file(config.weights)
+    with _dtype_policy('mixed_float16' if half_precision else 'float32'):
+        model, preprocess = _own_model(config) if config.model else _application(config)
+    _load_weights(model, config)
     if config.fine_tune.epochs == 0:
-        model.trainable = False
-        return Backbone(trunk=model, top=None, model=model, first_trained=len(model.layers))
+        return Backbone(model, preprocess, model.layers[-1].name, len(model.layers))
     first_trained = _layer_index(model, config.fine_tune.from_layer)
     if config.fine_tune.batch_norm == 'train':
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM
-    cut = last_cut_before(model, first_trained)
-    if cut == 0:
-        return Backbone(None, model, model, first_trained)
-    boundary = model.layers[cut].output
-    trunk = keras.Model(model.input, boundary, name='trunk')
-    top = keras.Model(boundary, model.output, name='top')
-    return Backbone(trunk, top, model, first_trained)
+    return Backbone(model, preprocess, last_cut_before(model, first_trained), first_trained)
 
 
-def _build_mobilenet(config: TrainConfig) -> keras.Model:
-    check_weights_file(config.weights)
-    shape = (config.image_size, config.image_size, 3)
-    downloaded = 'imagenet' if config.weights == 'imagenet' else None
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()  # global: `keras.applications` takes none
+    keras.config.set_dtype_policy(name)
     try:
-        model = keras.applications.MobileNetV2(
-            shape, alpha=config.alpha, include_top=False, weights=downloaded
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _application(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
+    """Builds a network of `keras.applications` without its top."""
+    names = [name for name in dir(keras.applications) if name[0].isupper()]
+    if config.backbone not in names:
+        raise ConfigError(
+            f'trainer.backbone: keras.applications has no {config.backbone!r}; '
+            f'{_suggest(config.backbone, names)}'
         )
+    make = getattr(keras.applications, config.backbone)
+    options: dict[str, Any] = {'weights': 'imagenet' if config.weights == 'imagenet' else None}
+    if 'alpha' in inspect.signature(make).parameters:
+        options['alpha'] = config.alpha
+    elif config.alpha != 1.0:
+        raise ConfigError(f'trainer.alpha: {config.backbone} has no width multiplier; set it to 1')
+    shape = (config.image_size, config.image_size, 3)
+    try:
+        model = make(input_shape=shape, include_top=False, **options)
+    except ValueError as error:  # of the size or the width
+        reason = str(error).partition('\n')[0]
+        raise ConfigError(f'trainer.backbone: {config.network}: {reason}') from error
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        if not downloaded:
+        if options['weights'] is None:
             raise
         raise ConfigError(
-            f'ImageNet weights of MobileNetV2 {config.alpha} could not be downloaded; '
+            f'ImageNet weights of {config.network} could not be downloaded; '
             'pass a weights file with --weights FILE'
         ) from error
-    path = weights_file(config.weights)
+    return model, _preprocessing(sys.modules[make.__module__].preprocess_input)
+
+
+def _own_model(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
+    """Calls the function of `trainer.model`: images in -1..1 to a feature map."""
+    assert config.model is not None
+    module, _, function = config.model.partition(':')
     try:
-        if path:
-            model.load_weights(path)
+        make = getattr(importlib.import_module(module), function)
+    except ImportError as error:
+        raise ConfigError(f'trainer.model: {module} cannot be imported: {error}') from error
+    except AttributeError as error:
+        names = dir(sys.modules[module])
+        raise ConfigError(
+            f'trainer.model: {module} has no {function!r}; {_suggest(function, names)}'
+        ) from error
+    model, size = make(config.image_size), config.image_size
+    if not (
+        isinstance(model, keras.Model)
+        and model.input_shape == (None, size, size, 3)
+        and len(model.output_shape) == 4
+    ):
+        raise ConfigError(
+            f'trainer.model: {config.model} returned no Keras model from images, '
+            f'[batch, {size}, {size}, 3], to a feature map, [batch, height, width, channels]'
+        )
+    feature_map = keras.layers.Activation('linear', name='feature_map')(model.outputs[0])
+    return keras.Model(model.inputs, feature_map, name=model.name), _to_unit_range()
+
+
+def _preprocessing(function: Preprocess) -> Preprocess:
+    """Returns `preprocess_input` of a network, or the equivalent layer.
+
+    TensorFlow Lite quantizes the product of the layer, but not the quotient of the function.
+    """
+    scaled = function(np.array([[[[0.0, 127.5, 255.0]]]], np.float32))
+    return _to_unit_range() if np.allclose(scaled, [-1.0, 0.0, 1.0]) else function
+
+
+def _to_unit_range() -> keras.Layer:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name='scale', dtype='float32')
+
+
+def _load_weights(model: keras.Model, config: TrainConfig) -> None:
+    path = weights_file(config.weights)
+    if path is None:
+        return
+    try:
+        model.load_weights(path)
     except OSError as error:
         problem = 'is corrupted; download it again'
         if lock := re.search(r"unable to lock file.* error message = '(.*?)'", str(error)):
@@ -101,36 +180,47 @@ def _build_mobilenet(config: TrainConfig) -> keras.Model:
         raise ConfigError(f'weights file {path} {problem}') from error
     except (ValueError, KeyError) as error:
         raise ConfigError(
-            f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '
-            'change trainer.alpha, or use weights of this architecture'
+            f'weights file {path} does not fit {config.network} without its top: '
+            'change trainer.backbone or trainer.alpha, or use weights of this architecture'
         ) from error
-    return model
 
 
-def _layer_index(model: keras.Model, layer: int | str) -> int:
+def _suggest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, _MOST_NAMES)
+    return f'did you mean {" or ".join(close)}?' if close else f'it has {", ".join(names)}'
+
+
+def _layer_index(model: keras.Model, layer: int | float | str) -> int:
+    """Returns the index of a layer, given by its index, its name, or its share of the depth."""
     names = [each.name for each in model.layers]
+    if isinstance(layer, float):
+        return int(layer * len(names))
     if layer in names:
         return names.index(str(layer))
     if isinstance(layer, int) and 0 <= layer < len(names):
         return layer
-    choices = f'0 to {len(names) - 1}' if isinstance(layer, int) else f'one of {", ".join(names)}'
-    raise ConfigError(f'{model.name} has no layer {layer!r}; use {choices}')
+    choices = f'use 0 to {len(names) - 1}' if isinstance(layer, int) else _suggest(layer, names)
+    raise ConfigError(
+        f'trainer.fine_tune.from_layer: {model.name} has no layer {layer!r}; {choices}'
+    )
 
 
-def last_cut_before(model: keras.Model, first_trained: int) -> int:
-    """Returns the last layer before `first_trained` where one tensor connects both parts, by index.
+def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
+    """Returns the last layer before `first_trained` whose output is all that later ones read.
 
     A cut through a residual connection would need two cached tensors. Moving the cut down adds a
     few frozen layers to the top, which is cheaper. Folding needs a convolution and its batch norm
-    in the same part.
+    in the same part. Returns None if there is no such layer: all layers are above the cut.
     """
-    last_reader: dict[str, int] = {}  # of each layer's output
-    for index, layer in enumerate(model.layers):
-        for node in layer._inbound_nodes[:1]:
-            last_reader |= {parent.operation.name: index for parent in node.parent_nodes}
-    cut = reach = 0  # reach: last layer that reads an output from below the candidate
-    for index in range(1, first_trained):
-        reach = max(reach, last_reader[model.layers[index - 1].name])
-        if reach <= index and not isinstance(model.layers[index], CONVOLUTIONS):
-            cut = index
+    last_reader: dict[str, int] = {}  # of each operation's output
+    for place, operation in enumerate(model.operations):
+        for parent in operation._inbound_nodes[0].parent_nodes:
+            last_reader[parent.operation.name] = place
+    limit = model.operations.index(model.layers[first_trained])
+    cut, reach, folded = None, 0, foldable(model)  # reach: last reader of what is below
+    for place, operation in enumerate(model.operations[:limit]):
+        is_layer = isinstance(operation, keras.Layer) and operation.name not in folded
+        if place > 0 and reach <= place and is_layer:
+            cut = operation.name
+        reach = max(reach, last_reader[operation.name])
     return cut

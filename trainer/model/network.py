@@ -50,10 +50,10 @@ def join(network: Network, *, flip_averaging: bool = False) -> keras.Model:
     """
     backbone = network.backbone.model
     images = keras.Input(backbone.input_shape[1:], name='image')
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    scaled = network.backbone.preprocess(images)
     if flip_averaging:  # one batch: int8 conversion corrects each bias once
         scaled = keras.ops.concatenate([scaled, keras.ops.flip(scaled, axis=2)])
-    feature_map = fold(backbone, 'float32', fixed=True)(scaled)
+    feature_map = fold(backbone, 'float32')(scaled)
     if flip_averaging:
         upright, mirrored = keras.ops.split(feature_map, 2)
         feature_map = keras.layers.Average()([upright, keras.ops.flip(mirrored, axis=2)])

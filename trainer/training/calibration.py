@@ -3,10 +3,10 @@
 Follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017): one number, fitted on
 data that no weight was trained on, divides all logits. It leaves their order unchanged.
 
-The temperature is at least 1, so it corrects overconfidence only. The best epoch was chosen on the
-same images, which makes them look easier than new ones. In two recipes, three wrong predictions
-near the threshold gave temperatures of 0.37 and 0.81, which increased the log loss of 3,000 new
-photographs by up to two thirds.
+With fewer than 20 wrong predictions the temperature is at least 1, so it corrects overconfidence
+only. The best epoch was chosen on the same images, which makes them look easier than new ones. In
+two recipes, three wrong predictions near the threshold gave temperatures of 0.37 and 0.81, which
+increased the log loss of 3,000 new photographs by up to two thirds.
 """
 
 import logging
@@ -16,9 +16,10 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-from trainer.training.calibration_results import Calibration, CalibrationMeasures
+from trainer.results import Calibration, CalibrationMeasures
 
-_MAX_TEMPERATURE = 20.0
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.25, 20.0
+_ENOUGH_ERRORS = 20  # for a temperature below 1
 _TOLERANCE = 1.01  # a temperature as close to a bound as this is at the bound
 _BUCKETS = 10  # of probability, of equal width, as in the Evaluator
 
@@ -29,7 +30,7 @@ def calibrate(logits: np.ndarray | None, labels: np.ndarray) -> Calibration | No
     """Fits the temperature of a model to its logits on the validation split, and logs it.
 
     Takes logits, [n, 1] or [n, classes], and labels, [n]. The temperature is 1, with a `problem`,
-    if the minimum of the log loss is not between 1 and 20. Returns None if there are no logits, or
+    if the minimum of the log loss is not within the bounds. Returns None if there are no logits, or
     if one is NaN or infinite.
     """
     labels = labels.astype(int)
@@ -52,13 +53,14 @@ def log_loss(
 ) -> float:
     """Returns the mean over all images of log loss times weight.
 
-    `calibrated` divides the logits by the best temperature. Takes logits, [n, 1] or [n, classes],
-    and labels and weights, [n]. Returns NaN if a logit is NaN or infinite.
+    `calibrated` divides the logits by the temperature that `calibrate` fits, without weights. Takes
+    logits, [n, 1] or [n, classes], and labels and weights, [n]. Returns NaN if a logit is NaN or
+    infinite.
     """
     if not np.isfinite(logits).all():
         return math.nan
     by_class = _by_class(logits)
-    temperature = _fit_temperature(by_class, labels, weights)[0] if calibrated else 1.0
+    temperature = _fit_temperature(by_class, labels)[0] if calibrated else 1.0
     return _log_loss(by_class / temperature, labels, weights)
 
 
@@ -68,32 +70,25 @@ def _by_class(logits: np.ndarray) -> np.ndarray:
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
-def _fit_temperature(
-    by_class: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[float, str | None]:
+def _fit_temperature(by_class: np.ndarray, labels: np.ndarray) -> tuple[float, str | None]:
     """Returns the temperature with the lowest log loss; or 1, and the reason.
 
     If all predictions are correct, a lower temperature is always better.
     """
-    all_correct = (by_class.argmax(axis=1) == labels).all()  # the log loss may be 0 everywhere
-    temperature = 1.0 if all_correct else _minimize_log_loss(by_class, labels, weights)
-    if temperature < _TOLERANCE:
-        return 1.0, 'the model is not overconfident on the validation split'
-    if temperature > _MAX_TEMPERATURE / _TOLERANCE:
-        return 1.0, f'the best temperature is above {_MAX_TEMPERATURE:g}'
-    return temperature, None
-
-
-def _minimize_log_loss(
-    by_class: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
-) -> float:
-    # The log loss is convex in the inverse of the temperature, so it has one minimum.
-    found = scipy.optimize.minimize_scalar(
-        lambda exponent: _log_loss(by_class / math.exp(exponent), labels, weights),
-        bounds=(0.0, math.log(_MAX_TEMPERATURE)),
+    errors = int((by_class.argmax(axis=1) != labels).sum())
+    lowest = _MIN_TEMPERATURE if errors >= _ENOUGH_ERRORS else 1.0
+    # The log loss may be 0 everywhere without errors. It is convex in the inverse temperature.
+    found = errors and scipy.optimize.minimize_scalar(
+        lambda exponent: _log_loss(by_class / math.exp(exponent), labels),
+        bounds=(math.log(lowest), math.log(_MAX_TEMPERATURE)),
         method='bounded',
     )
-    return math.exp(found.x)
+    temperature = math.exp(found.x) if found else 1.0
+    if lowest == 1.0 and temperature < _TOLERANCE:
+        return 1.0, 'the model is not overconfident on the validation split'
+    if not lowest <= temperature / _TOLERANCE < temperature * _TOLERANCE <= _MAX_TEMPERATURE:
+        return 1.0, f'the best temperature is not between {lowest:g} and {_MAX_TEMPERATURE:g}'
+    return temperature, None
 
 
 def _log_loss(by_class: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:

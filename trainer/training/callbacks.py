@@ -1,18 +1,22 @@
-"""Keras callbacks: validate, keep the best weights, stop early, show progress."""
+"""Keras callbacks: validation, best weights, backups after epochs, progress bars."""
 
 import contextlib
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from common import console
+from common.files import replacing
 from trainer.training.calibration import log_loss
 
 Logs = dict[str, float] | None
-_BEST_STATE = ('best_loss', 'best_epoch', 'best_of_stage', 'epochs_without_improvement')
 _NAMES = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
+_MAX_SHARE = 0.01  # of the training time that backups may take
 
 
 def make_predict(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], np.ndarray]:
@@ -31,7 +35,8 @@ class Validation(keras.callbacks.Callback):
 
     'val_loss' is the log loss of the predictions that would be exported: after temperature scaling
     if `calibrated`, without label smoothing and penalties. Networks become overconfident in
-    fine-tuning while their classes still improve. Class weights apply.
+    fine-tuning while their classes still improve. Class weights apply to it, but not to the
+    temperature, as in the export.
     """
 
     def __init__(
@@ -70,61 +75,63 @@ class Validation(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights with the lowest 'val_loss' over all stages, and stops early.
+    """Keeps the weights of the epoch with the lowest 'val_loss' that is below `loss`.
 
-    A stage that never improves on the loss before it leaves the weights unchanged. A stage stops
-    after `patience` epochs without improvement on its own lowest loss; 0 disables early stopping.
-    `best_epoch` counts from 1 in the current stage; None if no epoch improved. `logits` are those
-    of the kept weights on the validation split, [n, 1] or [n, classes]; None before a finite loss.
+    Keras' EarlyStopping would take the first epoch if none is better than the weights before it.
+    `epoch` counts from 1; it is None if no epoch was better, and the weights are those before the
+    stage. `logits` are those of the kept weights on the validation split.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.patience, self.best_loss = 0, float('inf')
-        self.logits: np.ndarray | None = None
-
-    def start_stage(self, model: keras.Model, validation: Validation, patience: int) -> None:
-        """Sets model and validation of the next stage; its callback runs before this one."""
-        self.set_model(model)
-        self._validation, self.patience = validation, patience
-        self.epochs_without_improvement, self.best_of_stage = 0, float('inf')
-        self.best_epoch: int | None = None
-        self.weights: list[np.ndarray] = model.get_weights()
-
-    @property
-    def state(self) -> dict[str, float | None]:
-        """The state of the stage besides `weights` and `logits`."""
-        return {name: getattr(self, name) for name in _BEST_STATE}
-
-    def restore(
-        self, state: dict[str, float | None], weights: list[np.ndarray], logits: np.ndarray | None
+    def __init__(
+        self, model: keras.Model, validation: Validation, loss: float, logits: np.ndarray | None
     ) -> None:
-        """Continues with the state of an interrupted training, after `start_stage`."""
-        for name in _BEST_STATE:
-            setattr(self, name, state[name])
-        self.weights, self.logits = weights, logits
+        """Takes the loss and the logits of the weights that the model has."""
+        super().__init__()
+        self._validation, self.loss, self.logits = validation, loss, logits
+        self.epoch: int | None = None
+        self._weights = model.get_weights()
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if finished := self.model._initial_epoch:  # set by BackupAndRestore
+            self.on_epoch_end(finished - 1, self._validation.measure())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         loss = (logs or {})['val_loss']
-        self.epochs_without_improvement += 1
-        if loss < self.best_of_stage:
-            self.best_of_stage, self.epochs_without_improvement = loss, 0
-        if self.improves(loss):
-            self.best_epoch = epoch + 1
-            self.weights = self.model.get_weights()
-        if self.patience and self.epochs_without_improvement >= self.patience:
-            self.model.stop_training = True
-
-    def improves(self, loss: float) -> bool:
-        """Whether the loss is lower than any before; then records it with its logits."""
-        if not loss < self.best_loss:  # NaN is no improvement
-            return False
-        self.best_loss, self.logits = loss, self._validation.logits
-        return True
+        if loss < self.loss:  # NaN is no improvement
+            self.loss, self.logits, self.epoch = loss, self._validation.logits, epoch + 1
+            self._weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Leaves the best weights in the model."""
-        self.model.set_weights(self.weights)
+        self.model.set_weights(self._weights)
+
+    def save(self, path: Path) -> None:
+        """Stores the weights and what is known of them."""
+        logits = np.empty((0, 1)) if self.logits is None else self.logits
+        with replacing(path) as partial, partial.open('wb') as file:
+            np.savez(file, *self._weights, loss=self.loss, epoch=self.epoch or 0, logits=logits)
+
+    def load(self, path: Path, model: keras.Model) -> None:
+        """Takes the state of `save`, and gives its weights to the model."""
+        with np.load(path) as stored:
+            self.loss, self.epoch = float(stored['loss']), int(stored['epoch']) or None
+            self.logits = stored['logits'] if len(stored['logits']) else None
+            self._weights = [stored[f'arr_{number}'] for number in range(len(stored.files) - 3)]
+        model.set_weights(self._weights)
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Backs up weights and epoch after an epoch, unless it would cost more than 1 % of the time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), double_checkpoint=True)
+        self._seconds, self._written = 0.0, time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        start = time.perf_counter()
+        if start - self._written >= self._seconds / _MAX_SHARE:
+            super().on_epoch_end(epoch, logs)
+            self._written = time.perf_counter()
+            self._seconds = self._written - start
 
 
 class LearningRate(keras.callbacks.Callback):

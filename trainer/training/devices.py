@@ -1,8 +1,8 @@
 """Selects devices and numeric precision: CPU or GPUs, float32, bfloat16 or float16."""
 
 import contextlib
-import functools
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer.config.train import TrainConfig
 
 _CPU_INFO = Path('/proc/cpuinfo')
+_MAX_ISA = ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA')
 _BFLOAT16_OPTION = 'auto_mixed_precision_onednn_bfloat16'
 
 _log = logging.getLogger(__name__)
@@ -52,15 +53,15 @@ def precision_on_cpu(config: TrainConfig) -> Iterator[None]:
             'trainer.precision is mixed, but there is no GPU and the CPU has no bfloat16: '
             'training in float32'
         )
+    if enabled and _onednn_is_limited():
+        _log.warning(
+            'the CPU has bfloat16, but oneDNN does not use it (see TF_ENABLE_ONEDNN_OPTS and '
+            'ONEDNN_MAX_CPU_ISA): training in float32'
+        )
+        enabled = False
     before = tf.config.optimizer.get_experimental_options().get(_BFLOAT16_OPTION, False)
     tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: enabled})
     try:
-        if enabled and not _computes_in_bfloat16():
-            _log.warning(
-                'the CPU has bfloat16, but oneDNN does not use it (see TF_ENABLE_ONEDNN_OPTS and '
-                'ONEDNN_MAX_CPU_ISA): training in float32'
-            )
-            tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: False})
         yield
     finally:
         tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: before})
@@ -75,31 +76,11 @@ def _cpu_has_bfloat16() -> bool:
     return re.search(r'^flags.*\b(avx512_bf16|amx_bf16)\b', info, re.MULTILINE) is not None
 
 
-@functools.cache
-def _computes_in_bfloat16() -> bool:
-    """Whether convolutions round to bfloat16 and have gradients.
+def _onednn_is_limited() -> bool:
+    """Whether the environment turns oneDNN off or limits its instruction sets.
 
-    The environment can turn oneDNN off or limit its instruction sets. Then it refuses bfloat16,
-    which is an exception in a convolution, but ends the process in a matrix product.
+    Then it refuses bfloat16, which is an exception in a convolution, but ends the process in a
+    matrix product.
     """
-    value = 1 + 2**-9  # exact in float32, 1 in bfloat16
-
-    @tf.function(autograph=False)
-    def convolve(
-        images: tf.Tensor, kernel: tf.Tensor, depthwise: tf.Tensor
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        with tf.GradientTape() as tape:
-            tape.watch((images, kernel, depthwise))
-            features = tf.nn.conv2d(images, kernel, 1, 'VALID')
-            features = tf.nn.depthwise_conv2d(features, depthwise, (1, 1, 1, 1), 'VALID')
-        return features, tape.gradient(features, (images, kernel, depthwise))
-
-    images, kernel, depthwise = (1, 4, 4, 16), (1, 1, 16, 16), (2, 2, 16, 1)
-    try:
-        # Kernels of mean values, so the result is the value of the images.
-        found, _ = convolve(
-            tf.fill(images, value), tf.fill(kernel, 1 / 16), tf.fill(depthwise, 1 / 4)
-        )
-    except tf.errors.OpError:
-        return False
-    return bool(tf.reduce_all(found < value))
+    off = os.environ.get('TF_ENABLE_ONEDNN_OPTS', '1').lower() in ('0', 'false')
+    return off or any(name in os.environ for name in _MAX_ISA)

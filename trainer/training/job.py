@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +13,10 @@ import keras
 import tensorflow_transform as tft
 
 from common.errors import ModelError
-from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
-from trainer.data.cache_plan import plan_cache, read_plan
-from trainer.data.dataset import Batches, ImageSplit
-from trainer.data.embedding import Embedder
+from trainer.data.activation_cache import ActivationCache, check_space
+from trainer.data.dataset import ImageSplit
+from trainer.data.tensors import Tensors, images_of, plan_inputs
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.training import devices
@@ -27,9 +24,7 @@ from trainer.training.warm_start import describe, load_weights
 
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
-StageInputs = Mapping[str, Mapping[str, Batches]]
-
-_PLAN = 'plan.npz'  # in the folder of the cache
+StageInputs = Mapping[str, Mapping[str, Tensors]]
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +59,7 @@ class Job:
     timings: Timings
     base_model: str | None = None  # path of the SavedModel for a warm start, from TFX
     splitting: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by key of the recipe
+    cache_key: str = ''  # of code and libraries, for the activation cache
 
     @property
     def description(self) -> dict[str, Any]:
@@ -92,36 +88,25 @@ class Job:
             head = build_head(self.config, backbone.model.output_shape[-1], len(self.classes))
         return Network(backbone, head)
 
-    @contextlib.contextmanager
-    def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
-        """Like `cached_inputs`, in a temporary folder of a directory."""
-        for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
-            yield self.cached_inputs(network, Path(folder))
-
-    def cached_inputs(self, network: Network, folder: Path) -> StageInputs:
-        """Computes the activation cache in a folder, or takes what an interrupted training left.
+    def inputs(self, network: Network, folder: Path) -> StageInputs:
+        """Returns the input of each stage, from the activation cache in a folder.
 
         Without a cache, all stages read images. Raises ConfigError if the disk is full.
         """
         if not self.config.cache:
-            return dict.fromkeys(STAGES, self.splits)
+            images = {name: images_of(split) for name, split in self.splits.items()}
+            return dict.fromkeys(STAGES, images)
+        planned = plan_inputs(self.config, network.backbone)
         counts = {name: split.count for name, split in self.splits.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        plan = read_plan(folder / _PLAN, self.config, network.backbone, counts)
-        if plan is None:
-            plan = plan_cache(self.config, network.backbone, counts, folder)
-            plan.write(folder / _PLAN)
-        _log.info('%s', plan)
-        embedder = Embedder(network.backbone, self.config, folder, plan)
-        inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
+        check_space(self.config, planned, counts, folder)
+        cache = ActivationCache(folder, self.config, network.backbone, planned, self.cache_key)
+        cache.make_room(self.splits)
+        inputs: dict[str, dict[str, Tensors]] = {stage: {} for stage in STAGES}
         for name, split in self.splits.items():
-            images = plan.images(name, plan.batches(name)) * plan.views_of(name)
-            if images and embedder.has(name):
-                _log.info('%s images: the cache of the interrupted training is used', name)
-                images = 0
-            with self.timings.part(f'embedding of {name}', images):
-                for stage, tensors in embedder.embed(name, split).items():
-                    inputs[stage][name] = tensors
+            with self.timings.part(f'embedding of {name}') as part:
+                tensors, part['images'] = cache.tensors(name, split)
+            if not part['images']:
+                _log.info('%s images: all activations are in the cache', name)
+            for stage, each in tensors.items():
+                inputs[stage][name] = each
         return inputs

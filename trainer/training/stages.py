@@ -1,27 +1,32 @@
 """Transfer learning in two stages: train the head, then fine-tune the upper backbone layers."""
 
 import contextlib
+import csv
 import functools
-import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from trainer.config.train import StageConfig, TrainConfig
-from trainer.data.dataset import Batches
 from trainer.data.stage_data import StageData, class_weights, make_stage_data
-from trainer.model.folding import fold
+from trainer.model.folding import fold, unfold
 from trainer.model.network import Network
-from trainer.training.backup import BackupFile, EpochBackups
-from trainer.training.callbacks import BestWeights, EpochBars, LearningRate, Validation
+from trainer.training.callbacks import (
+    Backup,
+    BestWeights,
+    EpochBars,
+    LearningRate,
+    Validation,
+)
 from trainer.training.job import STAGES, Job, StageInputs
 from trainer.training.optimizer import make_optimizer
 from trainer.training.stage_history import StageHistory
 
-_log = logging.getLogger(__name__)
+_PLATEAU = 2  # epochs without a better validation loss, then the learning rate is a tenth
 
 
 class Training(NamedTuple):
@@ -35,116 +40,130 @@ def train(
     job: Job,
     network: Network,
     inputs: StageInputs,
+    folder: Path,
     *,
     warm: bool = False,
-    backups: BackupFile | None = None,
+    events: Path | None = None,
 ) -> Training:
     """Trains the stages that have epochs; leaves the best weights in the network.
 
     After a warm start, the validation loss of the initial weights is the one to improve on.
-    An interrupted training continues after the epoch of the last of its `backups`, with the same
-    batches as without the interruption.
+    `folder` keeps the state of the training: if it is interrupted, the next one with this folder
+    continues after the last epoch that was backed up. `events` is the folder for TensorBoard.
     """
-    best = BestWeights()
-    backup = backups.read() if backups else None
-    histories = list(backup.histories) if backup else []
+    histories: list[StageHistory] = []
+    loss, logits = math.inf, None
     for key, name in STAGES.items():
         stage: StageConfig = getattr(job.config, key)
-        if not stage.epochs or any(each.name == name for each in histories):
+        if not stage.epochs:
             continue
-        done = backup if backup and backup.stage == key else None
-        finished = done.epoch if done else 0
-        model, data = _prepare(job, network, inputs[key], key, finished)
-        validation = Validation(
-            model,
-            data.eval,
-            inputs[key]['eval'].labels,
-            class_weights(job.config, job.classes, inputs[key]['train'].labels),
-            calibrated=job.config.calibrate,
+        splits = inputs[key]
+        train_split = splits['train']
+        data = make_stage_data(splits, job.config, job.classes, network.backbone.preprocess)
+        model, folded_top = _build(
+            job.config, network, fine_tuning=key == 'fine_tune', from_images=train_split.are_images
         )
-        best.start_stage(model, validation, stage.patience)
-        if done:
-            done.restore(model, best)
-            _log.info('continues after epoch %s of %s, of an interrupted training', finished, name)
-        elif warm and not histories:
-            best.improves(validation.measure()['val_loss'])
-        loss_before = best.best_loss if math.isfinite(best.best_loss) else None
-        loss_before = done.loss_before if done else loss_before
-        earlier = done.metrics if done else {}
-        callbacks = [validation, best, LearningRate()]
-        if backups:
-            callbacks.append(EpochBackups(backups, key, histories, best, loss_before, earlier))
+        _compile(model, stage, data.steps, job.config, half_precision=network.half_precision)
+        weights = class_weights(job.config, job.classes, train_split.labels)
+        validation = Validation(
+            model, data.eval, splits['eval'].labels, weights, calibrated=job.config.calibrate
+        )
+        if warm and not histories:
+            loss, logits = validation.measure()['val_loss'], validation.logits
+        loss_before = loss if math.isfinite(loss) else None
+        best = BestWeights(model, validation, loss, logits)
         with job.timings.part(name) as part:
-            if done and (done.stopped or finished == stage.epochs):
-                best.on_train_end()
-                metrics = {name: tuple(values) for name, values in earlier.items()}
-            else:
-                new = _fit(model, data, name, stage.epochs, finished, callbacks)
-                metrics = {each: (*earlier.get(each, ()), *values) for each, values in new.items()}
-            epochs = len(metrics['loss'])
-            part['images'] = inputs[key]['train'].count * (epochs - finished)
-        histories.append(StageHistory(name, metrics, best.best_epoch, stage.patience, loss_before))
-    return Training(histories, best.logits)
-
-
-def _prepare(
-    job: Job, network: Network, splits: Mapping[str, Batches], key: str, finished: int
-) -> tuple[keras.Model, StageData]:
-    """Builds and compiles the model of a stage, and its data after `finished` epochs."""
-    stage: StageConfig = getattr(job.config, key)
-    fine_tuning, from_images = key == 'fine_tune', splits['train'].are_images
-    network.backbone.freeze(fine_tuning=fine_tuning)
-    model = _build(job.config, network, fine_tuning=fine_tuning, from_images=from_images)
-    data = make_stage_data(
-        splits, stage.epochs, job.config, job.classes, from_images=from_images, finished=finished
-    )
-    _compile(model, stage, data.steps, job.config, half_precision=network.half_precision)
-    return model, data
+            metrics = _fit(model, data, name, stage, [validation, best], folder / key, events)
+            part['images'] = train_split.count * len(metrics['loss'])
+        if folded_top:
+            unfold(folded_top, network.backbone.model)
+        loss, logits = best.loss, best.logits
+        histories.append(StageHistory(name, metrics, best.epoch, stage.patience, loss_before))
+    return Training(histories, logits)
 
 
 def _fit(
     model: keras.Model,
     data: StageData,
     name: str,
-    epochs: int,
-    finished: int,
+    stage: StageConfig,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> dict[str, list[float]]:
-    """Trains the epochs after `finished`; returns their metrics."""
-    with contextlib.ExitStack() as open_bars:  # an exception ends the progress bar of its epoch
-        history = model.fit(
+    folder: Path,
+    events: Path | None,
+) -> dict[str, tuple[float, ...]]:
+    """Trains the epochs that are left; returns the metrics of all, and leaves the best weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log, finished = folder / 'epochs.csv', folder / 'finished.npz'
+    best = callbacks[-1]
+    assert isinstance(best, BestWeights)
+    if finished.exists():
+        best.load(finished, model)
+        return _read_epochs(log)
+    callbacks = [Backup(folder / 'backup'), *callbacks, LearningRate()]
+    callbacks.append(logger := keras.callbacks.CSVLogger(str(log), append=True))
+    if stage.patience:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=stage.patience, mode='min'))
+    if stage.schedule == 'plateau':
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(patience=_PLATEAU, mode='min'))
+    if events:
+        callbacks.append(keras.callbacks.TensorBoard(str(events / folder.name), write_graph=False))
+    with contextlib.ExitStack() as open_bars, _closing(logger):  # also after an exception
+        model.fit(
             data.train,
-            initial_epoch=finished,
-            epochs=epochs,
+            epochs=stage.epochs,
             steps_per_epoch=data.steps,
             shuffle=False,  # the dataset does; the default is a warning for datasets
             verbose=0,
             callbacks=[*callbacks, EpochBars(name, open_bars)],
-        ).history
-    return dict(history)
+        )
+    best.save(finished)
+    return _read_epochs(log)
+
+
+@contextlib.contextmanager
+def _closing(logger: keras.callbacks.CSVLogger) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        logger.on_train_end()
+
+
+def _read_epochs(log: Path) -> dict[str, tuple[float, ...]]:
+    """Reads the metrics of all epochs; one that was repeated after an interruption counts once."""
+    rows: list[dict[str, str]] = []
+    with log.open(newline='') as file:
+        for row in csv.DictReader(file):
+            del rows[int(row.pop('epoch')) :]
+            rows.append(row)
+    return {name: tuple(float(row[name]) for row in rows) for name in rows[0]}
 
 
 def _build(
     config: TrainConfig, network: Network, *, fine_tuning: bool, from_images: bool
-) -> keras.Model:
-    """Builds the part of the network that a stage trains, from its input to logits."""
-    backbone, parts = network.backbone, []
-    if fine_tuning:
-        if from_images and backbone.trunk:
-            parts.append(fold(backbone.trunk))
-        assert backbone.top  # only None without fine-tuning
-        trains_norm = config.fine_tune.batch_norm == 'train'
-        # `training=False` in the call of a functional model has no effect: `fit` overrides it.
-        parts.append(backbone.top if trains_norm else fold(backbone.top))
-    elif from_images:
-        parts.append(fold(backbone.model))
-    else:
-        return network.head
+) -> tuple[keras.Model, keras.Model | None]:
+    """Builds the part of the network that a stage trains, from its input to logits.
+
+    Also returns the folded layers that it trains, if any: copies with weights of their own.
+    """
+    if not fine_tuning and not from_images:
+        return network.head, None
+    backbone = network.backbone
+    trunk, top = backbone.split(backbone.model) if fine_tuning else (backbone.model, None)
+    parts, folded_top = [], None
+    if from_images and trunk:
+        parts.append(fold(trunk))
+        parts[0].trainable = False
+    if top:
+        if config.fine_tune.batch_norm == 'inference':
+            top = folded_top = fold(top)
+        backbone.freeze(top)
+        parts.append(top)
     inputs = feature_map = keras.Input(parts[0].input_shape[1:])
     for part in parts:
         feature_map = part(feature_map)
     pooled = keras.layers.GlobalAveragePooling2D(dtype='float32')(feature_map)
-    return keras.Model(inputs, network.head(pooled), name='fine_tuned' if fine_tuning else 'frozen')
+    name = 'fine_tuned' if fine_tuning else 'frozen'
+    return keras.Model(inputs, network.head(pooled), name=name), folded_top
 
 
 def _compile(

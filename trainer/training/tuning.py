@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from common.features import ACTIVATIONS
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import RangeConfig, TunerConfig, format_values
 from trainer.model.network import build_head
@@ -48,7 +50,8 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
             self._network, _ = self._job.start()
             self._backbone_weights = self._network.backbone.model.get_weights()
             self._head_weights = self._network.head.get_weights()  # of a warm start, if any
-            with self._job.stage_inputs(self._network, self._folder) as self._inputs:
+            with tempfile.TemporaryDirectory(prefix=ACTIVATIONS, dir=self._folder) as folder:
+                self._inputs = self._job.inputs(self._network, Path(folder))
                 super().search(*arguments, **options)
         best = self.oracle.get_best_trials(self._config.trials)
         trials = [trial for trial in best if trial.score is not None]  # not those that failed
@@ -78,7 +81,8 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
-        return train(job, network, self._inputs).histories
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            return train(job, network, self._inputs, Path(folder)).histories
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:

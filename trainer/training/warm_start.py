@@ -31,6 +31,7 @@ def describe(
 ) -> dict[str, Any]:
     """Returns the properties that two models must share to exchange weights, by name."""
     return {
+        'trainer.backbone': config.model or config.backbone,
         'trainer.alpha': config.alpha,
         'trainer.head.hidden': list(config.head.hidden),
         'classes': list(classes),

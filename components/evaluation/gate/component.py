@@ -32,7 +32,6 @@ def ModelGate(
     config: Parameter[str],
     classes: Parameter[str],
     threshold: Parameter[float],
-    code: Parameter[str],  # part of the cache key
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
     verdict: OutputArtifact[ModelVerdict],
     baseline_model: InputArtifact[standard_artifacts.Model] = None,

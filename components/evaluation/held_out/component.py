@@ -31,7 +31,6 @@ def HeldOutFilter(
     model: InputArtifact[standard_artifacts.Model],
     held_out: OutputArtifact[HeldOutImages],
     near_distance: Parameter[int],
-    code: Parameter[str],  # part of the cache key
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
     anchor_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:

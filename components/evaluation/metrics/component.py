@@ -7,7 +7,6 @@ from tfx.dsl.component.experimental.annotations import (
     BeamComponentParameter,
     InputArtifact,
     OutputArtifact,
-    Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
@@ -30,7 +29,6 @@ def Evaluator(
     anchor_predictions: InputArtifact[Predictions],
     held_out: InputArtifact[HeldOutImages],
     evaluation: OutputArtifact[standard_artifacts.ModelEvaluation],
-    code: Parameter[str],  # part of the cache key
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Computes the metrics of the candidate and the models that it is compared with.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import List  # noqa: UP035
 
 import numpy as np
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import path_utils
@@ -32,7 +32,6 @@ class Predictions(Artifact):
 def Predictor(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     predictions: OutputArtifact[Predictions],
-    code: Parameter[str],  # part of the cache key
     model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
     """Stores the predictions of a model for the split `test` of all spans.

@@ -42,13 +42,13 @@ def RobustnessEvaluator(
     held_out: InputArtifact[HeldOutImages],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
-    code: Parameter[str],  # part of the cache key
+    resize: Parameter[str],
 ) -> None:
     """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 
     `predictions` are those of the model on the split `test` of all spans, of which `held_out`
     leaves out some; only corrupted copies pass through the model here, and the mistakes for their
-    heat maps. `config` is a `RobustnessConfig` as JSON.
+    heat maps. `config` is a `RobustnessConfig` as JSON, `resize` the key of the Trainer.
     """
     settings = RobustnessConfig.model_validate_json(config)
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
@@ -63,7 +63,7 @@ def RobustnessEvaluator(
     if settings.images:
         with console.bar('corrupted images', len(sample)) as bar:
             read = _advancing(bar, [images[row.key] for row in sample])
-            corrupted = measure_robustness(read, right, classifier, settings.precision)
+            corrupted = measure_robustness(read, right, classifier, settings.precision, resize)
         clean = wilson(sum(right), len(right))
         result = result.model_copy(update={'clean': clean, 'corrupted': corrupted})
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')

@@ -21,6 +21,7 @@ import tensorflow as tf
 from components.evaluation.predictions.split_images import RecordedImage, batches
 from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
+from trainer.config.train import Resize
 from trainer.preprocessing import decode_and_resize
 
 # Strength of each corruption by severity.
@@ -43,6 +44,7 @@ def measure_robustness(
     clean: Sequence[bool],
     classifier: Classifier,
     precision: float,
+    resize: Resize = 'squeeze',
 ) -> tuple[CorruptedResult, ...]:
     """Accuracy on copies of images with each corruption and severity.
 
@@ -61,7 +63,7 @@ def measure_robustness(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for batch in batches(images, IMAGES_PER_DECISION):
             truth = np.array([image.label for image in batch])
-            labels = _labels_of_copies(batch, measured, classifier, pool)
+            labels = _labels_of_copies(batch, measured, classifier, pool, resize)
             for copy, predicted in zip(measured, labels, strict=True):
                 right[copy] += (predicted == truth).tolist()
             measured = [copy for copy in measured if not is_precise(_share(right[copy]), precision)]
@@ -94,13 +96,14 @@ def _labels_of_copies(
     copies: Sequence[_Copy],
     classifier: Classifier,
     pool: concurrent.futures.Executor,
+    resize: Resize,
 ) -> Iterator[np.ndarray]:
     """Yields the predicted labels of the images, int [images], for each corruption and severity.
 
     The network computes while the pool corrupts the images for its next calls.
     """
     contents = tf.constant([image.contents for image in batch])
-    pixels = np.asarray(decode_and_resize(contents, classifier.image_size)).astype(np.uint8)
+    pixels = np.asarray(decode_and_resize(contents, classifier.image_size, resize)).astype(np.uint8)
 
     def corrupt_all(copy: _Copy) -> np.ndarray:
         pairs = zip(pixels, batch, strict=True)

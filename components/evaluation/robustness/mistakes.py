@@ -7,8 +7,8 @@ from pathlib import Path
 from components.evaluation.predictions.prediction_files import PredictedRow
 from components.evaluation.predictions.split_images import RecordedImage
 from components.evaluation.results import CANDIDATE, Mistake
-from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.inference.classifier import Classifier
+from components.inference.heat_map import overlay, thumbnail
 
 _LONGEST_SIDE = 240  # pixels
 

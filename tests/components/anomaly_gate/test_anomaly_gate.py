@@ -45,4 +45,4 @@ def test_fails_on_anomaly_in_any_split(tmp_path):
     execute = AnomalyGate.EXECUTOR_SPEC.executor_class._FUNCTION
 
     with pytest.raises(AnomaliesFound, match='does not fit the schema: eval: image/height: Out-of'):
-        execute(anomalies=artifact, statistics=None, validation='{}', code='1')
+        execute(anomalies=artifact, statistics=None, validation='{}')

@@ -77,7 +77,6 @@ class Runs:
                     anomalies=described.outputs['anomalies'],
                     statistics=described.outputs['statistics'],
                     validation=recipe.validation.model_dump_json(),
-                    code='1',
                     **{PREVIOUS: previous.outputs[PREVIOUS]},
                 ),
             ],

@@ -1,9 +1,12 @@
-"""A model of bright and dark images, and images for it."""
+"""A model of bright and dark images, in all formats, and images for it."""
 
 import numpy as np
 import pytest
 
+from components.conversion.converter_config import FILES
+from components.conversion.formats import write_models
 from components.conversion.measurement import JudgedImages
+from components.inference.classifier import Classifier
 
 
 @pytest.fixture(scope='session')
@@ -21,5 +24,13 @@ def judged(noisy_images):
 
 
 @pytest.fixture(scope='session')
-def bright_model_folder(make_saved_model, tmp_path_factory):
-    return make_saved_model(tmp_path_factory.mktemp('bright') / 'model', slope=0.05)
+def bright(make_saved_model, tmp_path_factory):
+    return Classifier(make_saved_model(tmp_path_factory.mktemp('bright') / 'model', slope=0.05))
+
+
+@pytest.fixture(scope='session')
+def converted(bright, noisy_images, tmp_path_factory):
+    """The folder of the model in all formats."""
+    folder = tmp_path_factory.mktemp('converted')
+    write_models(bright, [*FILES], noisy_images[::4], folder)
+    return folder

@@ -127,7 +127,6 @@ def pipeline(folder: Path, kept: int = len(RECORDS), *, candidate_is_best=False)
     split = Split(kept=kept)
     evaluator = Evaluator(
         held_out=split.outputs['held_out'],
-        code='1',
         **{key: node.outputs['predictions'] for key, node in predictions.items()},
     )
     gate = ModelGate(
@@ -137,7 +136,6 @@ def pipeline(folder: Path, kept: int = len(RECORDS), *, candidate_is_best=False)
         config=CONFIG.model_dump_json(),
         classes=json.dumps(CLASSES),
         threshold=THRESHOLDS['candidate'],
-        code='1',
     )
     nodes = [train, before, serve, *predictions.values(), split, evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))

@@ -5,23 +5,17 @@ from tfx.types import standard_artifacts
 
 from common.errors import ModelError, PushError
 from common.manual_override import ManualOverride, write_override
-from components.conversion.lite.component import LiteModels
-from components.conversion.onnx.component import OnnxModel
+from components.conversion.conversion_results import RESULT_FILE
+from components.conversion.converter import ConvertedModels
 from components.pusher import component
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
 
-LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
+CONVERTED = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
  {"format": "float16", "file": "float16.tflite", "megabytes": 1, "accuracy": {"value": 0.9},
   "agreement": 1, "milliseconds": 1, "within_bound": true},
  {"format": "int8", "file": "int8.tflite", "megabytes": 1, "accuracy": {"value": 0.5},
   "agreement": 0.5, "milliseconds": 1, "within_bound": false}]}"""
-CONVERTED = {
-    'lite.json': LITE,
-    'onnx.json': """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
- {"format": "ONNX", "file": "model.onnx", "megabytes": 1, "accuracy": {"value": 0.9},
-  "agreement": 1, "milliseconds": 1, "within_bound": true}]}""",
-}
 
 
 class Run:
@@ -44,8 +38,7 @@ class Run:
     def push(
         self,
         blessed: bool = True,
-        lite: LiteModels | None = None,
-        onnx: OnnxModel | None = None,
+        converted: ConvertedModels | None = None,
         bucket: str = '',
         baseline: Path | None = None,
     ) -> dict[str, object]:
@@ -64,8 +57,7 @@ class Run:
             *parameters,
             pushed,
             compared,
-            lite,
-            onnx,
+            converted,
         )
         properties = pushed.mlmd_artifact.custom_properties
         return {key: getattr(each, each.WhichOneof('value')) for key, each in properties.items()}
@@ -109,17 +101,16 @@ def test_pushes_if_blessed_by_override_or_else_by_gate(run, by_gate, by_override
 
 
 def test_pushes_accurate_models_of_other_formats(run, tmp_path):
-    lite, onnx = LiteModels(), OnnxModel()
-    for artifact, result in ((lite, 'lite.json'), (onnx, 'onnx.json')):
-        artifact.uri = str(tmp_path / result)
-        Path(artifact.uri).mkdir()
-        Path(artifact.uri, result).write_text(CONVERTED[result])
-    for file in ('lite.json/float16.tflite', 'lite.json/int8.tflite', 'onnx.json/model.onnx'):
-        (tmp_path / file).touch()
+    converted = ConvertedModels()
+    converted.uri = str(tmp_path / 'converted')
+    Path(converted.uri).mkdir()
+    Path(converted.uri, RESULT_FILE).write_text(CONVERTED)
+    for file in ('float16.tflite', 'int8.tflite', 'labels.txt'):
+        Path(converted.uri, file).touch()
 
-    extra = Path(run.push(lite=lite, onnx=onnx)['pushed_destination']) / 'assets.extra'
+    extra = Path(run.push(converted=converted)['pushed_destination']) / 'assets.extra'
 
-    assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'model.onnx', 'push.json'}
+    assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'labels.txt', 'push.json'}
 
 
 def test_uploads_to_the_bucket_of_the_recipe(run, s3_bucket):

@@ -145,7 +145,7 @@ def test_data_and_weights_replace_those_of_the_recipe(call, tmp_path, given, key
     ('options', 'words'),
     [
         ('--set seed', '--set: expected KEY=VALUE'),
-        ('--config cats_vs_dogs --weights embedded', 'alpha is 1.0'),
+        ('--config cats_vs_dogs --weights embedded', 'the backbone is MobileNetV2 1.0'),
         ('--set inference.path={tmp}/none', 'inference.path: {tmp}/none does not exist'),
         ('--data {tmp}/single', 'has 1 class (cats)'),
         ('--data {tmp}/pets --weights {tmp}/empty.h5', '{tmp}/empty.h5 is not HDF5'),

@@ -46,8 +46,7 @@ OVERRIDES = [
     ('trainer.warm_start', 'latest_blessed'),
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
-    ('lite', {}),
-    ('onnx', {}),
+    ('converter', {}),
 ]
 
 
@@ -95,7 +94,7 @@ def test_kfp_loads_compiled_text(compiled):
         ('trainer', {'newest-spans', 'transform', 'warm-start-resolver'}),
         ('modelgate', {'trainer', *RESOLVERS, 'evaluator', 'servingcheck'}),
         ('evaluator', {*PREDICTORS, 'heldoutfilter'}),
-        ('bulkinferrer', {'unlabelledexamplegen', 'trainer', 'modelgate'}),
+        ('folderpredictor', {'trainer', 'modelgate'}),
     ],
 )
 def test_tasks_have_dependencies_of_the_graph(compiled, task, upstream):

@@ -227,11 +227,11 @@ def test_error_after_the_push_is_a_warning_of_the_run(task, monkeypatch, tmp_pat
     update_run(home, 'run-1', lambda _: {'result': 'blessed', 'exit_code': 0})
     monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=NodeFailed('no space')))
     for _ in range(2):  # attempts
-        task('BulkInferrer')
+        task('FolderPredictor')
 
     (run,) = read_runs(home)
     assert (run.result, run.reasons) == ('blessed', ())
-    assert run.warnings == ('BulkInferrer: no space',)
+    assert run.warnings == ('FolderPredictor: no space',)
 
 
 def test_retry_of_a_failed_run_forgets_its_end(task, monkeypatch, tmp_path):

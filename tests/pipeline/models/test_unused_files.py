@@ -9,7 +9,7 @@ import pytest
 from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from common.errors import ModelError
-from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
+from common.features import ACTIVATIONS, INTERRUPTED
 from pipeline.config.recipe import Recipe
 from pipeline.models.unused_files import find_unused, remove_unused
 from pipeline.run.record import Run, utc_now, write_run
@@ -93,7 +93,7 @@ def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     orphan, note = runs.models / '99', runs.models / 'README'
     run = runs.recipe.artifacts_directory / 'Trainer' / 'model_run'
     unfinished = runs.recipe.serving_directory / '.coming-7'
-    leftovers = [orphan, run / INTERRUPTED, run / '1' / f'{ACTIVATIONS_PREFIX}7', unfinished]
+    leftovers = [orphan, run / INTERRUPTED, run / ACTIVATIONS, unfinished]
     then = time.time() - age * 86400
     for folder in leftovers:
         folder.mkdir(parents=True)

@@ -104,8 +104,7 @@ def example(
             'memory_mb': 143,
             'size_mb': 11.7,
         },
-        'lite': _converted(float16=390, int8=366),
-        'onnx': _converted(ONNX=390),
+        'converted': _converted(float16=390, int8=366, onnx=390),
         'stages': [_stage('stage 1, head', 0.5, 9), _stage('stage 2, fine-tuning', 0.3, 7)],
         'network': [
             {'size': 5, 'channels': 1280, 'layers': 4, 'parameters': 1_030_000, 'trained': 830_000},

@@ -17,7 +17,7 @@ from example_run import (
     verdict,
 )
 
-from components.conversion.results import skipped
+from components.conversion.conversion_results import ConversionResult
 from components.evaluation.results import Estimate
 from pipeline.report.page import plots, tables
 from pipeline.report.page.plots import Scale
@@ -26,7 +26,7 @@ from pipeline.report.page_data import PageImages
 
 SECTIONS = (
     'Metrics, Classes, Confusion matrix, Slices, Ranking and calibration, Most confident mistakes, '
-    'Robustness, Data, Training, Serving check, TensorFlow Lite, ONNX, Run time, Lineage, '
+    'Robustness, Data, Training, Serving check, Other formats, Run time, Lineage, '
     'Model card, Configuration'
 )
 RUN = example()
@@ -90,7 +90,7 @@ def test_sections_are_in_order_and_in_the_contents(page):
         '2,009 images read; 7 quarantined (4 truncated, 3 not an image); 2 duplicates skipped.',
         'dogs/<b>.jpg not an image it is text',
         'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit int8 0.9104',  # noqa: RUF001
-        'ONNX 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit',  # noqa: RUF001
+        'onnx 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit',  # noqa: RUF001
         'StatisticsGen cached 0.1 Trainer 37.9',
         '5 x 5 1,280 4 1,030,000 830,000 head 1 1 1,281 1,281',
         'min_images: 50',
@@ -114,7 +114,10 @@ def test_page_shows(page, words, text):
         ({'state': {**LIVE, 'live_version': '1795999999'}}, ['newest version is 1795999999']),
         ({'state': {**LIVE, 'version': None}}, ['Nothing was pushed', 'Version 1795284347 is']),
         ({'state': {**LIVE, 'version': None, 'live_version': None}}, ['There is no live model.']),
-        ({'lite': skipped('it is not blessed', 0.02)}, ['Nothing is converted: it is not blessed']),
+        (
+            {'converted': ConversionResult(max_drop=0.02, skipped='it is not blessed')},
+            ['Nothing is converted: it is not blessed'],
+        ),
         (
             {'recipe': {'evaluation': {'floors': {**FLOORS, 'brightness.dark': 0.95}}}},
             ['dark below floor 0.95 120 0.925'],

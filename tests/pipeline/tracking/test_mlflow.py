@@ -48,7 +48,7 @@ def test_accepts_only_addresses_without_secrets(uri):
 
 
 def test_rejected_run_has_reasons_and_names_that_mlflow_accepts_but_no_model(run, page):
-    config = {'tuner': {'space': {'a"b': [1]}}, 'lite': None, 'description': ''}
+    config = {'tuner': {'space': {'a"b': [1]}}, 'converter': None, 'description': ''}
     rejected = run('a', state=REJECTED, config=config)
 
     request = as_request(MlflowConfig(tracking_uri='http://host/'), rejected, page)
@@ -56,7 +56,7 @@ def test_rejected_run_has_reasons_and_names_that_mlflow_accepts_but_no_model(run
     assert request['artifacts'] == [(str(page), 'report')]
     assert request['tags']['catdog.decision'] == 'not blessed'
     assert request['tags']['catdog.reasons'] == REASON
-    assert request['params'] == {'tuner.space.a_b': '[1]', 'lite': 'null', 'description': ''}
+    assert request['params'] == {'tuner.space.a_b': '[1]', 'converter': 'null', 'description': ''}
     assert request['tracking_uri'] == 'http://host'
     assert (request['experiment'], request['run_name']) == ('filtered_160', 'filtered_160/a')
 

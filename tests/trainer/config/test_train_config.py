@@ -11,15 +11,19 @@ from trainer.config.tuner import TunerConfig
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        ({'fine_tune': {'from_layer': 1.5}}, 'the number or the name of a layer'),
+        ({'fine_tune': {'from_layer': 1.5}}, 'the name of a layer, or a share below 1'),
         ({'fine_tune': {'from_layer': True}}, 'should be a number, not true or false'),
         ({'head': {'hidden': [-1]}}, 'hidden'),
         ({'class_weights': 'even'}, "'balanced' or a weight for each class"),
         ({'class_weights': 3}, "'balanced' or a weight for each class"),
         ({'class_weights': {'cats': 0}}, 'greater than 0'),
         ({'class_weights': {True: 1.0}}, 'in quotes if it is yes'),
-        ({'weights': 'embedded', 'alpha': 1}, r'MobileNetV2 0.35, and alpha is 1.0; set'),
+        ({'weights': 'embedded', 'alpha': 1}, r'MobileNetV2 0.35, and .* MobileNetV2 1.0; set'),
         ({'augment': {'flip': True, 'cached_views': 1}}, 'cached_views is 1, .* 2 or more, or 0'),
+        ({'model': 'a.b:c'}, 'set weights to random'),
+        ({'model': 'a/b.py', 'weights': 'random'}, 'should match pattern'),
+        ({'fine_tune': {'optimizer': 'adamw'}}, 'adamw without weight_decay is adam'),
+        ({'fine_tune': {'schedule': 'plateau', 'warmup': 0.1}}, 'plateau has no warm-up'),
         ({'feature_extraction': {'epochs': 0}}, 'both 0: nothing is trained'),
     ],
 )

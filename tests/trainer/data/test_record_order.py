@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.data import activation_cache
 from trainer.data.dataset import open_splits
 
 
-def rewritten(job, folder, suffix='', files=2):
+def rewritten(job, folder, files=2):
     """The splits of a job, with records sorted by class, and reversed ones, in several files."""
     orders = {}
     for order, step in (('sorted', 1), ('reversed', -1)):
@@ -20,8 +19,8 @@ def rewritten(job, folder, suffix='', files=2):
             records = split.records(split.count)
             by_class = sorted(range(len(records)), key=lambda n: (split.labels[n], records[n]))
             for number, part in enumerate(np.array_split(by_class[::step], files)):
-                path = str(target / f'{name}-{number}{suffix}')
-                with tf.io.TFRecordWriter(path, 'GZIP' if suffix else '') as writer:
+                path = str(target / f'{name}-{number}')
+                with tf.io.TFRecordWriter(path) as writer:
                     for index in part:
                         writer.write(records[index])
         patterns = {name: [f'{target}/{name}-*'] for name in job.splits}
@@ -29,10 +28,9 @@ def rewritten(job, folder, suffix='', files=2):
     return orders
 
 
-@pytest.mark.parametrize('suffix', ['', pytest.param('.gz', marks=pytest.mark.slow)])
-def test_order_of_images_is_that_of_their_digests(small_job, tmp_path, suffix):
+def test_order_of_images_is_that_of_their_digests(small_job, tmp_path):
     job = small_job()
-    for splits in rewritten(job, tmp_path, suffix).values():
+    for splits in rewritten(job, tmp_path).values():
         for name, split in splits.items():
             assert split.records(split.count) == job.splits[name].records(split.count)
             np.testing.assert_array_equal(split.labels, job.splits[name].labels)
@@ -48,20 +46,3 @@ def test_sorted_source_trains_like_any_other(small_job, run_job, tmp_path):
         _, histories = run_job(dataclasses.replace(job, splits=splits), tmp_path / order)
         losses.append([history.metrics['loss'] for history in histories])
     np.testing.assert_allclose(*losses, rtol=1e-3)  # another order changes it by percents
-
-
-@pytest.mark.parametrize('cache', [pytest.param(True, marks=pytest.mark.slow), False])
-def test_small_shuffle_buffer_mixes_classes(small_job, tmp_path, monkeypatch, cache):
-    job = small_job(cache=cache)
-    splits = {
-        name: dataclasses.replace(split, shuffle_buffer=4)
-        for name, split in rewritten(job, tmp_path, files=1)['sorted'].items()
-    }
-    monkeypatch.setattr(activation_cache, '_SHUFFLE_BYTES', 4 * 16 * 2)  # of 16 pooled features
-    job = dataclasses.replace(job, splits=splits)
-    with job.stage_inputs(job.build_network(), tmp_path) as inputs:
-        train = inputs['feature_extraction']['train']
-        assert train.shuffle_buffer == 4
-        batches = [labels.numpy() for _, labels in train.shuffled_batches(8, epochs=3, seed=0)]
-    assert len(batches) == 18
-    assert sum(len(np.unique(labels)) == 1 for labels in batches) <= 1

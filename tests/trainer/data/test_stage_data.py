@@ -1,17 +1,37 @@
-"""Batches of a stage: scaling, labels and class weights."""
+"""Batches of a stage: scaling, epochs, labels and class weights."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
-from trainer.data import dataset, stage_data
-from trainer.data.activation_cache import CachedTensors, CacheWriter, record_type
+from trainer.data import tensors
 from trainer.data.stage_data import class_weights, make_stage_data
+from trainer.data.tensors import Tensors, images_of
+
+
+def preprocess(images):
+    return images / 127.5 - 1
 
 
 def stage_data_of(job):
-    return make_stage_data(job.splits, 1, job.config, job.classes, from_images=True)
+    splits = {name: images_of(split) for name, split in job.splits.items()}
+    return make_stage_data(splits, job.config, job.classes, preprocess)
+
+
+def numbered(count, views=1):
+    """Tensors of one value, the number of the image plus 100 per view, labelled by parity."""
+    labels = np.arange(count) % 2
+    datasets = [
+        tf.data.Dataset.from_tensor_slices(tf.strings.as_string(np.arange(count) + 100 * view))
+        for view in range(views)
+    ]
+
+    def decode(records):
+        values = tf.strings.to_number(records)[:, tf.newaxis]
+        return tf.cast(values, tf.float16), values % 2
+
+    return Tensors(labels, tuple(datasets), decode, are_images=False, shuffle_buffer=100)
 
 
 def first_batch(job):
@@ -27,16 +47,48 @@ def test_scales_images_to_the_range_of_the_backbone(small_job, augment):
     assert (images.mean(axis=(1, 2, 3)) > 0).tolist() == labels.ravel().tolist()
 
 
+def test_epoch_has_every_image_and_epochs_take_turns_with_the_views():
+    """Of 63 images and a batch size of 32, one batch has 31."""
+    splits = dict.fromkeys(('train', 'eval'), numbered(63, views=2))
+    data = make_stage_data(splits, TrainConfig(batch_size=32), ('a', 'b'), preprocess)
+    assert data.steps == 2
+    batches = [
+        (values.numpy().ravel(), labels.numpy().ravel()) for values, labels in data.train.take(8)
+    ]
+    assert [len(values) for values, _ in batches] == [32, 31] * 4
+    epochs = [np.concatenate([values for values, _ in batches[n : n + 2]]) for n in (0, 2, 4, 6)]
+    for number, values in enumerate(epochs):
+        assert sorted(values) == [n + 100 * (number % 2) for n in range(63)]
+    assert (epochs[0] != epochs[2]).any()  # another order
+    for values, labels in batches:
+        np.testing.assert_array_equal(values % 2, labels)
+
+
+def test_order_of_batches_depends_on_the_seed():
+    splits = dict.fromkeys(('train', 'eval'), numbered(30))
+    orders = [
+        np.concatenate(
+            [
+                values.numpy().ravel()
+                for values, _ in make_stage_data(
+                    splits, TrainConfig(seed=seed), ('a', 'b'), preprocess
+                ).train.take(2)
+            ]
+        ).tolist()
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
 @pytest.mark.parametrize('from_images', [True, False])
-def test_labels_of_three_classes_are_one_hot(from_images, job_of_three, tmp_path):
+def test_labels_of_three_classes_are_one_hot(from_images, job_of_three):
     job = job_of_three()
-    splits, expected = job.splits, job.splits['train'].labels.astype(int)
-    if not from_images:
-        record = record_type('float16', (4,))
-        writer = CacheWriter(tmp_path, 1, record)
-        writer.append(0, np.zeros((len(expected), 4)), expected)
-        splits = dict.fromkeys(job.splits, CachedTensors(writer.finish(), expected, record))
-    data = make_stage_data(splits, 1, job.config, job.classes, from_images=from_images)
+    if from_images:
+        data = stage_data_of(job)
+    else:
+        splits = dict.fromkeys(job.splits, numbered(48))
+        data = make_stage_data(splits, job.config, job.classes, preprocess)
+    expected = job.splits['train'].labels if from_images else np.arange(48) % 2
     labels = np.concatenate([labels for _, labels in data.train.take(data.steps)])
     assert sorted(labels.tolist()) == sorted(np.eye(3)[expected].tolist())
     assert labels.dtype == np.float32
@@ -59,35 +111,17 @@ def test_sample_weights_are_those_of_the_class(small_job, job_of_three):
     np.testing.assert_array_equal(weights, labels @ np.array([[1], [3], [0.5]]))
 
 
-def test_each_epoch_draws_new_views_without_cached_views(small_job, tmp_path):
-    job = small_job(augment={'flip': True, 'rotation': 0.2, 'cached_views': 0})
-    with job.stage_inputs(job.build_network(), tmp_path) as inputs:
-        assert len([*tmp_path.rglob('*.records')]) == 2  # train and eval, for both stages
-        splits = inputs['feature_extraction']
-        assert splits['train'].are_images
-        data = make_stage_data(splits, 2, job.config, job.classes, from_images=True)
-        batches = [images.numpy() for images, _ in data.train.take(2 * data.steps)]
-    images = {image.tobytes() for image in np.concatenate(batches)}
-    assert len(images) == 2 * 48
+def test_each_epoch_draws_new_views_without_cached_views(small_job):
+    data = stage_data_of(small_job(augment={'flip': True, 'rotation': 0.2, 'cached_views': 0}))
+    batches = [images.numpy() for images, _ in data.train.take(2 * data.steps)]
+    assert len({image.tobytes() for image in np.concatenate(batches)}) == 2 * 48
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('most_passes', [60, 2])
-def test_finished_epochs_are_left_out(small_job, monkeypatch, most_passes):
-    """Also if passes over the data are repeated, whose order depends on those before."""
-    for module in (dataset, stage_data):
-        monkeypatch.setattr(module, 'MAX_PASSES', most_passes)
-    job = small_job(augment={'flip': True, 'rotation': 0.2, 'cached_views': 0})
-
-    def batches_after(finished):
-        data = make_stage_data(
-            job.splits, 5, job.config, job.classes, from_images=True, finished=finished
-        )
-        return [images.numpy() for images, _ in data.train.take((5 - finished) * data.steps)]
-
-    complete = np.concatenate(batches_after(0))
-    np.testing.assert_allclose(np.concatenate(batches_after(3)), complete[3 * 48 :], atol=1e-6)
-    assert batches_after(5) == []  # interrupted between the last epoch and the export
+def test_small_shuffle_buffer_mixes_classes_of_a_sorted_source(small_job, monkeypatch):
+    monkeypatch.setattr(tensors, '_EXAMPLES', 4)
+    data = stage_data_of(small_job())
+    labels = [labels.numpy() for _, labels in data.train.take(data.steps)]
+    assert all(0 < each.sum() < 8 for each in labels)
 
 
 def test_batch_size_is_divisible_by_replicas(small_job, monkeypatch):
@@ -96,4 +130,3 @@ def test_batch_size_is_divisible_by_replicas(small_job, monkeypatch):
     data = stage_data_of(small_job(batch_size=7))
     assert next(iter(data.train))[0].shape[0] == 5
     assert data.steps == 48 // 5
-    assert next(iter(data.eval))[0].shape[0] == 20  # of 24 images

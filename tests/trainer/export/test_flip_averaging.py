@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from common import features
-from components.conversion.lite.conversion import convert, probabilities
+from components.conversion.converter_config import FILES
+from components.conversion.formats import scores_of, write_models
+from components.inference.classifier import Classifier
 from trainer.export.saved_model import export
 from trainer.model.network import Network, join
 from trainer.training.job import Job
@@ -81,9 +83,11 @@ def test_heat_map_of_the_mirror_image_is_mirrored(averaged, call):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'error'), [('float16', 0.01), ('int8', 0.1)])
-def test_converts_to_tensorflow_lite(mobilenet, kind, error):
+def test_converts_to_tensorflow_lite(mobilenet, tmp_path, kind, error):
     folder, pixels = mobilenet
-    outputs = load(folder)(features.SIGNATURE_PIXELS, pixels.astype(np.float32))
-    found = probabilities(convert(folder, kind, pixels), pixels)
-    assert np.ptp(outputs[features.PROBABILITY]) > 0.2
-    np.testing.assert_allclose(found, outputs[features.PROBABILITY], atol=error)
+    wanted = load(folder)(features.SIGNATURE_PIXELS, pixels.astype(np.float32))
+    probability = wanted[features.PROBABILITY]
+    write_models(Classifier(folder), [kind], pixels, tmp_path)
+    scores, _ = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), pixels)
+    assert np.ptp(probability) > 0.2
+    np.testing.assert_allclose(scores[:, 1:], probability, atol=error)

@@ -1,12 +1,16 @@
-"""Fine-tuning boundary of the backbone, and validation of its weights."""
+"""Networks, their fine-tuning boundary, and validation of their weights."""
+
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import build_backbone, last_cut_before
+from trainer.model.folding import foldable
 
 
 def build(**changes):
@@ -21,39 +25,94 @@ def backbone():
 
 
 def test_boundary_is_outside_residual_blocks(backbone):
-    assert backbone.trunk.layers[-1].name == 'block_10_project_BN'
+    assert backbone.cut == 'block_10_project_BN'
+    trunk, top = backbone.split(backbone.model)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype('float32')
     expected = backbone.model(images, training=False).numpy()
-    boundary = backbone.trunk(images, training=False)
-    found = backbone.top(boundary, training=False)
+    found = top(trunk(images, training=False), training=False)
     # Random weights give small outputs: the tolerance is relative to the largest.
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_every_cut_has_one_tensor_and_keeps_convolution_and_norm_together(backbone):
     model = backbone.model
-    cuts = {last_cut_before(model, layer) for layer in range(1, len(model.layers))} - {0}
+    cuts = {last_cut_before(model, layer) for layer in range(1, len(model.layers))} - {None}
     assert len(cuts) > 40
-    for cut in cuts:
-        assert not isinstance(model.layers[cut + 1], keras.layers.BatchNormalization)
-    for cut in (min(cuts), max(cuts)):
-        top = keras.Model(model.layers[cut].output, model.output)
+    assert not cuts & {*foldable(model)}
+    for cut in sorted(cuts)[::10]:
+        _, top = dataclasses.replace(backbone, cut=cut).split(model)
         assert top.output_shape == model.output_shape
 
 
 @pytest.mark.parametrize(
     ('layer', 'message'),
-    [('block_99', r"'block_99'; use one of .*block_14"), (154, r'154; use 0 to 153')],
+    [
+        ('blok_14_expand', "'blok_14_expand'; did you mean block_14_expand"),
+        (154, '154; use 0 to 153'),
+    ],
 )
 def test_rejects_unknown_layer_and_lists_choices(layer, message):
     with pytest.raises(ConfigError, match=message):
         build(fine_tune={'epochs': 1, 'from_layer': layer})
 
 
+def test_default_share_of_the_depth_is_layer_100_of_mobilenet_v2():
+    assert build(fine_tune={'epochs': 1}).first_trained == 100
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'backbone': 'MobilNetV2'}, "no 'MobilNetV2'; did you mean MobileNetV2 or"),
+        ({'backbone': 'VGG16'}, 'VGG16 has no width multiplier; set it to 1'),
+        (
+            {'backbone': 'Xception', 'alpha': 1},
+            'Xception at 32 pixels: Input size must be',
+        ),
+        ({'model': 'nowhere:make'}, 'nowhere cannot be imported'),
+        ({'model': f'{__name__}:small_modl'}, "no 'small_modl'; did you mean small_model"),
+        ({'model': f'{__name__}:no_model'}, 'returned no Keras model from images, '),
+    ],
+)
+def test_reports_networks_that_do_not_exist_or_fit(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build(**changes)
+
+
+def small_model(size):
+    images = keras.Input((size, size, 3))
+    features = keras.layers.Conv2D(8, 3, strides=4, use_bias=False)(images)
+    features = keras.layers.BatchNormalization()(features)
+    return keras.Model(images, keras.ops.relu(features))
+
+
+def no_model(size):
+    return size
+
+
+def test_model_of_a_user_takes_images_from_minus_1_to_1():
+    backbone = build(model=f'{__name__}:small_model', fine_tune={'epochs': 1, 'from_layer': 1})
+    assert backbone.model.output_shape[1:] == (8, 8, 8)
+    assert backbone.cut is None
+    pixels = backbone.preprocess(np.float32([[[[0, 127.5, 255]]]]))
+    assert np.asarray(pixels).ravel().tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'lowest', 'highest'),
+    [('MobileNetV2', -1, 1), ('MobileNetV3Small', 0, 255), ('ResNet50', -123.68, 151.061)],
+)
+def test_each_backbone_has_its_own_preprocessing(name, lowest, highest):
+    backbone = build(backbone=name, alpha=1)
+    pixels = np.asarray(backbone.preprocess(tf.constant([[[[0.0] * 3, [255.0] * 3]]])))
+    assert pixels.min() == pytest.approx(lowest)
+    assert pixels.max() == pytest.approx(highest)
+
+
 @pytest.mark.parametrize(
     ('contents', 'message'),
     [
-        ('another width', r'w.weights.h5 does not fit MobileNetV2 0.35'),
+        ('another width', r'w.weights.h5 does not fit MobileNetV2 0.35 at 32'),
         ('truncated', r'w.weights.h5 is corrupted; download it again'),
         ('text', 'is not HDF5'),
         (None, r'w.weights.h5 does not exist; give HDF5 weights'),
@@ -73,7 +132,7 @@ def test_rejects_unusable_weights_file(tmp_path, contents, message):
 
 
 def test_reports_failed_download_of_imagenet_weights(monkeypatch):
-    def fail(*_, **__):
+    def fail(alpha, **_):
         raise Exception('URL fetch failure')  # as Keras does
 
     monkeypatch.setattr(keras.applications, 'MobileNetV2', fail)

@@ -16,8 +16,8 @@ LABELS = np.array([0, 1, 1, 0])
 
 
 @pytest.mark.parametrize('classes', [2, 3])
-@pytest.mark.parametrize('temperature', [1.3, 2.5])
-def test_fit_finds_the_temperature_of_overconfident_models(classes, temperature):
+@pytest.mark.parametrize('temperature', [0.5, 1.3, 2.5])
+def test_fit_finds_the_temperature(classes, temperature):
     random = np.random.default_rng(0)
     logits = random.normal(0, 3, (20_000, 1 if classes == 2 else classes))
     by_class = np.hstack([0 * logits, logits]) if classes == 2 else logits
@@ -48,7 +48,7 @@ def test_measures_are_those_of_the_definitions():
         ([-1, 2, 3, -0.1], 'the model is not overconfident on the validation split'),
         ([-900, 900, 900, -900], 'the model is not overconfident on the validation split'),
         ([-0.1, 0.1, 0.1, 0.1], 'the model is not overconfident on the validation split'),
-        ([1, -1, -1, 1], 'the best temperature is above 20'),
+        ([1, -1, -1, 1], 'the best temperature is not between 1 and 20'),
     ],
 )
 def test_temperature_is_1_if_the_log_loss_has_no_minimum_above(logits, problem):
@@ -81,6 +81,16 @@ def test_log_loss_has_the_weights_of_the_images():
     losses = np.logaddexp(0, logits[:, 0]) - LABELS * logits[:, 0]
     weighted = log_loss(logits, LABELS, weights, calibrated=False)
     assert weighted == pytest.approx((weights * losses).mean())
+
+
+def test_class_weights_do_not_change_the_temperature():
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(0, 3, (1000, 1)), random.integers(0, 2, 1000)
+    exported = calibrate(logits, labels).temperature
+    losses = np.logaddexp(0, logits[:, 0] / exported) - labels * logits[:, 0] / exported
+    weights = np.where(labels == 1, 5.0, 1.0)
+    found = log_loss(logits, labels, weights, calibrated=True)
+    assert found == pytest.approx((weights * losses).mean())
 
 
 def test_temperature_scales_logits_and_changes_no_weight_and_no_class(small_job):

@@ -40,7 +40,8 @@ def test_enables_bfloat16_if_the_cpu_supports_it(
 ):
     (tmp_path / 'cpuinfo').write_text(f'model name : x\nflags\t\t: fpu {flags} sse\n')
     monkeypatch.setattr(devices, '_CPU_INFO', tmp_path / 'cpuinfo')
-    monkeypatch.setattr(devices, '_computes_in_bfloat16', lambda: True)
+    for variable in ('TF_ENABLE_ONEDNN_OPTS', *devices._MAX_ISA):
+        monkeypatch.delenv(variable, raising=False)
     stage = {'epochs': 1, 'batch_norm': batch_norm, 'from_layer': 0}
     config = TrainConfig.model_validate({'precision': precision, 'fine_tune': stage})
     stream = io.StringIO()
@@ -101,7 +102,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import numpy as np
 from training_jobs import SmallJob
 from trainer.config.train import TrainConfig
-from trainer.data.activation_cache import CachedTensors, CacheWriter, record_type
+from trainer.data.tensors import Tensors
 from trainer.training.job import Timings
 from trainer.training.stages import train
 
@@ -116,12 +117,14 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     shape = network.backbone.boundary_shape
     labels = np.arange(64) % 2
     noise = np.random.default_rng(0).uniform(0, 1, (64, *shape))
-    record = record_type('float16', shape)
-    writer = CacheWriter(folder, 1, record)
-    writer.append(0, noise + labels[:, None, None, None], labels)
-    tensors = CachedTensors(writer.finish(), labels, record)
+    values = (noise + labels[:, None, None, None]).astype(np.float16)
+    numbers = tf.data.Dataset.from_tensor_slices(tf.strings.as_string(np.arange(64)))
+    def decode(records):
+        places = tf.strings.to_number(records, tf.int32)
+        return tf.gather(values, places), tf.cast(places % 2, tf.float32)[:, tf.newaxis]
+    tensors = Tensors(labels, (numbers,), decode, False, 64)
     inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), tensors)}
-    (history,) = train(job, network, inputs).histories
+    (history,) = train(job, network, inputs, folder).histories
 print(json.dumps(history.metrics))
 """
 

@@ -60,7 +60,7 @@ def test_trials_start_from_equal_weights(tmp_path, small_job):
     first, second = losses
     assert second == pytest.approx(first, rel=1e-3)
     assert first < 0.6  # it has learnt
-    assert not list(tmp_path.rglob('*.records'))
+    assert not list(tmp_path.rglob('activations*'))
 
 
 def test_failed_trial_ends_the_search(tmp_path, small_job, monkeypatch):

@@ -86,7 +86,6 @@ def judge(tmp_path):
                 examples=examples,
                 held_out=held_out,
                 near_distance=NEAR,
-                code='',
                 **models,
             )
         return read_held_out(tmp_path), read_dropped(tmp_path), output.getvalue().strip()

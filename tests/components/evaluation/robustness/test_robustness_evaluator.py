@@ -45,7 +45,7 @@ def artifacts(tmp_path_factory, make_saved_model):
     names = ((spans[0], 'span-0'), (spans[1], 'span-1'), (model, 'model'), (predictions, 'out'))
     for artifact, name in names:
         artifact.uri = str(folder / name)
-    function_of(Predictor)(examples=spans, model=model, predictions=predictions, code='')
+    function_of(Predictor)(examples=spans, model=model, predictions=predictions)
     return {'examples': spans, 'model': model, 'predictions': predictions}
 
 
@@ -65,7 +65,7 @@ def evaluate(artifacts, target, config, dropped=()):
         held_out=held_out(target, dropped),
         robustness=results,
         config=config,
-        code='',
+        resize='squeeze',
     )
     return Robustness.model_validate_json((target / ROBUSTNESS_FILE).read_text())
 
@@ -88,12 +88,12 @@ def test_same_images_have_the_same_digest(artifacts, tmp_path):
     again = Predictions()
     again.uri = str(tmp_path)
     inputs = {key: artifacts[key] for key in ('examples', 'model')}
-    function_of(Predictor)(**inputs, predictions=again, code='')
+    function_of(Predictor)(**inputs, predictions=again)
     first = artifacts['predictions'].get_string_custom_property('test_images')
     assert again.get_string_custom_property('test_images') == first
 
     inputs['examples'] = inputs['examples'][:1]
-    function_of(Predictor)(**inputs, predictions=again, code='')
+    function_of(Predictor)(**inputs, predictions=again)
     assert again.get_string_custom_property('test_images') != first
 
 

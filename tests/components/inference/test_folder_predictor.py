@@ -1,4 +1,4 @@
-"""UnlabelledExampleGen and FolderInferrer in TFX runs."""
+"""FolderPredictor in TFX runs, and its table."""
 
 import csv
 import datetime
@@ -8,24 +8,34 @@ from pathlib import Path
 
 import pytest
 from image_bytes import jpeg, quarters
-from tfx.components import BulkInferrer
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
+from common.errors import DataError
 from common.manual_override import OVERRIDE_FILE, ManualOverride, write_override
-from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.inference.folder_inferrer import TABLE, FolderInferrer
-from components.inference.unlabelled_example_gen import UnlabelledExampleGen
+from components.inference.folder_predictor import (
+    FOLDER_PREDICTIONS,
+    TABLE,
+    FolderPredictor,
+    write_predictions,
+)
+from components.inference.inference_config import images_in
 from pipeline.local.runner import ProgressDagRunner
 
-CHECKS = CheckConfig(min_side=16).model_dump_json()
+CHECKS = CheckConfig(min_side=16)
+
+
+def rows_of(table):
+    """Rows of the table by path; none if there is no table."""
+    lines = table.read_text().splitlines() if table.exists() else ()
+    return {row['path']: row for row in csv.DictReader(lines)}
 
 
 class Stage:
-    """Runs of the two nodes with a folder of images and a model."""
+    """Runs of the node with a folder of images and a model."""
 
     def __init__(self, folder, make_saved_model):
         self._folder = folder
@@ -33,34 +43,33 @@ class Stage:
         make_saved_model(self.model / 'Format-Serving')
 
     def run(self, blessed=True):
+        """Whether the node was cached, and the rows of its table by path in the folder."""
         model = Importer(str(self.model), standard_artifacts.Model).with_id('model')
         blessing = Importer(
             f'{self._folder}/blessing-{blessed}',
             standard_artifacts.ModelBlessing,
             custom_properties={'blessed': int(blessed)},
         ).with_id('blessing')
-        unlabelled = UnlabelledExampleGen(path=str(self.images), checks=CHECKS, code='1')
-        inputs = unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']
-        inferrer = FolderInferrer(*inputs, code='1').with_id(BulkInferrer.__name__)
+        predictor = FolderPredictor(
+            model=model.outputs['result'],
+            model_blessing=blessing.outputs['result'],
+            path=str(self.images),
+            checks=CHECKS.model_dump(),
+        )
         database = sqlite_metadata_connection_config(str(self._folder / 'metadata.sqlite'))
         runner = ProgressDagRunner()
         runner.run(
             Pipeline(
                 'stage',
                 str(self._folder / 'artifacts'),
-                components=[model, blessing, unlabelled, inferrer],
+                components=[model, blessing, predictor],
                 enable_cache=True,
                 metadata_connection_config=database,
             )
         )
-        return runner.results
-
-    def predictions(self, results):
-        """Class and probability by file, read from the CSV file; empty without it."""
-        (examples,) = results['BulkInferrer'].outputs['output_examples']
-        table = Path(examples.uri, TABLE)
-        rows = csv.DictReader(table.read_text().splitlines()) if table.exists() else ()
-        return {row['file']: (row['class'], float(row['confidence'])) for row in rows}
+        node = runner.results['FolderPredictor']
+        rows = rows_of(Path(node.outputs[FOLDER_PREDICTIONS][0].uri, TABLE))
+        return node.cached, {path.removeprefix(f'{self.images}/'): rows[path] for path in rows}
 
 
 @pytest.fixture(scope='module')
@@ -77,33 +86,29 @@ def stage(tmp_path_factory, make_image_folder, make_saved_model):
 
 @pytest.fixture(scope='module')
 def first(stage):
-    results = stage.run()
-    return results, stage.predictions(results)
+    return stage.run()[1]
 
 
-def test_predicts_usable_and_quarantines_unusable_images(first):
-    results, predictions = first
+def test_predicts_usable_images_and_gives_the_reason_for_others(first):
     files = {f'{name}/{name}-0-{n}.jpg': name for name in ('cats', 'dogs') for n in range(2)}
-    assert predictions.keys() == {*files, 'cmyk.jpg'}
+    assert first.keys() == {*files, 'cmyk.jpg', 'cats/cut.jpg', 'empty.png'}
     for file, name in files.items():
-        assert predictions[file] == (name, pytest.approx(0.95, abs=0.05))
-    (quarantine,) = results['UnlabelledExampleGen'].outputs['quarantine']
-    lines = read_quarantined(Path(quarantine.uri))
-    reasons = {line['source']: line['reason'] for line in lines}
-    assert reasons == {'cats/cut.jpg': 'truncated', 'empty.png': 'empty'}
+        assert (first[file]['class'], first[file]['error']) == (name, '')
+        assert float(first[file]['confidence']) == pytest.approx(0.95, abs=0.05)
+        assert first[file]['confidence'] == first[file][f'p_{name}']
+    for file, reason in (('cats/cut.jpg', 'truncated'), ('empty.png', 'empty')):
+        assert first[file]['class'] == ''
+        assert first[file]['error'].startswith(reason)
 
 
 def test_caches_predictions_until_images_change(stage, first):
-    again = stage.run()
-    assert again['UnlabelledExampleGen'].cached
-    assert again['BulkInferrer'].cached
-    assert stage.predictions(again) == first[1]
+    assert stage.run() == (True, first)
 
     shutil.copy(stage.images / 'dogs' / 'dogs-0-0.jpg', stage.images / 'new.jpg')
-    third = stage.run()
-    assert not third['BulkInferrer'].cached
-    expected = first[1]['dogs/dogs-0-0.jpg']
-    assert stage.predictions(third)['new.jpg'] == pytest.approx(expected)
+    cached, rows = stage.run()
+
+    assert not cached
+    assert rows['new.jpg']['p_dogs'] == first['dogs/dogs-0-0.jpg']['p_dogs']
 
 
 @pytest.fixture
@@ -125,7 +130,26 @@ def test_override_replaces_gate_decision_and_invalidates_cache(stage, first, ove
     override(blessing.model_copy(update={'blessed': False}))
     withdrawn = stage.run()
 
-    predictions = stage.predictions(blessed)
-    for file, expected in first[1].items():
-        assert predictions[file] == pytest.approx(expected)
-    assert stage.predictions(refused) == stage.predictions(withdrawn) == {}
+    assert blessed[1].items() >= first.items()
+    assert refused[1] == withdrawn[1] == {}
+
+
+def test_fails_without_usable_images(classifier, tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images' / 'a.jpg').write_bytes(b'')
+
+    with pytest.raises(DataError, match=r'none of the images in .* can be used: .*a\.jpg: empty'):
+        write_predictions(tmp_path / 'images', classifier, CHECKS, tmp_path / TABLE)
+
+
+def test_rejects_missing_folder_or_folder_without_images(tmp_path):
+    (tmp_path / 'holiday').mkdir()
+    (tmp_path / 'holiday' / 'a.jpg').write_bytes(jpeg())
+    (tmp_path / 'gone.jpg').symlink_to('nowhere')
+    assert [file.name for file in images_in(tmp_path)] == ['holiday/a.jpg']
+    for path, problem in (('nowhere', 'does not exist'), ('holiday/a.jpg', 'is not a folder')):
+        with pytest.raises(DataError, match=rf'^inference\.path: .* {problem}'):
+            images_in(tmp_path / path)
+    (tmp_path / 'holiday' / 'a.jpg').unlink()
+    with pytest.raises(DataError, match=r'^inference\.path: .* has no images$'):
+        images_in(tmp_path)

@@ -1,4 +1,4 @@
-"""TFX runs of LiteConverter and OnnxConverter: only blessed models are converted."""
+"""TFX runs of Converter: only blessed models are converted."""
 
 import datetime
 from pathlib import Path
@@ -14,12 +14,9 @@ from tfx.types import standard_artifacts
 
 from common import features
 from common.manual_override import ManualOverride, write_override
-from components.conversion.lite import component
-from components.conversion.lite.component import LiteConverter
-from components.conversion.lite.config import LITE_FILE, LiteConfig
-from components.conversion.onnx.component import OnnxConverter
-from components.conversion.onnx.config import ONNX_FILE, OnnxConfig
-from components.conversion.results import ConversionResult
+from components.conversion.conversion_results import RESULT_FILE, read_result
+from components.conversion.converter import CONVERTED_MODELS, Converter
+from components.conversion.converter_config import ConverterConfig
 from components.evaluation.held_out.component import HeldOutImages
 from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from components.evaluation.predictions.component import Predictions
@@ -50,13 +47,12 @@ class Stage:
         write_held_out(self._folder / 'held_out', counts, [image.key for image in images])
 
     def run(self, blessed):
-        """Returns whether each node was cached, and its result and files, by format."""
+        """Returns what the node has written."""
         inputs = {
             'model': standard_artifacts.Model,
             'examples': standard_artifacts.Examples,
             'predictions': Predictions,
             'held_out': HeldOutImages,
-            'transform_graph': standard_artifacts.TransformGraph,
         }
         nodes = {
             name: Importer(str(self._folder / name), kind).with_id(name)
@@ -68,52 +64,37 @@ class Stage:
             custom_properties={'blessed': int(blessed)},
         ).with_id('model_blessing')
         channels = {name: node.outputs['result'] for name, node in nodes.items()}
-        only_lite = {name: channels.pop(name) for name in ('examples', 'transform_graph')}
-        common = {**channels, 'test_examples': only_lite['examples'], 'threshold': 0.5, 'code': '1'}
-        lite = LiteConfig(formats=['float16']).model_dump_json()
-        onnx = OnnxConfig().model_dump_json()
-        converters = [
-            LiteConverter(**common, **only_lite, lite=lite),
-            OnnxConverter(**common, onnx=onnx, image_size=32),
-        ]
+        keys = ConverterConfig(formats=['float16', 'onnx']).model_dump(mode='json')
+        converter = Converter(
+            **channels, test_examples=channels['examples'], **keys, threshold=0.5, resize='squeeze'
+        )
         runner = ProgressDagRunner()
         runner.run(
             Pipeline(
                 'stage',
                 str(self._folder / 'artifacts'),
-                components=[*nodes.values(), *converters],
+                components=[*nodes.values(), converter],
                 enable_cache=True,
                 metadata_connection_config=sqlite_metadata_connection_config(
                     str(self._folder / 'metadata.sqlite')
                 ),
             )
         )
-        return [
-            Converted(runner.results[node], *names)
-            for node, *names in (
-                ('LiteConverter', 'lite_model', LITE_FILE),
-                ('OnnxConverter', 'onnx_model', ONNX_FILE),
-            )
-        ]
+        return Converted(runner.results['Converter'])
 
 
 class Converted:
-    """What a node has written."""
+    """What the node has written."""
 
-    def __init__(self, node, key, file):
-        folder = Path(node.outputs[key][0].uri)
+    def __init__(self, node):
+        folder = Path(node.outputs[CONVERTED_MODELS][0].uri)
         self.cached = node.cached
-        self.result = ConversionResult.model_validate_json((folder / file).read_bytes())
-        self.models = sorted(path.name for path in folder.iterdir() if path.name != file)
+        self.result = read_result(folder)
+        self.files = {path.name for path in folder.iterdir()} - {RESULT_FILE}
 
 
 @pytest.fixture
-def stage(tmp_path, make_saved_model, monkeypatch):
-    """Without images for calibration, which float16 does not need."""
-    monkeypatch.setattr(component, 'open_splits', lambda *_: {'train': None})
-    monkeypatch.setattr(
-        component, 'representative_images', lambda *_: np.zeros((0, 32, 32, 3), np.uint8)
-    )
+def stage(tmp_path, make_saved_model):
     return Stage(tmp_path, make_saved_model)
 
 
@@ -126,26 +107,23 @@ def test_only_blessed_models_are_converted_and_an_override_decides(stage):
         moment=datetime.datetime.now(datetime.timezone.utc),
     )
 
-    for rejected in stage.run(blessed=False):
-        assert (rejected.cached, rejected.models) == (False, [])
-        assert rejected.result.describe() == 'nothing is converted: the model is not blessed'
-    assert all(again.cached for again in stage.run(blessed=False))
+    rejected = stage.run(blessed=False)
+    assert (rejected.cached, rejected.files) == (False, set())
+    assert rejected.result.skipped == 'the model is not blessed'
+    assert stage.run(blessed=False).cached
 
     write_override(stage.model, override)
-    for blessed, file in zip(
-        stage.run(blessed=False), ('float16.tflite', 'model.onnx'), strict=True
-    ):
-        assert (blessed.cached, blessed.models, blessed.result.images) == (False, [file], 6)
-        assert blessed.result.pushed == (file,)
-        assert blessed.result.models[0].accuracy == blessed.result.saved_model
+    blessed = stage.run(blessed=False)
+    assert (blessed.cached, blessed.result.images) == (False, 6)
+    assert blessed.files == {'float16.tflite', 'model.onnx', 'labels.txt'}
+    assert set(blessed.result.pushed) == blessed.files
+    assert blessed.result.models[0].accuracy == blessed.result.saved_model
 
     write_override(stage.model, override.model_copy(update={'blessed': False}))
-    for withdrawn in stage.run(blessed=True):
-        assert withdrawn.result.skipped == 'the model is not blessed'
+    assert stage.run(blessed=True).result.skipped == 'the model is not blessed'
 
 
 def test_nothing_is_converted_without_test_images(stage):
     stage.leave_out(IMAGES)
 
-    for converted in stage.run(blessed=True):
-        assert converted.result.skipped == 'no test image is left'
+    assert stage.run(blessed=True).result.skipped == 'no test image is left'

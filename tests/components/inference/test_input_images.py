@@ -3,7 +3,7 @@
 import http.server
 import threading
 
-from pipeline.prediction.input_images import InputImage, read_images
+from components.inference.input_images import InputImage, read_images
 
 LIMIT = 1000
 RESPONSES = {'/cat.jpg': b'a cat', '/large.jpg': bytes(LIMIT + 1)}

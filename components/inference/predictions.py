@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from common.console import one_line
-from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import batches, examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.listing import error_text
 from components.inference.classifier import Classifier, PredictedClass
-from pipeline.prediction.input_images import InputImage
+from components.inference.heat_map import overlay, thumbnail
+from components.inference.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
 
@@ -90,7 +90,7 @@ def predict(
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
     image does not affect the other images of its batch. Few images are in memory at a time.
     """
-    for batch in batches(_check(images, checks), lambda each: len(each.contents)):
+    for batch in batches(checked(images, checks), lambda each: len(each.contents)):
         usable = [each.contents for each in batch if not each.problem]
         predicted = iter(classifier.of_images(usable) if usable else ())
         heat_maps = iter(classifier.heat_maps(usable) if usable and overlays else ())
@@ -111,7 +111,8 @@ def predict(
             yield row
 
 
-def _check(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputImage]:
+def checked(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputImage]:
+    """Checks and converts images as at ingestion; an unusable one gets a problem."""
     contents = ((each, None if each.problem else each.contents) for each in images)
     for image, outcome in examine_all(contents, checks):
         if isinstance(outcome, GoodImage):

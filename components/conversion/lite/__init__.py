@@ -1,1 +1,0 @@
-"""LiteConverter: TensorFlow Lite models."""

@@ -1,1 +1,0 @@
-"""OnnxConverter: an ONNX model."""

@@ -1,0 +1,101 @@
+"""Writes a version in another format, without a run and without a push."""
+
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from ml_metadata.proto.metadata_store_pb2 import Artifact
+from pydantic import ValidationError
+
+from common.artifacts import folder_of
+from common.errors import DataError, ModelError
+from common.metadata_queries import Node
+from components.conversion.converter_config import FILES, LABELS_FILE, ConverterConfig, Format
+from components.conversion.formats import write_labels, write_models
+from components.conversion.images import preprocess, read_calibration_images
+from components.conversion.keras_format import KERAS_FILE, rebuild
+from components.inference.classifier import Classifier
+from components.inference.inference_config import images_in
+from components.inference.input_images import read_images
+from components.inference.predictions import checked
+from pipeline.config.recipe import Recipe
+from pipeline.models.mounts import mounted_store
+from pipeline.models.provenance import Provenance, training_config
+from trainer.config.train import TrainConfig
+
+_EXPORTS = 'exports'  # in the folder of the runs
+_FORMATS: dict[str, tuple[Format, ...]] = {'tflite': ('float16', 'int8'), 'onnx': ('onnx',)}
+
+Kind = Literal['tflite', 'onnx', 'keras']
+
+
+def export(recipe: Recipe, version: Path, kind: Kind, data: Path | None) -> list[Path]:
+    """Writes a version and its class names to `exports/VERSION/`, and returns the files.
+
+    int8 is calibrated on the images in the folder `data`, by default on those that the model was
+    trained on.
+
+    Raises:
+        ModelError: the version cannot be loaded, or not be rebuilt in Keras.
+        DataError: there are no images for int8.
+    """
+    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.resolve().name
+    if kind == 'keras':
+        model = _rebuild(recipe, version, classifier)
+        target.mkdir(parents=True, exist_ok=True)
+        model.save(target / KERAS_FILE)
+        write_labels(classifier.classes, target)
+        return [target / KERAS_FILE, target / LABELS_FILE]
+    calibration = None
+    if kind == 'tflite':
+        most = (recipe.converter or ConverterConfig()).calibration_images
+        calibration = _calibration(recipe, version, data, most, classifier.image_size)
+    target.mkdir(parents=True, exist_ok=True)
+    write_models(classifier, _FORMATS[kind], calibration, target)
+    return [*(target / FILES[each] for each in _FORMATS[kind]), target / LABELS_FILE]
+
+
+def _training(recipe: Recipe, version: Path) -> tuple[Artifact, Node] | None:
+    """The model that a version holds and its training; None if the metadata do not have them."""
+    provenance = Provenance(mounted_store(recipe), recipe.name)
+    model = provenance.model_of(version)
+    trainer = provenance.producer(model)
+    return (model, trainer) if model and trainer else None
+
+
+def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> keras.Model:
+    problem = 'the metadata do not have its training'
+    if found := _training(recipe, version):
+        model, trainer = found
+        try:
+            config = TrainConfig.model_validate(training_config(trainer)['train'])
+            return rebuild(classifier, config, folder_of(model.uri))
+        except ValidationError:
+            problem = 'it was trained by other code'
+        except ModelError as error:
+            problem = str(error)
+    raise ModelError(f'{version} cannot be rebuilt in Keras: {problem}')
+
+
+def _calibration(
+    recipe: Recipe, version: Path, data: Path | None, most: int, size: int
+) -> np.ndarray:
+    """At most `most` preprocessed images, uint8 [n, size, size, 3]."""
+    if data is None:
+        _, trainer = _training(recipe, version) or (None, None)
+        folders = [folder_of(each.uri) for each in trainer.inputs['examples']] if trainer else []
+        if not folders or not all(map(Path.is_dir, folders)):
+            raise DataError(
+                f'the images that {version} was trained on are not on this machine; give others: '
+                '--data FOLDER'
+            )
+        return read_calibration_images(folders, most, size, recipe.trainer.resize)
+    files = images_in(data, '--data')
+    step = max(1, len(files) // most)  # of each class, if it has a folder per class
+    paths = [str(data / file.name) for file in files[::step][:most]]
+    images = checked(read_images(paths, recipe.data.checks.max_bytes), recipe.data.checks)
+    usable = [each.contents for each in images if not each.problem]
+    if not usable:
+        raise DataError(f'--data: none of the images in {data} can be used')
+    return preprocess(usable, size, recipe.trainer.resize)

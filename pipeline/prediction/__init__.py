@@ -1,1 +1,0 @@
-"""Predictions for images given on the command line."""

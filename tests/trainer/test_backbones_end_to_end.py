@@ -1,0 +1,61 @@
+"""Other networks than MobileNetV2: trained in both stages, exported and served."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from training_jobs import write_splits, write_transform_graph
+
+from common import features
+from trainer.config.train import TrainConfig
+from trainer.export.image_example import image_of
+from trainer.export.saved_model import export
+from trainer.model.network import join
+from trainer.training.job import Job, Timings
+
+CLASSES = ('cats', 'dogs')
+OTHERS = ('MobileNetV3Large', 'EfficientNetV2B0', 'ResNet50V2', 'ConvNeXtTiny', 'DenseNet121')
+
+
+@pytest.fixture(scope='module')
+def transform_and_splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('jobs')
+    transform = write_transform_graph(folder / 'graph', 64)
+    return transform, write_splits(folder / 'splits', CLASSES, transform)
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    ['MobileNetV3Small', *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)],
+)
+def test_network_is_trained_exported_and_served(backbone, transform_and_splits, tmp_path, run_job):
+    settings = {
+        'backbone': backbone,
+        'image_size': 64,
+        'weights': 'random',
+        'batch_size': 16,
+        'feature_extraction': {'epochs': 2, 'learning_rate': 1e-2},
+        'fine_tune': {'epochs': 1, 'from_layer': 0.9},
+        'augment': {'flip': True},
+    }
+    job = Job(TrainConfig.model_validate(settings), CLASSES, *transform_and_splits, Timings())
+    before = [each.get_weights() for each in job.build_network().backbone.model.layers]
+
+    network, histories = run_job(job, tmp_path)
+    export(join(network), job.transform, job.classes, tmp_path / 'model')
+
+    assert [len(each.metrics['loss']) for each in histories] == [2, 1]
+    model = network.backbone.model
+    changed = [
+        number
+        for number, (layer, weights) in enumerate(zip(model.layers, before, strict=True))
+        if any((a != b).any() for a, b in zip(layer.get_weights(), weights, strict=True))
+    ]
+    assert all(each >= network.backbone.first_trained for each in changed)
+    records = tf.constant(job.splits['eval'].records(8))
+    served = tf.saved_model.load(str(tmp_path / 'model')).signatures[features.SIGNATURE_IMAGES]
+    found = served(tf.constant([image_of(each) for each in records.numpy()]))
+    pixels = tf.cast(job.splits['eval'].decode(records)[0], tf.float32)
+    pooled = tf.reduce_mean(model(network.backbone.preprocess(pixels), training=False), [1, 2])
+    logits = network.head(pooled).numpy()
+    scale = max(1.0, np.abs(logits).max())
+    np.testing.assert_allclose(found[features.LOGIT], logits, atol=1e-3 * scale)
