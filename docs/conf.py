@@ -8,9 +8,10 @@ from sphinx.ext.autodoc.mock import MockFinder
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'docs' / 'extensions')]
 # The commands are imported for their options; what they call needs TensorFlow and more.
-called = ('local', 'metadata_store', 'models', 'new_recipe', 'prediction')
+called = ('local', 'metadata_store', 'models', 'new_recipe')
 called += ('report', 'retraining', 'run', 'serving')
-others = ('image_example_gen.inspection.examine', 'inference.model_folder')
+others = ('image_example_gen.inspection.examine',)
+others += ('inference.input_images', 'inference.model_folder')
 mocked = [*(f'pipeline.{name}' for name in called), *(f'components.{name}' for name in others)]
 sys.meta_path.insert(0, MockFinder([*mocked, 'ml_metadata']))
 
