@@ -62,6 +62,7 @@ def _run_attempts(
 
     Returns the record of the last attempt, which has ended: every exception becomes a result.
     """
+    record: Recording | None = None
     try:
         for attempt in retrying(recipe.retrain):
             number = attempt.retry_state.attempt_number
@@ -76,8 +77,11 @@ def _run_attempts(
                 _log.info(record.run.decision)
                 run_recorded(training.for_retraining(), record, verbose=verbose, commands=commands)
     except (Exception, KeyboardInterrupt) as error:
+        if record is None:
+            raise
         if isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
             record.add(result='interrupted', exit_code=INTERRUPTED)
+    assert record
     return record
 
 

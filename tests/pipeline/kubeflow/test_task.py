@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import DEFAULT, Mock
 
 import click.testing
@@ -58,7 +59,7 @@ def task(words, monkeypatch):
     monkeypatch.setattr('pipeline.execution.recipe_checks.check_network', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
     monkeypatch.delenv('KERAS_HOME', raising=False)
-    monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
+    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=lambda _: None))
 
     def run(node_id, **changes):
         done = click.testing.CliRunner().invoke(main, words(node_id, **changes))

@@ -1,6 +1,7 @@
 """One tick, with a fake runner that trains nothing."""
 
 import datetime
+from types import SimpleNamespace
 
 import ml_metadata
 import pytest
@@ -60,7 +61,7 @@ class Results:
 def pauses(monkeypatch):
     """The pauses between attempts, in seconds; none of them is made."""
     seconds = []
-    monkeypatch.setattr('tenacity.nap.time.sleep', seconds.append)
+    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=seconds.append))
     return seconds
 
 
@@ -199,7 +200,7 @@ def test_decision_that_fails_is_recorded_and_posted(tick, recipe, monkeypatch, p
     ],
 )
 def test_interrupt_is_the_end_unless_a_model_was_pushed(tick, posted, monkeypatch, result, end):
-    monkeypatch.setattr('tenacity.nap.time.sleep', Results(KeyboardInterrupt()))
+    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=Results(KeyboardInterrupt())))
     found = tick(result, max_attempts=2)
     assert (found.result, found.exit_code) == end
     assert len(posted) == (end[0] == 'blessed')
