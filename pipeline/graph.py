@@ -1,6 +1,5 @@
 """The TFX pipeline: its components and their connections."""
 
-from collections.abc import Callable
 from typing import Any
 
 # `from tfx import v1` would import the Vertex AI client, which takes two seconds.
@@ -31,9 +30,9 @@ from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
 from pipeline.resolver_nodes import anchor_model, live_model, newest_spans, previous_statistics
 from pipeline.schema import statistics_options, write_schema
-from trainer.preprocessing import preprocessing_fn
-from trainer.run import run_fn
-from trainer.tune import tuner_fn
+
+# Modules of the functions that components of TFX call; named, as only these components need them.
+PREPROCESSING, TRAINING, TUNING = 'trainer.preprocessing', 'trainer.run', 'trainer.tune'
 
 
 def create_pipeline(
@@ -111,14 +110,14 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
     return Transform(
         examples=examples,
         schema=schema_gen.outputs['schema'],
-        preprocessing_fn=_dotted(preprocessing_fn),
+        preprocessing_fn=f'{PREPROCESSING}.preprocessing_fn',
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
         disable_statistics=True,  # of transformed examples, and there are none
         custom_config={
             'image_size': recipe.trainer.image_size,
             'resize': recipe.trainer.resize,
-            'code': code_of(preprocessing_fn),
+            'code': code_of(PREPROCESSING),
         },
     )
 
@@ -141,18 +140,18 @@ def _tuner_and_trainer(
     tuner = None
     if recipe.tuner:
         tuner = Tuner(
-            tuner_fn=_dotted(tuner_fn),
+            tuner_fn=f'{TUNING}.tuner_fn',
             custom_config={
-                **_training_config(recipe, classes, tuner_fn),
+                **_training_config(recipe, classes, TUNING),
                 'tuner': recipe.tuner.model_dump(mode='json'),
             },
             **inputs,
         )
     trainer = Trainer(
-        run_fn=_dotted(run_fn),
+        run_fn=f'{TRAINING}.run_fn',
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
         custom_config={
-            **_training_config(recipe, classes, run_fn),
+            **_training_config(recipe, classes, TRAINING),
             'max_megapixels': recipe.data.checks.max_megapixels,
         },
         **inputs,
@@ -160,9 +159,7 @@ def _tuner_and_trainer(
     return tuner, trainer
 
 
-def _training_config(
-    recipe: Recipe, classes: tuple[str, ...], function: Callable[..., Any]
-) -> dict[str, Any]:
+def _training_config(recipe: Recipe, classes: tuple[str, ...], module: str) -> dict[str, Any]:
     """Returns the custom_config of the Trainer and the Tuner, which is part of the cache key."""
     group_by = recipe.data.group_by
     return {
@@ -172,12 +169,8 @@ def _training_config(
             'data.splits': recipe.data.splits.model_dump(),
             'data.group_by': group_by.model_dump() if group_by else None,
         },
-        'code': code_of(function),
-        'pixels': code_of(preprocessing_fn),
+        'code': code_of(module),
+        'pixels': code_of(PREPROCESSING),
         'weights': content_hash(recipe.trainer.weights),
         'model': model_hash(recipe.trainer.model),
     }
-
-
-def _dotted(function: object) -> str:
-    return f'{function.__module__}.{function.__qualname__}'  # type: ignore[attr-defined]
