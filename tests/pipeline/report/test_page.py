@@ -18,7 +18,7 @@ from example_run import (
 )
 
 from components.conversion.conversion_results import ConversionResult
-from components.evaluation.results import Estimate
+from components.evaluation.results import METRICS, Estimate
 from pipeline.report.page import plots, tables
 from pipeline.report.page.plots import Scale
 from pipeline.report.page.render import render_page
@@ -36,6 +36,10 @@ MATRIX = ((5, 1, 0), (0, 0, 3), (0, 0, 0))  # no image of the third class
 @pytest.fixture(scope='module')
 def page():
     return render_page(RUN, images_for(RUN))
+
+
+def test_each_metric_has_a_name():
+    assert tuple(tables.NAMES) == METRICS
 
 
 @pytest.fixture
