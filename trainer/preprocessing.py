@@ -46,7 +46,11 @@ def decode_and_resize(encoded: tf.Tensor, size: int, resize: Resize = 'squeeze')
             pixels = tf.cond(
                 transparent, lambda: _decode_on_white(contents), lambda: _decode(contents)
             )
-            return _resize(_square(pixels, resize), size)
+            return tf.cond(
+                tf.reduce_max(tf.shape(pixels)) >= LARGE * size,
+                lambda: _fit(pixels, size, resize, antialias=True),
+                lambda: _fit(pixels, size, resize, antialias=False),
+            )
 
         image = tf.cond(is_jpeg, lambda: _decode_and_resize_jpeg(contents, size, resize), other)
         image = tf.ensure_shape(image, (size, size, 3))
@@ -76,28 +80,25 @@ def _decode_on_white(contents: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round((colours * alpha + 255 * (255 - alpha)) / 255), tf.uint8)
 
 
-def _square(pixels: tf.Tensor, resize: Resize) -> tf.Tensor:
-    """Crops or pads an image, [height, width, 3], to a square, or to a side that is one longer.
+def _fit(pixels: tf.Tensor, size: int, resize: Resize, *, antialias: bool) -> tf.Tensor:
+    """Resizes uint8 [height, width, 3] to float32 [size, size, 3].
 
-    Equally on both sides, so that the result does not depend on the orientation of a file.
+    Crops and pads equally on both sides, so that the result does not depend on the orientation of a
+    file; the cut image may have a side that is one pixel longer. Pads after resizing: a square of
+    the longer side may need a thousand times the memory of the image.
     """
-    if resize == 'squeeze':
-        return pixels
     sides = tf.shape(pixels)[:2]
+    target = tf.constant((size, size))
     if resize == 'crop':
         cut = (sides - tf.reduce_min(sides)) // 2
-        return pixels[cut[0] : sides[0] - cut[0], cut[1] : sides[1] - cut[1]]
-    added = (tf.reduce_max(sides) - sides + 1) // 2
-    return tf.pad(pixels, [[added[0], added[0]], [added[1], added[1]], [0, 0]])
-
-
-def _resize(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes uint8 [height, width, 3] to float32 [size, size, 3]."""
-    return tf.cond(
-        tf.reduce_max(tf.shape(pixels)) >= LARGE * size,
-        lambda: tf.image.resize(pixels, (size, size), antialias=True),
-        lambda: tf.image.resize(pixels, (size, size)),
-    )
+        pixels = pixels[cut[0] : sides[0] - cut[0], cut[1] : sides[1] - cut[1]]
+    if resize == 'pad':
+        side = size * sides / tf.reduce_max(sides)
+        added = tf.cast(tf.round((size - side) / 2), tf.int32)
+        added = tf.minimum(added, (size - 1) // 2)
+        resized = tf.image.resize(pixels, target - 2 * added, antialias=antialias)
+        return tf.pad(resized, [[added[0], added[0]], [added[1], added[1]], [0, 0]])
+    return tf.image.resize(pixels, target, antialias=antialias)
 
 
 def _decode_and_resize_jpeg(contents: tf.Tensor, size: int, resize: Resize) -> tf.Tensor:
@@ -112,12 +113,12 @@ def _decode_and_resize_jpeg(contents: tf.Tensor, size: int, resize: Resize) -> t
     largest = tf.reduce_sum(tf.cast(fits, tf.int32))
 
     def reduced(scale: int) -> tf.Tensor:
-        pixels = _square(tf.io.decode_jpeg(contents, channels=3, ratio=scale), resize)
-        return tf.image.resize(pixels, (size, size), antialias=True)
+        pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
+        return _fit(pixels, size, resize, antialias=True)
 
     def plain() -> tf.Tensor:
-        pixels = _square(tf.io.decode_jpeg(contents, channels=3), resize)
-        return tf.image.resize(pixels, (size, size))
+        pixels = tf.io.decode_jpeg(contents, channels=3)
+        return _fit(pixels, size, resize, antialias=False)
 
     branches = [functools.partial(reduced, scale) for scale in _SCALES]
     return tf.switch_case(tf.where(large, largest, len(_SCALES)), [*branches, plain])

@@ -42,9 +42,10 @@ def find_unused(
     each model in the serving folder and of each best model so far that these refer to.
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
-    machine may be writing it: folders that are not in the metadata, activation caches, interrupted
-    trainings, and unfinished versions. Other workdirs with this recipe may share a `pipeline_root`;
-    there, only folders of unfinished executions in these metadata are known to be left over.
+    machine may be writing it: folders that are not in the metadata, activation caches of the Tuner,
+    interrupted trainings, and unfinished versions. Other workdirs with this recipe may share a
+    `pipeline_root`; there, only folders of unfinished executions in these metadata are known to be
+    left over.
 
     Raises:
         ModelError: the folder of the artifacts is not the one in the metadata.
@@ -109,7 +110,7 @@ def _leftovers(recipe: Recipe) -> set[Path]:
     root = recipe.artifacts_directory
     return {
         *root.glob(f'*/*/{INTERRUPTED}'),
-        *root.rglob(f'{ACTIVATIONS}*'),
+        *root.rglob(f'{ACTIVATIONS}?*'),  # of the Tuner; that of trainings has a limit of its own
         *recipe.serving_directory.glob(f'{UNFINISHED}*'),
     }
 

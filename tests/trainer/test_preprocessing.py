@@ -2,6 +2,7 @@
 
 import functools
 import io
+import resource
 
 import image_bytes
 import numpy as np
@@ -111,6 +112,14 @@ def test_crop_and_padding_do_not_depend_on_the_orientation_of_the_file(resize):
         for each in (file.getvalue(), encoded(np.asarray(upright)))
     )
     np.testing.assert_allclose(turned, plain, atol=1)
+
+
+def test_padding_of_a_narrow_image_needs_no_square_of_its_longer_side():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    narrow = encoded(np.full((8000, 8), 255, np.uint8), 'PNG')
+    image = decode_and_resize(tf.constant([narrow]), 24, 'pad')
+    assert image.numpy().sum(axis=(1, 2))[0].tolist() == [24 * 2 * 255] * 3
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024  # kilobytes
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])

@@ -22,10 +22,12 @@ def write_network(directory: Path, network: Network) -> None:
     backbone = network.backbone
     trained = {layer.name for layer in backbone.model.layers[backbone.first_trained :]}
     weighted = [layer for layer in backbone.model.layers if layer.weights]
-    parts = [
-        _part(size, list(layers), trained)
-        for size, layers in itertools.groupby(weighted, lambda layer: layer.output.shape[1])
-    ]
+    shapes = [layer.output.shape for layer in weighted]
+    sides = [shape[1] if len(shape) == 4 else 1 for shape in shapes]
+    # A layer that weighs channels has one pixel; it counts to the layers behind it.
+    sides = [*itertools.accumulate(reversed(sides), max)][::-1]
+    by_side = itertools.groupby(zip(sides, weighted, strict=True), lambda pair: pair[0])
+    parts = [_part(side, [layer for _, layer in group], trained) for side, group in by_side]
     dense = [layer for layer in network.head.layers if layer.weights]
     parts.append(_part(None, dense, {layer.name for layer in dense}))
     json = TypeAdapter(list[NetworkPart]).dump_json(parts, indent=1)

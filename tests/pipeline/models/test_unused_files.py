@@ -91,11 +91,13 @@ def test_removed_artifacts_are_marked_so_that_no_run_uses_them(runs):
 def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     runs.add()
     orphan, note = runs.models / '99', runs.models / 'README'
+    shared = runs.recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
     run = runs.recipe.artifacts_directory / 'Trainer' / 'model_run'
     unfinished = runs.recipe.serving_directory / '.coming-7'
-    leftovers = [orphan, run / INTERRUPTED, run / ACTIVATIONS, unfinished]
+    tuner = run.parents[1] / 'Tuner' / 'best_hyperparameters' / f'{ACTIVATIONS}x7'
+    leftovers = [orphan, run / INTERRUPTED, tuner, unfinished]
     then = time.time() - age * 86400
-    for folder in leftovers:
+    for folder in (*leftovers, shared):
         folder.mkdir(parents=True)
         os.utime(folder, (then, then))
     note.touch()
@@ -106,6 +108,7 @@ def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     assert note.exists()
     runs.clean(keep=1, days=0)
     assert not any(each.exists() for each in leftovers)
+    assert shared.exists()  # has a limit of its own
 
 
 def test_artifacts_of_others_in_a_shared_root_stay(runs, tmp_path, recorder):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.export.run_figures import write_augmented_views, write_network
+from trainer.training.job import Job
 
 PROJECTION, LAST, HEAD = 16 * 8 + 4 * 8, 9 * 8 * 16 + 4 * 16, 16 * 8 + 8 + 8 + 1
 LARGE = 3 * 9 * 8 + 4 * 8 + 8 * 16 + 4 * 16 + 9 * 16 + 4 * 16 + PROJECTION
@@ -26,6 +27,14 @@ def test_network_has_a_part_per_size_and_the_head(tmp_path, small_job, fine_tune
     parts = [tuple(part.values()) for part in json.loads((tmp_path / 'network.json').read_text())]
     large, last = (8, 8, 4, LARGE, trained[0]), (4, 16, 1, LAST, trained[1])
     assert parts == [large, last, (None, 1, 2, HEAD, HEAD)]
+
+
+def test_layers_that_weigh_channels_make_no_part(tmp_path, small_job):
+    changes = {'backbone': 'MobileNetV3Small', 'image_size': 64, 'weights': 'random'}
+    job = small_job(**changes, fine_tune={'epochs': 0})
+    write_network(tmp_path, Job.build_network(job))
+    parts = json.loads((tmp_path / 'network.json').read_text())
+    assert [part['size'] for part in parts] == [32, 16, 8, 4, 2, None]
 
 
 def test_views_show_one_image_augmented(tmp_path, small_job):
