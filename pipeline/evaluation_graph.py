@@ -104,8 +104,11 @@ def evaluate_and_push(
         created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
+    folder_predictor = _folder_predictor(recipe, **judged)
+    if folder_predictor:
+        folder_predictor.add_upstream_node(pusher)  # its errors stop no push
     nodes = [predictor, live_predictor, best_predictor, held_out, evaluator, robustness]
-    nodes += [serving_check, gate, converter, pusher, _folder_predictor(recipe, **judged)]
+    nodes += [serving_check, gate, converter, pusher, folder_predictor]
     return [node for node in nodes if node is not None]
 
 

@@ -14,7 +14,7 @@ from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
 from common.features import ACTIVATIONS, INTERRUPTED
-from common.metadata_queries import SUCCEEDED, artifacts_by_id, custom_property
+from common.metadata_queries import artifacts_by_id, custom_property
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -43,9 +43,8 @@ def find_unused(
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
     machine may be writing it: folders that are not in the metadata, activation caches of the Tuner,
-    interrupted trainings, and unfinished versions. Other workdirs with this recipe may share a
-    `pipeline_root`; there, only folders of unfinished executions in these metadata are known to be
-    left over.
+    interrupted trainings, and unfinished versions. Folders that are not in the metadata stay in a
+    `pipeline_root`, which other workdirs with this recipe may share.
 
     Raises:
         ModelError: the folder of the artifacts is not the one in the metadata.
@@ -70,10 +69,7 @@ def find_unused(
     unneeded = {each for each in root.glob('*/*/*') if each.name.isdecimal()} - needed
     known = unneeded & _folders(artifacts)
     leftovers = _leftovers(recipe)
-    if recipe.pipeline_root:
-        unfinished = {each.id for each in executions if each.last_known_state not in SUCCEEDED}
-        leftovers |= {each for each in unneeded - known if int(each.name) in unfinished}
-    else:
+    if not recipe.pipeline_root:
         leftovers |= unneeded - known
     oldest = time.time() - older_than.total_seconds()
     found = known | {each for each in leftovers if each.stat().st_mtime < oldest}

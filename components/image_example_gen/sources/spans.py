@@ -138,7 +138,7 @@ def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     counts = sum((span.source.counts for span in spans), Counter[str]())
     if not counts.keys() <= set(classes):  # images of others: a listed name may be misspelled
         require_images(place, counts, classes)
-    require_classes(place, classes)
+    require_classes(place, [name for name in classes if counts[name]])
     return spans
 
 

@@ -94,7 +94,7 @@ def test_kfp_loads_compiled_text(compiled):
         ('trainer', {'newest-spans', 'transform', 'warm-start-resolver'}),
         ('modelgate', {'trainer', *RESOLVERS, 'evaluator', 'servingcheck'}),
         ('evaluator', {*PREDICTORS, 'heldoutfilter'}),
-        ('folderpredictor', {'trainer', 'modelgate'}),
+        ('folderpredictor', {'trainer', 'modelgate', 'pusher'}),
     ],
 )
 def test_tasks_have_dependencies_of_the_graph(compiled, task, upstream):

@@ -117,15 +117,14 @@ def test_artifacts_of_others_in_a_shared_root_stay(runs, tmp_path, recorder):
     recorder.folder = str(runs.models)
     runs.add()
     recorder.execution('Trainer', {}, {}, [recorder.pipeline], Execution.RUNNING)  # killed
-    own = runs.models / str(max(each.id for each in recorder.store.get_executions()))
-    of_another_workdir = runs.models / '9999'
-    of_another_recipe = tmp_path / 'root' / 'birds' / 'Trainer' / 'model' / own.name
-    for folder in (own, of_another_workdir, of_another_recipe):
+    killed = str(max(each.id for each in recorder.store.get_executions()))
+    of_another_workdir = runs.models / killed  # each workdir counts its executions
+    of_another_recipe = tmp_path / 'root' / 'birds' / 'Trainer' / 'model' / killed
+    for folder in (of_another_workdir, of_another_recipe):
         folder.mkdir(parents=True)
 
     runs.clean(keep=1, days=0)
 
-    assert not own.exists()
     assert of_another_workdir.exists()
     assert of_another_recipe.exists()
 
