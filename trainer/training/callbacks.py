@@ -126,6 +126,20 @@ class Backup(keras.callbacks.BackupAndRestore):
         super().__init__(str(folder), double_checkpoint=True)
         self._seconds, self._written = 0.0, time.perf_counter()
 
+    def restore(self, model: keras.Model) -> int:
+        """Restores weights, optimizer and epoch; returns the number of epochs, 0 without a backup.
+
+        It precedes `fit`, because the callback is the last one and others need the state.
+        """
+        if not Path(self._training_metadata_path).exists():
+            return 0
+        self.set_model(model)
+        super().on_train_begin()
+        return int(model._initial_epoch)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Replaces that of Keras, which restores."""
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         start = time.perf_counter()
         if start - self._written >= self._seconds / _MAX_SHARE:

@@ -99,7 +99,9 @@ def _fit(
     if finished.exists():
         best.load(finished, model)
         return _read_epochs(log)
-    callbacks = [Backup(folder / 'backup'), *callbacks, LearningRate()]
+    backup = Backup(folder / 'backup')
+    backup.restore(model)
+    callbacks = [*callbacks, LearningRate()]
     callbacks.append(logger := keras.callbacks.CSVLogger(str(log), append=True))
     if stage.patience:
         callbacks.append(keras.callbacks.EarlyStopping(patience=stage.patience, mode='min'))
@@ -114,7 +116,7 @@ def _fit(
             steps_per_epoch=data.steps,
             shuffle=False,  # the dataset does; the default is a warning for datasets
             verbose=0,
-            callbacks=[*callbacks, EpochBars(name, open_bars)],
+            callbacks=[*callbacks, EpochBars(name, open_bars), backup],  # last, after the metrics
         )
     best.save(finished)
     return _read_epochs(log)

@@ -40,6 +40,10 @@ def interrupt(monkeypatch):
     return at
 
 
+def _stop(*_):
+    raise KeyboardInterrupt
+
+
 def attempt(job, folder):
     """Trains as `run_fn` does; returns the network and the Training."""
     network = job.build_network()
@@ -70,6 +74,21 @@ def test_continues_in_each_stage_after_the_last_epoch(small_job, tmp_path, inter
     assert repeated.histories == training.histories
     for value, expected in zip(again.head.get_weights(), network.head.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize('epochs', [1, 2])
+def test_epoch_without_metrics_is_trained_again(
+    small_job, tmp_path, interrupt, monkeypatch, epochs
+):
+    job = small_job(feature_extraction={'epochs': epochs}, fine_tune={'epochs': 0})
+    done = interrupt(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Validation, 'measure', _stop)
+        with pytest.raises(KeyboardInterrupt):
+            attempt(job, tmp_path)
+    _, training = attempt(job, tmp_path)
+    assert len(done) == 6 + 6 * epochs
+    assert len(training.histories[0].metrics['val_loss']) == epochs
 
 
 def test_folder_of_another_training_is_removed(tmp_path):
