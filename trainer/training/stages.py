@@ -97,9 +97,10 @@ def _fit(
     best = callbacks[-1]
     assert isinstance(best, BestWeights)
     if finished.exists():
-        best.load(finished, model)
+        best.load(finished)
+        model.set_weights(best.weights)
         return _read_epochs(log)
-    backup = Backup(folder / 'backup')
+    backup = Backup(folder / 'backup', best)
     backup.restore(model)
     callbacks = [*callbacks, LearningRate()]
     callbacks.append(logger := keras.callbacks.CSVLogger(str(log), append=True))

@@ -91,6 +91,30 @@ def test_epoch_without_metrics_is_trained_again(
     assert len(training.histories[0].metrics['val_loss']) == epochs
 
 
+def test_best_weights_before_the_interruption_are_kept(small_job, tmp_path, interrupt, monkeypatch):
+    """The first of four epochs is the best, and the third is interrupted."""
+    job = small_job(feature_extraction={'epochs': 4}, fine_tune={'epochs': 0})
+    losses, measure = iter([0.1, 0.9, 0.8, 0.7]), callbacks.Validation.measure
+    kept = []
+
+    def measure_or_pretend(validation):
+        values = measure(validation) | {'val_loss': next(losses)}
+        kept.append((validation.model.get_weights(), validation.logits))
+        return values
+
+    monkeypatch.setattr(callbacks.Validation, 'measure', measure_or_pretend)
+    interrupt(2 * 6 + 2)
+    with pytest.raises(KeyboardInterrupt):
+        attempt(job, tmp_path)
+    interrupt(None)
+    network, training = attempt(job, tmp_path)
+    assert training.histories[0].best_epoch == 1
+    assert training.histories[0].metrics['val_loss'] == (0.1, 0.9, 0.8, 0.7)
+    np.testing.assert_array_equal(training.logits, kept[0][1])
+    for value, expected in zip(network.head.get_weights(), kept[0][0], strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
 def test_folder_of_another_training_is_removed(tmp_path):
     folder = tmp_path / 'interrupted'
 
