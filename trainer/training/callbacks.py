@@ -108,7 +108,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def load(self, path: Path) -> None:
         """Takes the state of `save`; raises one of UNREADABLE, and changes nothing, if damaged."""
-        with np.load(path) as stored:
+        with path.open('rb') as file, np.load(file) as stored:
             weights = [stored[f'arr_{number}'] for number in range(len(stored.files) - 3)]
             loss, epoch, logits = float(stored['loss']), int(stored['epoch']), stored['logits']
         self.weights, self.loss, self.epoch = weights, loss, epoch or None
@@ -120,19 +120,19 @@ class Backup(keras.callbacks.BackupAndRestore):
 
     def __init__(self, folder: Path, best: BestWeights) -> None:
         super().__init__(str(folder), double_checkpoint=True)
-        self._best, self._best_path = best, folder / 'best.npz'
+        self._best, self.best_path = best, folder / 'best.npz'
         self._seconds, self._written = 0.0, time.perf_counter()
 
     def restore(self, model: keras.Model) -> int:
-        """Restores weights, the best ones, optimizer and epoch; returns the epochs, 0 if none.
+        """Restores weights, optimizer and epoch; returns the number of epochs, 0 without a backup.
 
-        It precedes `fit`, because the callback is the last one and others need the state.
+        Raises one of UNREADABLE if the backup is damaged. It precedes `fit`, because the callback
+        is the last one and others need the state.
         """
         if not Path(self._training_metadata_path).exists():
             return 0
         self.set_model(model)
         super().on_train_begin()
-        self._best.load(self._best_path)
         return int(model._initial_epoch)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -141,8 +141,8 @@ class Backup(keras.callbacks.BackupAndRestore):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         start = time.perf_counter()
         if start - self._written >= self._seconds / _MAX_SHARE:
-            self._best_path.parent.mkdir(exist_ok=True)
-            self._best.save(self._best_path)
+            self.best_path.parent.mkdir(exist_ok=True)
+            self._best.save(self.best_path)
             super().on_epoch_end(epoch, logs)
             self._written = time.perf_counter()
             self._seconds = self._written - start

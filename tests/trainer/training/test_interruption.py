@@ -1,5 +1,6 @@
 """Interrupted trainings, which continue after an epoch."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -14,6 +15,7 @@ STAGES = {
     'feature_extraction': {'epochs': 3, 'learning_rate': 1e-2, 'patience': 3},
     'fine_tune': {'epochs': 3, 'from_layer': 'Conv_1', 'learning_rate': 1e-3, 'schedule': 'cosine'},
 }
+HEAD = {'feature_extraction': {'epochs': 3}, 'fine_tune': {'epochs': 0}}
 
 
 @pytest.fixture
@@ -113,6 +115,39 @@ def test_best_weights_before_the_interruption_are_kept(small_job, tmp_path, inte
     np.testing.assert_array_equal(training.logits, kept[0][1])
     for value, expected in zip(network.head.get_weights(), kept[0][0], strict=True):
         np.testing.assert_array_equal(value, expected)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(small_job, tmp_path_factory):
+    """The Training of `HEAD`."""
+    return attempt(small_job(**HEAD), tmp_path_factory.mktemp('uninterrupted'))[1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'batch', 'cut'),
+    [
+        ('backup/latest.weights.h5', 8, lambda content: content[:-100]),
+        ('backup/training_metadata.json', 8, lambda content: content[:5]),
+        ('backup/best.npz', 8, lambda content: content[:-100]),
+        ('epochs.csv', 14, lambda content: content.splitlines(keepends=True)[0]),
+        ('epochs.csv', 14, lambda content: content[:-20]),
+        ('finished.npz', None, lambda content: content[:-100]),
+    ],
+)
+def test_stage_with_a_damaged_file_starts_again(
+    small_job, uninterrupted, tmp_path, interrupt, caplog, name, batch, cut
+):
+    job = small_job(**HEAD)
+    interrupt(batch)
+    with pytest.raises(KeyboardInterrupt) if batch else contextlib.nullcontext():
+        attempt(job, tmp_path)
+    damaged = tmp_path / 'state/feature_extraction' / name
+    damaged.write_bytes(cut(damaged.read_bytes()))
+    done = interrupt(None)
+    _, training = attempt(job, tmp_path)
+    assert len(done) == 18
+    assert training.histories == uninterrupted.histories
+    assert caplog.text.count('stage 1, head starts again, as its backup is damaged: ') == 1
 
 
 def test_folder_of_another_training_is_removed(tmp_path):
