@@ -89,46 +89,60 @@ class BestWeights(keras.callbacks.Callback):
         super().__init__()
         self._validation, self.loss, self.logits = validation, loss, logits
         self.epoch: int | None = None
-        self._weights = model.get_weights()
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        if finished := self.model._initial_epoch:  # set by BackupAndRestore
-            self.on_epoch_end(finished - 1, self._validation.measure())
+        self.weights = model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         loss = (logs or {})['val_loss']
         if loss < self.loss:  # NaN is no improvement
             self.loss, self.logits, self.epoch = loss, self._validation.logits, epoch + 1
-            self._weights = self.model.get_weights()
+            self.weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs = None) -> None:
-        self.model.set_weights(self._weights)
+        self.model.set_weights(self.weights)
 
     def save(self, path: Path) -> None:
         """Stores the weights and what is known of them."""
         logits = np.empty((0, 1)) if self.logits is None else self.logits
         with replacing(path) as partial, partial.open('wb') as file:
-            np.savez(file, *self._weights, loss=self.loss, epoch=self.epoch or 0, logits=logits)
+            np.savez(file, *self.weights, loss=self.loss, epoch=self.epoch or 0, logits=logits)
 
-    def load(self, path: Path, model: keras.Model) -> None:
-        """Takes the state of `save`, and gives its weights to the model."""
-        with np.load(path) as stored:
-            self.loss, self.epoch = float(stored['loss']), int(stored['epoch']) or None
-            self.logits = stored['logits'] if len(stored['logits']) else None
-            self._weights = [stored[f'arr_{number}'] for number in range(len(stored.files) - 3)]
-        model.set_weights(self._weights)
+    def load(self, path: Path) -> None:
+        """Takes the state of `save`; raises one of UNREADABLE, and changes nothing, if damaged."""
+        with path.open('rb') as file, np.load(file) as stored:
+            weights = [stored[f'arr_{number}'] for number in range(len(stored.files) - 3)]
+            loss, epoch, logits = float(stored['loss']), int(stored['epoch']), stored['logits']
+        self.weights, self.loss, self.epoch = weights, loss, epoch or None
+        self.logits = logits if len(logits) else None
 
 
 class Backup(keras.callbacks.BackupAndRestore):
-    """Backs up weights and epoch after an epoch, unless it would cost more than 1 % of the time."""
+    """Backs up the state after an epoch, unless it would cost more than 1 % of the time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, best: BestWeights) -> None:
         super().__init__(str(folder), double_checkpoint=True)
+        self._best, self.best_path = best, folder / 'best.npz'
         self._seconds, self._written = 0.0, time.perf_counter()
+
+    def restore(self, model: keras.Model) -> int:
+        """Restores weights, optimizer and epoch; returns the number of epochs, 0 without a backup.
+
+        Raises one of UNREADABLE if the backup is damaged. It precedes `fit`, because the callback
+        is the last one and others need the state.
+        """
+        if not Path(self._training_metadata_path).exists():
+            return 0
+        self.set_model(model)
+        super().on_train_begin()
+        return int(model._initial_epoch)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Replaces that of Keras, which restores."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         start = time.perf_counter()
         if start - self._written >= self._seconds / _MAX_SHARE:
+            self.best_path.parent.mkdir(exist_ok=True)
+            self._best.save(self.best_path)
             super().on_epoch_end(epoch, logs)
             self._written = time.perf_counter()
             self._seconds = self._written - start

@@ -1,4 +1,4 @@
-"""The folder of a training until it ends: its activation cache and its last backup."""
+"""The folder of a training until it ends: the last backup of each stage."""
 
 import contextlib
 import shutil
@@ -11,7 +11,7 @@ def resumable(folder: Path, key: str) -> Iterator[Path]:
     """Gives the folder of the training with a key, which is removed at the end of the block.
 
     If the block raises, or the process is killed, the folder stays. The next training with the same
-    key gets it; one with another key removes it, because its cache may be large.
+    key gets it; one with another key removes it.
     """
     own = folder / key
     for other in folder.glob('*'):

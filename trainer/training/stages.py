@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import functools
+import logging
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from common.files import UNREADABLE
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.data.stage_data import StageData, class_weights, make_stage_data
 from trainer.model.folding import fold, unfold
@@ -27,6 +30,7 @@ from trainer.training.optimizer import make_optimizer
 from trainer.training.stage_history import StageHistory
 
 _PLATEAU = 2  # epochs without a better validation loss, then the learning rate is a tenth
+_log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
@@ -92,14 +96,13 @@ def _fit(
     events: Path | None,
 ) -> dict[str, tuple[float, ...]]:
     """Trains the epochs that are left; returns the metrics of all, and leaves the best weights."""
-    folder.mkdir(parents=True, exist_ok=True)
     log, finished = folder / 'epochs.csv', folder / 'finished.npz'
     best = callbacks[-1]
     assert isinstance(best, BestWeights)
-    if finished.exists():
-        best.load(finished, model)
+    backup = Backup(folder / 'backup', best)
+    if _restore(model, name, best, backup, log, finished):
         return _read_epochs(log)
-    callbacks = [Backup(folder / 'backup'), *callbacks, LearningRate()]
+    callbacks = [*callbacks, LearningRate()]
     callbacks.append(logger := keras.callbacks.CSVLogger(str(log), append=True))
     if stage.patience:
         callbacks.append(keras.callbacks.EarlyStopping(patience=stage.patience, mode='min'))
@@ -114,10 +117,41 @@ def _fit(
             steps_per_epoch=data.steps,
             shuffle=False,  # the dataset does; the default is a warning for datasets
             verbose=0,
-            callbacks=[*callbacks, EpochBars(name, open_bars)],
+            callbacks=[*callbacks, EpochBars(name, open_bars), backup],  # last, after the metrics
         )
     best.save(finished)
     return _read_epochs(log)
+
+
+def _restore(
+    model: keras.Model, name: str, best: BestWeights, backup: Backup, log: Path, finished: Path
+) -> bool:
+    """Restores an interrupted stage, if there is one; returns whether it has ended.
+
+    A stage without a backup, or with damaged files, starts again in an empty folder.
+    """
+    variables = model.optimizer.variables
+    initial = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    try:
+        if finished.exists():
+            _read_epochs(log)
+            best.load(finished)
+            model.set_weights(best.weights)
+            return True
+        if epochs := backup.restore(model):
+            _read_epochs(log, epochs)
+            best.load(backup.best_path)
+            return False
+    except (*UNREADABLE, csv.Error) as error:
+        _log.warning('%s starts again, as its backup is damaged: %s', name, error)
+        model.set_weights(best.weights)
+        for variable, value in zip(variables, initial, strict=True):
+            variable.assign(value)
+        model._initial_epoch = None
+    if log.parent.exists():
+        shutil.rmtree(log.parent)
+    log.parent.mkdir(parents=True)
+    return False
 
 
 @contextlib.contextmanager
@@ -128,13 +162,19 @@ def _closing(logger: keras.callbacks.CSVLogger) -> Iterator[None]:
         logger.on_train_end()
 
 
-def _read_epochs(log: Path) -> dict[str, tuple[float, ...]]:
-    """Reads the metrics of all epochs; one that was repeated after an interruption counts once."""
+def _read_epochs(log: Path, epochs: int = 1) -> dict[str, tuple[float, ...]]:
+    """Reads the metrics of all epochs; one that was repeated after an interruption counts once.
+
+    Raises ValueError if an epoch is missing, or if there are fewer than `epochs`.
+    """
     rows: list[dict[str, str]] = []
     with log.open(newline='') as file:
-        for row in csv.DictReader(file):
-            del rows[int(row.pop('epoch')) :]
-            rows.append(row)
+        for row in csv.DictReader(file, restval=''):
+            if (epoch := int(row.pop('epoch'))) > len(rows):
+                raise ValueError(f'{log.name} lacks epoch {len(rows) + 1}')
+            rows[epoch:] = [row]
+    if len(rows) < epochs:
+        raise ValueError(f'{log.name} has the first {len(rows)} epochs of {epochs}')
     return {name: tuple(float(row[name]) for row in rows) for name in rows[0]}
 
 

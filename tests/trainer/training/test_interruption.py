@@ -1,5 +1,6 @@
 """Interrupted trainings, which continue after an epoch."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -14,6 +15,7 @@ STAGES = {
     'feature_extraction': {'epochs': 3, 'learning_rate': 1e-2, 'patience': 3},
     'fine_tune': {'epochs': 3, 'from_layer': 'Conv_1', 'learning_rate': 1e-3, 'schedule': 'cosine'},
 }
+HEAD = {'feature_extraction': {'epochs': 3}, 'fine_tune': {'epochs': 0}}
 
 
 @pytest.fixture
@@ -38,6 +40,10 @@ def interrupt(monkeypatch):
         return done
 
     return at
+
+
+def _stop(*_):
+    raise KeyboardInterrupt
 
 
 def attempt(job, folder):
@@ -70,6 +76,78 @@ def test_continues_in_each_stage_after_the_last_epoch(small_job, tmp_path, inter
     assert repeated.histories == training.histories
     for value, expected in zip(again.head.get_weights(), network.head.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize('epochs', [1, 2])
+def test_epoch_without_metrics_is_trained_again(
+    small_job, tmp_path, interrupt, monkeypatch, epochs
+):
+    job = small_job(feature_extraction={'epochs': epochs}, fine_tune={'epochs': 0})
+    done = interrupt(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Validation, 'measure', _stop)
+        with pytest.raises(KeyboardInterrupt):
+            attempt(job, tmp_path)
+    _, training = attempt(job, tmp_path)
+    assert len(done) == 6 + 6 * epochs
+    assert len(training.histories[0].metrics['val_loss']) == epochs
+
+
+def test_best_weights_before_the_interruption_are_kept(small_job, tmp_path, interrupt, monkeypatch):
+    """The first of four epochs is the best, and the third is interrupted."""
+    job = small_job(feature_extraction={'epochs': 4}, fine_tune={'epochs': 0})
+    losses, measure = iter([0.1, 0.9, 0.8, 0.7]), callbacks.Validation.measure
+    kept = []
+
+    def measure_or_pretend(validation):
+        values = measure(validation) | {'val_loss': next(losses)}
+        kept.append((validation.model.get_weights(), validation.logits))
+        return values
+
+    monkeypatch.setattr(callbacks.Validation, 'measure', measure_or_pretend)
+    interrupt(2 * 6 + 2)
+    with pytest.raises(KeyboardInterrupt):
+        attempt(job, tmp_path)
+    interrupt(None)
+    network, training = attempt(job, tmp_path)
+    assert training.histories[0].best_epoch == 1
+    assert training.histories[0].metrics['val_loss'] == (0.1, 0.9, 0.8, 0.7)
+    np.testing.assert_array_equal(training.logits, kept[0][1])
+    for value, expected in zip(network.head.get_weights(), kept[0][0], strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(small_job, tmp_path_factory):
+    """The Training of `HEAD`."""
+    return attempt(small_job(**HEAD), tmp_path_factory.mktemp('uninterrupted'))[1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'batch', 'cut'),
+    [
+        ('backup/latest.weights.h5', 8, lambda content: content[:-100]),
+        ('backup/training_metadata.json', 8, lambda content: content[:5]),
+        ('backup/best.npz', 8, lambda content: content[:-100]),
+        ('epochs.csv', 14, lambda content: content.splitlines(keepends=True)[0]),
+        ('epochs.csv', 14, lambda content: content[:-20]),
+        ('finished.npz', None, lambda content: content[:-100]),
+    ],
+)
+def test_stage_with_a_damaged_file_starts_again(
+    small_job, uninterrupted, tmp_path, interrupt, caplog, name, batch, cut
+):
+    job = small_job(**HEAD)
+    interrupt(batch)
+    with pytest.raises(KeyboardInterrupt) if batch else contextlib.nullcontext():
+        attempt(job, tmp_path)
+    damaged = tmp_path / 'state/feature_extraction' / name
+    damaged.write_bytes(cut(damaged.read_bytes()))
+    done = interrupt(None)
+    _, training = attempt(job, tmp_path)
+    assert len(done) == 18
+    assert training.histories == uninterrupted.histories
+    assert caplog.text.count('stage 1, head starts again, as its backup is damaged: ') == 1
 
 
 def test_folder_of_another_training_is_removed(tmp_path):

@@ -164,13 +164,12 @@ def test_head_has_the_layers_of_the_recipe(small_job, classes, logits):
     ],
 )
 def test_keeps_the_weights_of_the_lowest_loss(tmp_path, before, losses, kept, epoch):
-    model = types.SimpleNamespace(weights=[np.float32(0)], _initial_epoch=None)
+    model = types.SimpleNamespace(weights=[np.float32(0)])
     model.get_weights = lambda: model.weights
     model.set_weights = lambda weights: setattr(model, 'weights', weights)
     validation = types.SimpleNamespace(logits=None)
     best = BestWeights(model, validation, before, None)
     best.set_model(model)
-    best.on_train_begin()
     for number, loss in enumerate(losses):
         model.weights, validation.logits = [np.float32(loss)], np.full((1, 1), loss)
         best.on_epoch_end(number, {'val_loss': loss})
@@ -178,8 +177,8 @@ def test_keeps_the_weights_of_the_lowest_loss(tmp_path, before, losses, kept, ep
     assert (model.weights[0], best.epoch) == (kept, epoch)
     best.save(tmp_path / 'state.npz')
     loaded = BestWeights(model, validation, before, None)
-    loaded.load(tmp_path / 'state.npz', model)
-    assert (model.weights[0], loaded.epoch, loaded.loss) == (kept, epoch, best.loss)
+    loaded.load(tmp_path / 'state.npz')
+    assert (loaded.weights[0], loaded.epoch, loaded.loss) == (kept, epoch, best.loss)
     assert (loaded.logits is None) == (best.logits is None)
 
 
