@@ -170,7 +170,7 @@ class TrainConfig(StrictModel):
     alpha: float = Field(1.0, gt=0, le=2, description='width multiplier, of MobileNets')
     model: str | None = Field(
         None,
-        pattern=r'^[\w.]+:\w+$',
+        pattern=r'^\w+(\.\w+)*:\w+$',
         description='`package.module:function` in place of a backbone: a function of the image '
         'size that returns a Keras model from images in -1..1 to a feature map',
     )
