@@ -94,6 +94,8 @@ class ActivationCache:
         self._folder, self._augment, self._inputs = folder, config.augment, inputs
         self._seed, self._limit = config.seed, config.max_cache_gb * 1e9
         self._by_kind = {each.kind: each for each in inputs.values()}
+        is_half = backbone.model.output.dtype == 'float16'
+        self._remedy = ' and trainer.precision to float32' if is_half else ''
         self._compute, weights = _frozen_part(backbone, {*self._by_kind})
         self._key: list[Any] = [key, weights, backbone.cut, config.backbone, config.model]
         self._key += [config.image_size, config.resize]
@@ -103,7 +105,7 @@ class ActivationCache:
     def tensors(self, name: str, split: ImageSplit) -> tuple[dict[str, Tensors], int]:
         """Returns the input of each stage of a split, and the number of images that were computed.
 
-        Only the split 'train' is augmented.
+        Only the split 'train' is augmented. Raises ConfigError if an activation is not finite.
         """
         computed, files = 0, collections.defaultdict[tuple[Kind, int], list[str]](list)
         for entry in self._entries(name, split):
@@ -172,6 +174,11 @@ class ActivationCache:
                 for kind, file in files.items():
                     records = np.empty(len(labels), self._by_kind[kind].record)
                     records['tensor'], records['label'] = tensors[kind], np.ravel(labels)
+                    if not np.isfinite(records['tensor']).all():
+                        raise ConfigError(
+                            f'activations of {name} images are not finite in float16, as the cache '
+                            f'stores them (maximum 65504); set trainer.cache to off{self._remedy}'
+                        )
                     file.write(records.tobytes())
                 bar.advance(len(labels))
 

@@ -140,6 +140,16 @@ def test_incomplete_entry_is_computed_again(small_job, inputs_of, monkeypatch, t
     assert inputs_of(small_job())[1] == 2
 
 
+def test_reports_activations_beyond_float16(small_job, tmp_path):
+    job = small_job()
+    network = job.build_network()
+    norm = network.backbone.model.get_layer('block_1_project_BN')
+    norm.gamma.assign(1e9 * np.ones(norm.gamma.shape))
+    with pytest.raises(ConfigError, match=r'not finite in float16, .* set trainer.cache to off$'):
+        job.inputs(network, tmp_path / 'activations')
+    assert not [*(tmp_path / 'activations').iterdir()]
+
+
 def test_oldest_entries_go_beyond_the_limit(small_job, inputs_of, tmp_path):
     inputs_of(small_job())
     first = {each.name for each in (tmp_path / 'activations').iterdir()}
