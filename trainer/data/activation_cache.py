@@ -110,7 +110,7 @@ class ActivationCache:
         computed, files = 0, collections.defaultdict[tuple[Kind, int], list[str]](list)
         for entry in self._entries(name, split):
             paths = self._paths(entry)
-            if not all(path.is_file() for path in paths.values()):
+            if not all(self._is_complete(entry, kind, path) for kind, path in paths.items()):
                 self._write(entry, paths, name)
                 computed += entry.span.count
             for kind, path in paths.items():
@@ -134,10 +134,10 @@ class ActivationCache:
         for name, split in splits.items():
             for entry in self._entries(name, split):
                 for kind, path in self._paths(entry).items():
-                    if path.is_file():
+                    if self._is_complete(entry, kind, path):
                         os.utime(path)
                     else:
-                        missing += self._by_kind[kind].record.itemsize * entry.span.count
+                        missing += self._bytes(entry, kind)
         files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
         used = sum(map(_size_of, files))
         excess = max(used + missing - self._limit, missing - _free_bytes(self._folder))
@@ -152,6 +152,12 @@ class ActivationCache:
             kinds = [kind for kind, each in self._by_kind.items() if each.views_of(name) == views]
             for file, span in itertools.product(range(views), split.spans()):
                 yield _Entry(tuple(kinds), span, file, views)
+
+    def _bytes(self, entry: _Entry, kind: Kind) -> int:
+        return self._by_kind[kind].record.itemsize * entry.span.count
+
+    def _is_complete(self, entry: _Entry, kind: Kind, path: Path) -> bool:
+        return path.is_file() and _size_of(path) == self._bytes(entry, kind)
 
     def _paths(self, entry: _Entry) -> dict[Kind, Path]:
         """Returns the file of each kind."""
