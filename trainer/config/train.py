@@ -247,6 +247,10 @@ class TrainConfig(StrictModel):
                 f'weights are {self.weights}, which a model of your own has not; set weights to '
                 'random, which keeps those that the function returns, or to a file'
             )
+        default = TrainConfig.model_fields  # a dump has every key
+        for key in ('backbone', 'alpha') if self.model else ():
+            if (value := getattr(self, key)) != default[key].default:
+                raise ValueError(f'{key} is {value}, which a model of your own ignores; remove it')
         if self.weights == 'embedded' and (self.backbone, self.alpha) != EMBEDDED_NETWORK:
             name, alpha = EMBEDDED_NETWORK
             raise ValueError(

@@ -17,7 +17,7 @@ from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.folding import foldable, node_by_name, nodes_of
 from trainer.model.own_model import import_own, summary
-from trainer.model.weights import check_weights_file, weights_file
+from trainer.model.weights import check_weights_file, right_name, weights_file
 
 _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred steps from random
 _MOST_NAMES = 3  # in a suggestion
@@ -201,9 +201,14 @@ def _load_weights(model: keras.Model, config: TrainConfig) -> None:
             )
         raise ConfigError(f'weights file {path} {problem}') from error
     except (ValueError, KeyError) as error:
+        if name := right_name(path):
+            raise ConfigError(
+                f'weights file {path} has a name of another format of Keras; rename it to {name}'
+            ) from error
+        remedy = '' if config.model else 'change trainer.backbone or trainer.alpha, or '
         raise ConfigError(
             f'weights file {path} does not fit {config.network} without its top: '
-            'change trainer.backbone or trainer.alpha, or use weights of this architecture'
+            f'{remedy}use weights of this architecture'
         ) from error
 
 

@@ -22,6 +22,8 @@ from trainer.config.tuner import TunerConfig
         ({'augment': {'flip': True, 'cached_views': 1}}, 'cached_views is 1, .* 2 or more, or 0'),
         ({'model': 'a.b:c'}, 'set weights to random'),
         ({'model': 'a/b.py', 'weights': 'random'}, 'should match pattern'),
+        ({'model': 'a:b', 'weights': 'random', 'alpha': 0.35}, 'alpha is 0.35, which a model of'),
+        ({'model': 'a:b', 'weights': 'random', 'backbone': 'VGG16'}, 'backbone is VGG16, which a'),
         ({'model': '.a:b', 'weights': 'random'}, 'should match pattern'),
         ({'fine_tune': {'optimizer': 'adamw'}}, 'adamw without weight_decay is adam'),
         ({'fine_tune': {'schedule': 'plateau', 'warmup': 0.1}}, 'plateau has no warm-up'),

@@ -15,7 +15,7 @@ from trainer.model.folding import foldable
 
 
 def build(**changes):
-    small = {'image_size': 32, 'alpha': 0.35, 'weights': 'random'}
+    small = {'image_size': 32, 'weights': 'random', 'alpha': 1 if 'model' in changes else 0.35}
     return build_backbone(TrainConfig.model_validate({**small, **changes}))
 
 
@@ -164,6 +164,23 @@ def test_rejects_unusable_weights_file(tmp_path, contents, message):
         file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(ConfigError, match=message):
         build(weights=str(file))
+
+
+@pytest.mark.parametrize(
+    ('written', 'name', 'right'),
+    [
+        ('w.weights.h5', 'w.hdf5', 'w.weights.h5'),
+        ('w.weights.h5', 'w.data', 'w.weights.h5'),
+        ('w.h5', 'w.weights.h5', 'w.h5'),
+    ],
+)
+def test_names_the_extension_of_the_format_of_weights(tmp_path, written, name, right):
+    model = build(model=f'{__name__}:small_model').model
+    save = model.save_weights if '.weights' in written else model.save
+    save(tmp_path / written)
+    (tmp_path / written).rename(tmp_path / name)
+    with pytest.raises(ConfigError, match=f'{name} has a name of another .* rename it to {right}$'):
+        build(model=f'{__name__}:small_model', weights=str(tmp_path / name))
 
 
 def test_reports_failed_download_of_imagenet_weights(monkeypatch):
