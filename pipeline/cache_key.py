@@ -21,13 +21,12 @@ them. Ingestion is also the most expensive step to repeat.
 
 import functools
 import hashlib
-import importlib
-import inspect
 from pathlib import Path
 from typing import Any
 
 import grimp
 
+from trainer.model.own_model import source_files
 from trainer.model.weights import weights_file
 
 ROOT = Path(__file__).parents[1]
@@ -68,15 +67,16 @@ def content_hash(weights: str) -> str:
 
 
 def model_hash(model: str | None) -> str | None:
-    """Hashes the module of `trainer.model`; None without one.
+    """Hashes the package of `trainer.model`, whose modules may import each other; None without.
 
-    Raises ModuleNotFoundError if there is no such module.
+    Raises ConfigError if the module cannot be imported or has no source.
     """
     if model is None:
         return None
-    module = importlib.import_module(model.partition(':')[0])
-    source = inspect.getsource(module)
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for name, path in sorted(source_files(model).items()):
+        digest.update(f'{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n'.encode())
+    return digest.hexdigest()[:16]
 
 
 @functools.cache

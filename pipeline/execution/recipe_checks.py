@@ -111,14 +111,17 @@ def check_classes(recipe: Recipe, classes: tuple[str, ...], live: tuple[str, ...
 def check_network(recipe: Recipe, images: int) -> None:
     """Builds the backbone, and plans its activation cache for so many images.
 
-    Imports TensorFlow. Raises ConfigError if weights or layers do not fit, or if the disk has no
-    space for the cache.
+    Imports TensorFlow. Raises ConfigError if weights or layers do not fit, if a model of the user
+    cannot be folded and split, or if the disk has no space for the cache.
     """
     from trainer.data.activation_cache import check_space
     from trainer.data.tensors import plan_inputs
     from trainer.model.backbone import build_backbone
+    from trainer.model.network import check_folding
 
     backbone = build_backbone(recipe.trainer)
+    if recipe.trainer.model:
+        check_folding(backbone, recipe.trainer.model)
     if recipe.trainer.cache:
         folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
         counts = recipe.data.splits.expected(images)

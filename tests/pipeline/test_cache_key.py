@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from common.errors import ConfigError
 from pipeline import cache_key
 from pipeline.cache_key import code_of, content_hash, imported_modules
 from pipeline.config.recipe import load_recipe
@@ -123,12 +124,34 @@ def test_code_change_reruns_only_nodes_that_import_the_module(module, expected, 
     assert changed_nodes(module) == expected
 
 
-def test_model_hash_depends_on_the_module_of_the_user(tmp_path, monkeypatch):
+def test_model_hash_depends_on_all_modules_of_the_package_of_the_user(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    for number in (1, 2):
-        (tmp_path / f'users_model_{number}.py').write_text(f'def make(size): return {number}')
-    first, other = (cache_key.model_hash(f'users_model_{number}:make') for number in (1, 2))
-    assert None is cache_key.model_hash(None) != first != other
+    package = tmp_path / 'users_package'
+    (package / 'blocks').mkdir(parents=True)
+    (package / 'model.py').write_text('from users_package.blocks import stem')
+    (package / 'blocks' / 'stem.py').write_text('FILTERS = 8')
+    (tmp_path / 'users_module.py').write_text('')
+    hashes = [cache_key.model_hash('users_package.model:make')]
+    (package / 'blocks' / 'stem.py').write_text('FILTERS = 16')
+    hashes += map(cache_key.model_hash, ('users_package.model:make', 'users_module:make', None))
+    assert len({*hashes}) == 4
+    assert hashes[-1] is None
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        ('nope:f', "nope cannot be imported: ModuleNotFoundError: No module named 'nope'"),
+        ('sys:exit', 'sys has no Python source'),
+        ('users_failure:f', 'users_failure cannot be imported: ValueError: first'),
+    ],
+)
+def test_reports_models_without_a_source(tmp_path, monkeypatch, model, message):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'users_failure.py').write_text(r"raise ValueError('first\nsecond')")
+    with pytest.raises(ConfigError) as raised:
+        cache_key.model_hash(model)
+    assert str(raised.value) == f'trainer.model: {message}'
 
 
 def test_content_hash_depends_on_the_file(tmp_path, monkeypatch):

@@ -170,7 +170,7 @@ class TrainConfig(StrictModel):
     alpha: float = Field(1.0, gt=0, le=2, description='width multiplier, of MobileNets')
     model: str | None = Field(
         None,
-        pattern=r'^[\w.]+:\w+$',
+        pattern=r'^\w+(\.\w+)*:\w+$',
         description='`package.module:function` in place of a backbone: a function of the image '
         'size that returns a Keras model from images in -1..1 to a feature map',
     )
@@ -247,6 +247,10 @@ class TrainConfig(StrictModel):
                 f'weights are {self.weights}, which a model of your own has not; set weights to '
                 'random, which keeps those that the function returns, or to a file'
             )
+        default = TrainConfig.model_fields  # a dump has every key
+        for key in ('backbone', 'alpha') if self.model else ():
+            if (value := getattr(self, key)) != default[key].default:
+                raise ValueError(f'{key} is {value}, which a model of your own ignores; remove it')
         if self.weights == 'embedded' and (self.backbone, self.alpha) != EMBEDDED_NETWORK:
             name, alpha = EMBEDDED_NETWORK
             raise ValueError(

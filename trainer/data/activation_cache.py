@@ -94,6 +94,8 @@ class ActivationCache:
         self._folder, self._augment, self._inputs = folder, config.augment, inputs
         self._seed, self._limit = config.seed, config.max_cache_gb * 1e9
         self._by_kind = {each.kind: each for each in inputs.values()}
+        is_half = backbone.model.output.dtype == 'float16'
+        self._remedy = ' and trainer.precision to float32' if is_half else ''
         self._compute, weights = _frozen_part(backbone, {*self._by_kind})
         self._key: list[Any] = [key, weights, backbone.cut, config.backbone, config.model]
         self._key += [config.image_size, config.resize]
@@ -103,12 +105,12 @@ class ActivationCache:
     def tensors(self, name: str, split: ImageSplit) -> tuple[dict[str, Tensors], int]:
         """Returns the input of each stage of a split, and the number of images that were computed.
 
-        Only the split 'train' is augmented.
+        Only the split 'train' is augmented. Raises ConfigError if an activation is not finite.
         """
         computed, files = 0, collections.defaultdict[tuple[Kind, int], list[str]](list)
         for entry in self._entries(name, split):
             paths = self._paths(entry)
-            if not all(path.is_file() for path in paths.values()):
+            if not all(self._is_complete(entry, kind, path) for kind, path in paths.items()):
                 self._write(entry, paths, name)
                 computed += entry.span.count
             for kind, path in paths.items():
@@ -132,10 +134,10 @@ class ActivationCache:
         for name, split in splits.items():
             for entry in self._entries(name, split):
                 for kind, path in self._paths(entry).items():
-                    if path.is_file():
+                    if self._is_complete(entry, kind, path):
                         os.utime(path)
                     else:
-                        missing += self._by_kind[kind].record.itemsize * entry.span.count
+                        missing += self._bytes(entry, kind)
         files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
         used = sum(map(_size_of, files))
         excess = max(used + missing - self._limit, missing - _free_bytes(self._folder))
@@ -150,6 +152,12 @@ class ActivationCache:
             kinds = [kind for kind, each in self._by_kind.items() if each.views_of(name) == views]
             for file, span in itertools.product(range(views), split.spans()):
                 yield _Entry(tuple(kinds), span, file, views)
+
+    def _bytes(self, entry: _Entry, kind: Kind) -> int:
+        return self._by_kind[kind].record.itemsize * entry.span.count
+
+    def _is_complete(self, entry: _Entry, kind: Kind, path: Path) -> bool:
+        return path.is_file() and _size_of(path) == self._bytes(entry, kind)
 
     def _paths(self, entry: _Entry) -> dict[Kind, Path]:
         """Returns the file of each kind."""
@@ -172,6 +180,11 @@ class ActivationCache:
                 for kind, file in files.items():
                     records = np.empty(len(labels), self._by_kind[kind].record)
                     records['tensor'], records['label'] = tensors[kind], np.ravel(labels)
+                    if not np.isfinite(records['tensor']).all():
+                        raise ConfigError(
+                            f'activations of {name} images are not finite in float16, as the cache '
+                            f'stores them (maximum 65504); set trainer.cache to off{self._remedy}'
+                        )
                     file.write(records.tobytes())
                 bar.advance(len(labels))
 

@@ -3,10 +3,10 @@
 import contextlib
 import dataclasses
 import difflib
-import importlib
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,11 +15,13 @@ import numpy as np
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
-from trainer.model.folding import foldable
-from trainer.model.weights import check_weights_file, weights_file
+from trainer.model.folding import foldable, node_by_name, nodes_of
+from trainer.model.own_model import import_own, summary
+from trainer.model.weights import check_weights_file, right_name, weights_file
 
 _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred steps from random
 _MOST_NAMES = 3  # in a suggestion
+_FEATURE_MAP = 'feature_map'  # name of the last layer of a user's model
 
 Preprocess = Callable[[Any], Any]
 
@@ -40,7 +42,7 @@ class Backbone:
     @property
     def boundary_shape(self) -> tuple[int, int, int]:
         """Shape of the tensor of one image at the boundary: height, width, channels."""
-        shape = self.model.get_layer(self.cut).output.shape if self.cut else self.model.input_shape
+        shape = _output(self.model, self.cut).shape if self.cut else self.model.input_shape
         return tuple(shape[1:])
 
     def split(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model | None]:
@@ -50,7 +52,7 @@ class Backbone:
         """
         if self.cut is None:
             return None, model
-        boundary = model.get_layer(self.cut).output
+        boundary = _output(model, self.cut)
         if boundary is model.output:
             return model, None
         trunk = keras.Model(model.input, boundary, name='trunk')
@@ -62,6 +64,10 @@ class Backbone:
         for layer in model.layers:
             if layer.name in names:
                 layer.trainable = False
+
+
+def _output(model: keras.Model, layer: str) -> keras.KerasTensor:
+    return node_by_name(model)[layer].outputs[0]
 
 
 def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:
@@ -127,28 +133,44 @@ def _application(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
 def _own_model(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
     """Calls the function of `trainer.model`: images in -1..1 to a feature map."""
     assert config.model is not None
-    module, _, function = config.model.partition(':')
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise ConfigError(f'trainer.model: {module} cannot be imported: {error}') from error
-    except AttributeError as error:
-        names = dir(sys.modules[module])
+    module, function = import_own(config.model), config.model.partition(':')[2]
+    make, size = getattr(module, function, None), config.image_size
+    if not callable(make):
+        names = [name for name, each in vars(module).items() if callable(each)]
         raise ConfigError(
-            f'trainer.model: {module} has no {function!r}; {_suggest(function, names)}'
-        ) from error
-    model, size = make(config.image_size), config.image_size
+            f'trainer.model: {module.__name__} has no function {function!r}; '
+            f'{_suggest(function, names)}'
+        )
+    try:
+        model = make(size)
+        problem = _misfit(model, size)
+    except (Exception, SystemExit) as error:  # of the user's code
+        raise ConfigError(f'trainer.model: {config.model} raised {summary(error)}') from error
+    if problem:
+        raise ConfigError(f'trainer.model: {config.model} returned {problem}')
+    feature_map = keras.layers.Activation('linear', name=_FEATURE_MAP)(model.outputs[0])
+    return keras.Model(model.inputs, feature_map, name=model.name), _to_unit_range()
+
+
+def _misfit(model: object, size: int) -> str | None:
+    """Returns why the result of a user's function cannot be a backbone; None if it can."""
     if not (
         isinstance(model, keras.Model)
+        and len(getattr(model, 'outputs', ())) == 1  # a subclass, or one not built, has none
         and model.input_shape == (None, size, size, 3)
         and len(model.output_shape) == 4
     ):
-        raise ConfigError(
-            f'trainer.model: {config.model} returned no Keras model from images, '
-            f'[batch, {size}, {size}, 3], to a feature map, [batch, height, width, channels]'
+        return (
+            f'no Keras model from images, [batch, {size}, {size}, 3], to a feature map, '
+            '[batch, height, width, channels], of the functional API'
         )
-    feature_map = keras.layers.Activation('linear', name='feature_map')(model.outputs[0])
-    return keras.Model(model.inputs, feature_map, name=model.name), _to_unit_range()
+    functional = keras.Model(model.inputs, model.outputs)  # also of a Sequential
+    calls = Counter(node.operation.name for node in nodes_of(functional))
+    if shared := [name for name, count in calls.items() if count > 1]:
+        return f'a model that calls layer {shared[0]!r} more than once; use a layer for each call'
+    if _FEATURE_MAP in calls:
+        return f'a model with a layer {_FEATURE_MAP!r}; rename it'
+    return None
 
 
 def _preprocessing(function: Preprocess) -> Preprocess:
@@ -179,15 +201,22 @@ def _load_weights(model: keras.Model, config: TrainConfig) -> None:
             )
         raise ConfigError(f'weights file {path} {problem}') from error
     except (ValueError, KeyError) as error:
+        if name := right_name(path):
+            raise ConfigError(
+                f'weights file {path} has a name of another format of Keras; rename it to {name}'
+            ) from error
+        remedy = '' if config.model else 'change trainer.backbone or trainer.alpha, or '
         raise ConfigError(
             f'weights file {path} does not fit {config.network} without its top: '
-            'change trainer.backbone or trainer.alpha, or use weights of this architecture'
+            f'{remedy}use weights of this architecture'
         ) from error
 
 
 def _suggest(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, _MOST_NAMES)
-    return f'did you mean {" or ".join(close)}?' if close else f'it has {", ".join(names)}'
+    return (
+        f'did you mean {" or ".join(close)}?' if close else f'it has {", ".join(names) or "none"}'
+    )
 
 
 def _layer_index(model: keras.Model, layer: int | float | str) -> int:
@@ -213,8 +242,9 @@ def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
     in the same part. Returns None if there is no such layer: all layers are above the cut.
     """
     last_reader: dict[str, int] = {}  # of each operation's output
+    nodes = node_by_name(model)
     for place, operation in enumerate(model.operations):
-        for parent in operation._inbound_nodes[0].parent_nodes:
+        for parent in nodes[operation.name].parent_nodes:
             last_reader[parent.operation.name] = place
     limit = model.operations.index(model.layers[first_trained])
     cut, reach, folded = None, 0, foldable(model)  # reach: last reader of what is below

@@ -16,24 +16,39 @@ import numpy as np
 from trainer.model.strided_depthwise import StridedDepthwiseConv2D, has_slow_gradient
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_LAST = (-1, 3)  # axis of the channels
+
+
+def nodes_of(model: keras.Model) -> list[Any]:
+    """Returns the calls of operations in this model.
+
+    `_inbound_nodes` of an operation also has its calls in other models.
+    """
+    return [node for nodes in model._nodes_by_depth.values() for node in nodes]
+
+
+def node_by_name(model: keras.Model) -> dict[str, Any]:
+    """Returns the call of each operation, which is called once, by its name."""
+    return {node.operation.name: node for node in nodes_of(model)}
 
 
 def foldable(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
     """Returns the batch norms that can be folded, by the names of their convolutions.
 
-    Each is the only reader of a convolution without an activation.
+    Each is over channels, and the only reader of a convolution without an activation. A subclass
+    may compute anything else, and stays.
     """
+    nodes = node_by_name(model)
     readers = Counter(
-        parent.operation.name
-        for operation in model.operations
-        for parent in operation._inbound_nodes[0].parent_nodes
+        parent.operation.name for node in nodes.values() for parent in node.parent_nodes
     )
     norms = {}
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            convolution = layer._inbound_nodes[0].parent_nodes[0].operation
+        if type(layer) is keras.layers.BatchNormalization and layer.axis in _LAST:
+            convolution = nodes[layer.name].parent_nodes[0].operation
             if (
-                isinstance(convolution, _CONVOLUTIONS)
+                type(convolution) in _CONVOLUTIONS
+                and convolution.data_format == 'channels_last'
                 and convolution.activation is keras.activations.linear
                 and readers[convolution.name] == 1
             ):

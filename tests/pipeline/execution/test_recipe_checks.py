@@ -5,7 +5,7 @@ import pytest
 from common.errors import ConfigError
 from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.execution import recipe_checks
-from pipeline.execution.recipe_checks import check, check_classes
+from pipeline.execution.recipe_checks import check, check_classes, check_network
 
 LIVE = ('cats', 'dogs')
 MORE = ('birds', *LIVE)
@@ -71,3 +71,18 @@ def test_other_classes_than_those_of_the_live_model_need_the_key(classes):
 def test_folder_that_cannot_be_used_is_one_line(key, value):
     with pytest.raises(ConfigError, match=rf'^recipe: {key}: must .*\Z'):
         recipe_of({'name': 'pets', key: value})
+
+
+def lambda_model(size):
+    import keras
+
+    double = keras.layers.Lambda(lambda images: 2 * images)
+    return keras.Sequential([keras.Input((size, size, 3)), double, keras.layers.Conv2D(8, 3)])
+
+
+def test_model_that_cannot_be_copied_stops_the_run():
+    model = f'{__name__}:lambda_model'
+    trainer = {'model': model, 'weights': 'random', 'image_size': 32}
+    recipe = Recipe(name='pets', data={'source': 'folder', 'path': 'images'}, trainer=trainer)
+    with pytest.raises(ConfigError, match=f'trainer.model: {model} cannot be copied'):
+        check_network(recipe, 100)

@@ -1,6 +1,7 @@
 """Content, reuse, limits and disk space of the activation cache."""
 
 import dataclasses
+import os
 import shutil
 from collections import namedtuple
 
@@ -138,6 +139,25 @@ def test_incomplete_entry_is_computed_again(small_job, inputs_of, monkeypatch, t
             inputs_of(small_job())
     assert not [*(tmp_path / 'activations').iterdir()]
     assert inputs_of(small_job())[1] == 2
+
+
+def test_truncated_file_is_computed_again(small_job, inputs_of, tmp_path):
+    expected = values_of(inputs_of(small_job())[0]['fine_tune']['train'])
+    file = max((tmp_path / 'activations').iterdir(), key=lambda each: each.stat().st_size)
+    os.truncate(file, BOUNDARY * 10)
+    inputs, written = inputs_of(small_job())
+    assert written == 1
+    np.testing.assert_allclose(values_of(inputs['fine_tune']['train']), expected, atol=1e-3)
+
+
+def test_reports_activations_beyond_float16(small_job, tmp_path):
+    job = small_job()
+    network = job.build_network()
+    norm = network.backbone.model.get_layer('block_1_project_BN')
+    norm.gamma.assign(1e9 * np.ones(norm.gamma.shape))
+    with pytest.raises(ConfigError, match=r'not finite in float16, .* set trainer.cache to off$'):
+        job.inputs(network, tmp_path / 'activations')
+    assert not [*(tmp_path / 'activations').iterdir()]
 
 
 def test_oldest_entries_go_beyond_the_limit(small_job, inputs_of, tmp_path):

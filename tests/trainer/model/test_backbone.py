@@ -1,6 +1,7 @@
 """Networks, their fine-tuning boundary, and validation of their weights."""
 
 import dataclasses
+import sys
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from trainer.model.folding import foldable
 
 
 def build(**changes):
-    small = {'image_size': 32, 'alpha': 0.35, 'weights': 'random'}
+    small = {'image_size': 32, 'weights': 'random', 'alpha': 1 if 'model' in changes else 0.35}
     return build_backbone(TrainConfig.model_validate({**small, **changes}))
 
 
@@ -70,8 +71,7 @@ def test_default_share_of_the_depth_is_layer_100_of_mobilenet_v2():
             'Xception at 32 pixels: Input size must be',
         ),
         ({'model': 'nowhere:make'}, 'nowhere cannot be imported'),
-        ({'model': f'{__name__}:small_modl'}, "no 'small_modl'; did you mean small_model"),
-        ({'model': f'{__name__}:no_model'}, 'returned no Keras model from images, '),
+        ({'model': f'{__name__}:small_modl'}, "no function 'small_modl'; did you mean small_model"),
     ],
 )
 def test_reports_networks_that_do_not_exist_or_fit(changes, message):
@@ -86,8 +86,43 @@ def small_model(size):
     return keras.Model(images, keras.ops.relu(features))
 
 
-def no_model(size):
-    return size
+def repeated(size):
+    layer, images = keras.layers.ReLU(name='again'), keras.Input((size, size, 3))
+    return keras.Model(images, layer(keras.layers.Conv2D(8, 3)(layer(images))))
+
+
+def several_outputs(size):
+    images = keras.Input((size, size, 3))
+    return keras.Model(images, [keras.layers.Conv2D(8, 3)(images)] * 4)
+
+
+def taken_name(size):
+    images = keras.Input((size, size, 3))
+    return keras.Model(images, keras.layers.Conv2D(8, 3, name='feature_map')(images))
+
+
+NO_MODEL = 'returned no Keras model from images, '
+WRONG_MODELS = {
+    'fails': (lambda size: [][size], 'raised IndexError: list index out of range'),
+    'exits': (lambda size: sys.exit(size), 'raised SystemExit: 32'),
+    'no_argument': (lambda: None, 'raised TypeError: '),
+    'a_number': (lambda size: size, NO_MODEL),
+    'not_built': (lambda _: keras.Sequential([keras.layers.Conv2D(8, 3)]), NO_MODEL),
+    'subclass': (lambda _: type('Own', (keras.Model,), {})(), NO_MODEL),
+    'several_outputs': (several_outputs, NO_MODEL),
+    'repeated': (repeated, "returned a model that calls layer 'again' more than once"),
+    'taken_name': (taken_name, "returned a model with a layer 'feature_map'; rename it"),
+}
+
+
+@pytest.mark.parametrize('name', WRONG_MODELS)
+def test_reports_functions_that_return_no_backbone_in_one_line(name, monkeypatch):
+    function, message = WRONG_MODELS[name]
+    monkeypatch.setattr(sys.modules[__name__], 'wrong_model', function, raising=False)
+    with pytest.raises(ConfigError) as raised:
+        build(model=f'{__name__}:wrong_model')
+    assert str(raised.value).startswith(f'trainer.model: {__name__}:wrong_model {message}')
+    assert '\n' not in str(raised.value)
 
 
 def test_model_of_a_user_takes_images_from_minus_1_to_1():
@@ -129,6 +164,23 @@ def test_rejects_unusable_weights_file(tmp_path, contents, message):
         file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(ConfigError, match=message):
         build(weights=str(file))
+
+
+@pytest.mark.parametrize(
+    ('written', 'name', 'right'),
+    [
+        ('w.weights.h5', 'w.hdf5', 'w.weights.h5'),
+        ('w.weights.h5', 'w.data', 'w.weights.h5'),
+        ('w.h5', 'w.weights.h5', 'w.h5'),
+    ],
+)
+def test_names_the_extension_of_the_format_of_weights(tmp_path, written, name, right):
+    model = build(model=f'{__name__}:small_model').model
+    save = model.save_weights if '.weights' in written else model.save
+    save(tmp_path / written)
+    (tmp_path / written).rename(tmp_path / name)
+    with pytest.raises(ConfigError, match=f'{name} has a name of another .* rename it to {right}$'):
+        build(model=f'{__name__}:small_model', weights=str(tmp_path / name))
 
 
 def test_reports_failed_download_of_imagenet_weights(monkeypatch):

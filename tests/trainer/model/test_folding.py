@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import Backbone, build_backbone
 from trainer.model.folding import fold, foldable, unfold
+from trainer.model.network import check_folding
 
 SMALL = {'image_size': 64, 'weights': 'random'}
 NETWORKS = {
@@ -111,3 +113,71 @@ def test_dtype_overrides_half_precision():
     images = images_for(model)
     assert fold(model)(images).dtype == tf.float16
     assert fold(model, 'float32')(images).dtype == tf.float32
+
+
+class Standardized(keras.layers.Conv2D):
+    """A convolution that batch norm cannot be folded into: another kernel gives the same output."""
+
+    def call(self, inputs):
+        kernel = self.kernel / keras.ops.std(self.kernel, axis=(0, 1, 2))
+        return keras.ops.conv(inputs, kernel)
+
+
+class Scaled(keras.layers.Layer):
+    """A layer whose configuration lacks its argument."""
+
+    def __init__(self, factor=1, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+    def get_config(self):
+        return super().get_config()
+
+
+def backbone_of(monkeypatch, *layers):
+    def make(size):
+        return keras.Sequential([keras.Input((size, size, 3)), *layers])
+
+    monkeypatch.setattr(f'{__name__}.users_model', make, raising=False)
+    model = {'model': f'{__name__}:users_model', 'image_size': 32, 'weights': 'random'}
+    fine_tune = {'epochs': 1, 'from_layer': 0}
+    return build_backbone(TrainConfig.model_validate({**model, 'fine_tune': fine_tune}))
+
+
+@pytest.mark.parametrize(
+    ('convolution', 'axis', 'folded'),
+    [(keras.layers.Conv2D, -1, 1), (keras.layers.Conv2D, 1, 0), (Standardized, -1, 0)],
+)
+def test_folds_only_norms_of_channels_and_convolutions_of_keras(
+    monkeypatch, convolution, axis, folded
+):
+    norm = keras.layers.BatchNormalization(axis=axis)
+    backbone = backbone_of(monkeypatch, convolution(8, 3, use_bias=False), norm)
+    assert len(foldable(backbone.model)) == folded
+    check_folding(backbone, 'own')
+
+
+def test_layers_of_another_model_can_be_called_again(monkeypatch):
+    layers = [keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()]
+    for size in (64, 48):
+        keras.Sequential([keras.Input((size, size, 3)), keras.layers.ReLU(), *layers])
+    backbone = backbone_of(monkeypatch, *layers)
+    assert {*foldable(backbone.model)} == {layers[0].name}
+    check_folding(backbone, 'own')
+
+
+@pytest.mark.parametrize(
+    ('layer', 'message'),
+    [
+        (keras.layers.Lambda(lambda x: 2 * x), 'own cannot be copied: ValueError: .*Lambda'),
+        (Scaled(2), 'the output of own changes by 50.0% when its layers are copied'),
+        (Scaled(float('inf')), 'the output of own is not finite'),
+    ],
+)
+def test_reports_models_that_cannot_be_copied(monkeypatch, layer, message):
+    backbone = backbone_of(monkeypatch, layer, keras.layers.Conv2D(8, 3, use_bias=False))
+    with pytest.raises(ConfigError, match=f'trainer.model: {message}'):
+        check_folding(backbone, 'own')
