@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from common import console, features
+from common.errors import ModelError
 from components.conversion.converter_config import FILES, LABELS_FILE, Format
 from components.inference.classifier import Classifier
 
@@ -92,8 +94,19 @@ def _to_onnx(classifier: Classifier) -> bytes:
     import onnx
     import tf2onnx
 
-    score = _traced(classifier, batch=None)
-    converted, _ = tf2onnx.convert.from_function(score, score.input_signature, opset=_OPSET)
+    score = _traced(classifier, batch=None).get_concrete_function()
+    # Constants outside of the function, as of preprocess_input, would be inputs of the ONNX graph.
+    frozen = convert_variables_to_constants_v2(score, lower_control_flow=False)
+    ends = {frozen.inputs[0].name: features.PIXELS_INPUT, frozen.outputs[0].name: features.SCORES}
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[frozen.inputs[0].name],
+        output_names=[frozen.outputs[0].name],
+        opset=_OPSET,
+        tensors_to_rename=ends,
+    )
+    if (names := [each.name for each in converted.graph.input]) != [features.PIXELS_INPUT]:
+        raise ModelError(f'the model cannot be converted to ONNX: it would have the inputs {names}')
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
     onnx.checker.check_model(converted, full_check=True)

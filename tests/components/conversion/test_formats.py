@@ -78,15 +78,19 @@ def test_class_names_lie_beside_the_models(converted):
 
 
 class ThreeColours(tf.Module):
-    """Three classes: the colour with the highest mean."""
+    """Three classes: the colour with the highest mean. Its function captures a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.constant([16.0, 17.0, 18.0])
 
     @tf.function(input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.float32, 'pixels')])
     def serve(self, pixels):
-        logits = tf.reduce_mean(pixels, [1, 2]) / 16
+        logits = tf.reduce_mean(pixels, [1, 2]) / self.scale
         return {features.LOGIT: logits, features.PROBABILITY: tf.nn.softmax(logits)}
 
 
-def test_converts_three_classes(noisy_images, tmp_path):
+def test_converts_three_classes_and_captured_constants(noisy_images, tmp_path):
     model = ThreeColours()
     tf.saved_model.save(model, tmp_path, {features.SIGNATURE_PIXELS: model.serve})
     (tmp_path / features.CLASSES_FILE).parent.mkdir(exist_ok=True)
