@@ -15,6 +15,7 @@ from components.conversion.converter_config import FILES, LABELS_FILE, Converter
 from components.conversion.formats import write_labels, write_models
 from components.conversion.images import preprocess, read_calibration_images
 from components.conversion.keras_format import KERAS_FILE, rebuild
+from components.image_example_gen.sources.base.listing import File
 from components.inference.classifier import Classifier
 from components.inference.inference_config import images_in
 from components.inference.input_images import read_images
@@ -91,11 +92,15 @@ def _calibration(
                 '--data FOLDER'
             )
         return read_calibration_images(folders, most, size, recipe.trainer.resize)
-    files = images_in(data, '--data')
-    step = max(1, len(files) // most)  # of each class, if it has a folder per class
-    paths = [str(data / file.name) for file in files[::step][:most]]
+    paths = [str(data / file.name) for file in _spread(images_in(data, '--data'), most)]
     images = checked(read_images(paths, recipe.data.checks.max_bytes), recipe.data.checks)
     usable = [each.contents for each in images if not each.problem]
     if not usable:
         raise DataError(f'--data: none of the images in {data} can be used')
     return preprocess(usable, size, recipe.trainer.resize)
+
+
+def _spread(files: list[File], most: int) -> list[File]:
+    """At most `most` files at equal distances: of each class, if it has a folder per class."""
+    count = min(most, len(files))
+    return [files[(2 * place + 1) * len(files) // (2 * count)] for place in range(count)]

@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import USAGE
 from components.conversion.converter_config import FILES, LABELS_FILE
+from pipeline.models import export
 from pipeline_runner import main
 
 STORED_RUN = Path(__file__).parents[2] / 'e2e' / 'stored_run.tar.xz'
@@ -40,11 +41,11 @@ def call(tmp_path, make_saved_model):
     """`call(*words)`: calls `export` for a workdir with version 7."""
     make_saved_model(tmp_path / 'demo' / 'serving' / '7')
 
-    def export(*words):
+    def invoke(*words):
         options = ['--config', 'demo', '--workdir', tmp_path]
         return click.testing.CliRunner().invoke(main, [*map(str, ['export', *words, *options])])
 
-    return export
+    return invoke
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,19 @@ def test_writes_the_formats_of_a_version_and_its_labels(
     names = [*(FILES[each] for each in formats), LABELS_FILE]
     assert done.stdout.splitlines() == [str(folder / name) for name in names]
     assert {each.name for each in folder.iterdir()} == set(names)
+
+
+def test_int8_is_calibrated_on_images_of_each_class(call, tmp_path, make_image_folder, monkeypatch):
+    """Names of cats are before those of dogs."""
+    images = make_image_folder(tmp_path / 'images', per_class=3)
+    (images / 'dogs' / 'dogs-0-0.jpg').unlink()
+    given = []
+    monkeypatch.setattr(export, 'write_models', lambda *arguments: given.append(arguments[2]))
+
+    done = call('7', '--to', 'tflite', '--data', images, '--set', 'converter.calibration_images=4')
+
+    assert done.exit_code == 0, done.output
+    assert [int(each.mean() > 125) for each in given[0]] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
