@@ -82,22 +82,23 @@ def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> keras.Mod
 def _calibration(
     recipe: Recipe, version: Path, data: Path | None, most: int, size: int
 ) -> np.ndarray:
-    """At most `most` preprocessed images, uint8 [n, size, size, 3]."""
+    """At most `most` images, preprocessed as in the training: uint8 [n, size, size, 3]."""
+    _, trainer = _training(recipe, version) or (None, None)
+    resize = training_config(trainer).get('train', {}).get('resize', recipe.trainer.resize)
     if data is None:
-        _, trainer = _training(recipe, version) or (None, None)
         folders = [folder_of(each.uri) for each in trainer.inputs['examples']] if trainer else []
         if not folders or not all(map(Path.is_dir, folders)):
             raise DataError(
                 f'the images that {version} was trained on are not on this machine; give others: '
                 '--data FOLDER'
             )
-        return read_calibration_images(folders, most, size, recipe.trainer.resize)
+        return read_calibration_images(folders, most, size, resize)
     paths = [str(data / file.name) for file in _spread(images_in(data, '--data'), most)]
     images = checked(read_images(paths, recipe.data.checks.max_bytes), recipe.data.checks)
     usable = [each.contents for each in images if not each.problem]
     if not usable:
         raise DataError(f'--data: none of the images in {data} can be used')
-    return preprocess(usable, size, recipe.trainer.resize)
+    return preprocess(usable, size, resize)
 
 
 def _spread(files: list[File], most: int) -> list[File]:

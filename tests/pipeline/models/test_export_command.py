@@ -15,11 +15,27 @@ from pipeline_runner import main
 STORED_RUN = Path(__file__).parents[2] / 'e2e' / 'stored_run.tar.xz'
 
 
-def test_version_of_a_run_has_the_images_and_weights_of_its_training(tmp_path, monkeypatch):
+@pytest.fixture
+def stored_run(tmp_path, monkeypatch):
+    """A run of the recipe squares.yaml in the current folder."""
     with tarfile.open(STORED_RUN) as archive:
         archive.extractall(tmp_path, filter='data')
     monkeypatch.chdir(tmp_path)
 
+
+def test_int8_is_calibrated_with_the_resize_of_the_training(stored_run, monkeypatch):
+    given = []
+    monkeypatch.setattr(export, 'read_calibration_images', lambda *words: given.append(words[-1]))
+    monkeypatch.setattr(export, 'write_models', lambda *_: None)
+    words = ['export', '--config', 'squares.yaml', '--to', 'tflite', '--set', 'trainer.resize=crop']
+
+    done = click.testing.CliRunner().invoke(main, words)
+
+    assert done.exit_code == 0, done.output
+    assert given == ['squeeze']
+
+
+def test_version_of_a_run_has_the_images_and_weights_of_its_training(stored_run, tmp_path):
     for kind in ('tflite', 'keras'):
         words = ['export', '--config', 'squares.yaml', '--to', kind]
         done = click.testing.CliRunner().invoke(main, words)
