@@ -41,7 +41,7 @@ def export(recipe: Recipe, version: Path, kind: Kind, data: Path | None) -> list
         ModelError: the version cannot be loaded, or not be rebuilt in Keras.
         DataError: there are no images for int8.
     """
-    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.resolve().name
+    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.name
     if kind == 'keras':
         model = _rebuild(recipe, version, classifier)
         target.mkdir(parents=True, exist_ok=True)

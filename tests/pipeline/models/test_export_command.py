@@ -112,3 +112,15 @@ def test_mistakes_are_one_line(call, tmp_path, words, text):
     assert done.exit_code == USAGE
     assert text in done.stderr
     assert not (tmp_path / 'demo' / 'exports').exists()
+
+
+def test_exports_versions_of_the_recipe_only(call, tmp_path, make_saved_model):
+    """Version 7 of another recipe would have the same folder in exports/."""
+    other = make_saved_model(tmp_path / 'other' / 'serving' / '7')
+
+    done = call(other, '--to', 'onnx')
+
+    assert done.exit_code == USAGE
+    assert done.stderr.count('\n') == 1
+    assert f'{other} is not a version in {tmp_path}/demo/serving' in done.stderr
+    assert call(tmp_path / 'demo' / 'serving' / '7', '--to', 'onnx').exit_code == 0
