@@ -86,7 +86,7 @@ def evaluate_and_push(
     converter = _converter(
         recipe,
         **judged,
-        examples=spans.newest,
+        examples=spans.trained,
         test_examples=spans.evaluated,
         predictions=predictions,
         held_out=held_out.outputs['held_out'],

@@ -44,7 +44,7 @@ class ConverterDriver(OverrideDriver):
 def Converter(
     model: InputArtifact[standard_artifacts.Model],
     model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
-    examples: InputArtifact[standard_artifacts.Examples],
+    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006
     test_examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006
     predictions: InputArtifact[Predictions],
     held_out: InputArtifact[HeldOutImages],
@@ -60,10 +60,10 @@ def Converter(
 
     A model that is not pushed needs no other formats. A manual override precedes the gate. A model
     with a drop of accuracy above `max_drop` is written too, but not pushed. Train images of
-    `examples`, the newest span, calibrate int8; images of the split `test` of `test_examples`
-    measure the accuracy, next to the stored `predictions` of the SavedModel. `held_out` leaves out
-    some. The parameters are the keys of `ConverterConfig`, and `threshold` and `resize` of the
-    Trainer.
+    `examples`, the spans of the training, calibrate int8; images of the split `test` of
+    `test_examples` measure the accuracy, next to the stored `predictions` of the SavedModel.
+    `held_out` leaves out some. The parameters are the keys of `ConverterConfig`, and `threshold`
+    and `resize` of the Trainer.
     """
     folder = folder_of(converted_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def Converter(
     )
     calibration = None
     if 'int8' in formats:
-        newest = [folder_of(examples.uri)]
-        calibration = read_calibration_images(newest, calibration_images, size, resize)
+        trained = [folder_of(each.uri) for each in examples]
+        calibration = read_calibration_images(trained, calibration_images, size, resize)
     write_models(classifier, formats, calibration, folder)
     measure_models(formats, tested, threshold, max_drop, folder).write(folder)
 

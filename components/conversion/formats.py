@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from common import console, features
+from common.errors import DataError, ModelError
 from components.conversion.converter_config import FILES, LABELS_FILE, Format
 from components.inference.classifier import Classifier
 
@@ -35,6 +37,10 @@ def write_models(
     """Writes a model per format, and the class names in the order of their labels.
 
     `calibration` are the images that int8 needs, uint8 [n, size, size, 3].
+
+    Raises:
+        DataError: there are none.
+        ModelError: the model cannot be converted to ONNX.
     """
     for kind in kinds:
         is_onnx = kind == 'onnx'
@@ -81,7 +87,8 @@ def _to_lite(classifier: Classifier, kind: Format, calibration: np.ndarray | Non
         converter.target_spec.supported_types = [tf.float16]
     else:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        assert calibration is not None
+        if calibration is None or not len(calibration):
+            raise DataError('there are no images to calibrate int8')
         batches = [each[np.newaxis].astype(np.float32) for each in calibration]
         converter.representative_dataset = lambda: ([each] for each in batches)
     with console.silent_stderr():  # it logs its progress at every log level
@@ -92,8 +99,19 @@ def _to_onnx(classifier: Classifier) -> bytes:
     import onnx
     import tf2onnx
 
-    score = _traced(classifier, batch=None)
-    converted, _ = tf2onnx.convert.from_function(score, score.input_signature, opset=_OPSET)
+    score = _traced(classifier, batch=None).get_concrete_function()
+    # Constants outside of the function, as of preprocess_input, would be inputs of the ONNX graph.
+    frozen = convert_variables_to_constants_v2(score, lower_control_flow=False)
+    ends = {frozen.inputs[0].name: features.PIXELS_INPUT, frozen.outputs[0].name: features.SCORES}
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[frozen.inputs[0].name],
+        output_names=[frozen.outputs[0].name],
+        opset=_OPSET,
+        tensors_to_rename=ends,
+    )
+    if (names := [each.name for each in converted.graph.input]) != [features.PIXELS_INPUT]:
+        raise ModelError(f'the model cannot be converted to ONNX: it would have the inputs {names}')
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
     onnx.checker.check_model(converted, full_check=True)

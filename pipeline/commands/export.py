@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from common import stack
+from common.errors import ModelError
 from components.image_example_gen.inspection.examine import start
 from components.inference.model_folder import read_classes
-from components.pusher.serving_folder import find_model
+from components.pusher.serving_folder import find_model, versions_in
 from pipeline.commands.options import Command, PathType, load, show, stored_options
 
 
@@ -37,8 +38,12 @@ def export(version: str | None, kind: Any, data: str | None, **options: Any) -> 
     if data and kind != 'tflite':
         raise click.UsageError('--data calibrates int8; use it with --to tflite')
     recipe = load(**options)
-    folder = find_model(recipe.serving_directory, version)
-    read_classes(folder)  # raises for an unsuitable model
+    given = find_model(recipe.serving_directory, version)
+    read_classes(given)  # raises for an unsuitable model
+    versions = versions_in(recipe.serving_directory)
+    folder = next((each for each in versions if each.samefile(given)), None)
+    if folder is None:  # exports/ has a folder per version
+        raise ModelError(f'{given} is not a version in {recipe.serving_directory}')
     stack.set_tensorflow_log_level(3)
     if data:
         start()  # worker processes, which import TensorFlow meanwhile

@@ -15,6 +15,7 @@ from components.conversion.converter_config import FILES, LABELS_FILE, Converter
 from components.conversion.formats import write_labels, write_models
 from components.conversion.images import preprocess, read_calibration_images
 from components.conversion.keras_format import KERAS_FILE, rebuild
+from components.image_example_gen.sources.base.listing import File
 from components.inference.classifier import Classifier
 from components.inference.inference_config import images_in
 from components.inference.input_images import read_images
@@ -40,7 +41,7 @@ def export(recipe: Recipe, version: Path, kind: Kind, data: Path | None) -> list
         ModelError: the version cannot be loaded, or not be rebuilt in Keras.
         DataError: there are no images for int8.
     """
-    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.resolve().name
+    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.name
     if kind == 'keras':
         model = _rebuild(recipe, version, classifier)
         target.mkdir(parents=True, exist_ok=True)
@@ -81,21 +82,26 @@ def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> keras.Mod
 def _calibration(
     recipe: Recipe, version: Path, data: Path | None, most: int, size: int
 ) -> np.ndarray:
-    """At most `most` preprocessed images, uint8 [n, size, size, 3]."""
+    """At most `most` images, preprocessed as in the training: uint8 [n, size, size, 3]."""
+    _, trainer = _training(recipe, version) or (None, None)
+    resize = training_config(trainer).get('train', {}).get('resize', recipe.trainer.resize)
     if data is None:
-        _, trainer = _training(recipe, version) or (None, None)
         folders = [folder_of(each.uri) for each in trainer.inputs['examples']] if trainer else []
         if not folders or not all(map(Path.is_dir, folders)):
             raise DataError(
                 f'the images that {version} was trained on are not on this machine; give others: '
                 '--data FOLDER'
             )
-        return read_calibration_images(folders, most, size, recipe.trainer.resize)
-    files = images_in(data, '--data')
-    step = max(1, len(files) // most)  # of each class, if it has a folder per class
-    paths = [str(data / file.name) for file in files[::step][:most]]
+        return read_calibration_images(folders, most, size, resize)
+    paths = [str(data / file.name) for file in _spread(images_in(data, '--data'), most)]
     images = checked(read_images(paths, recipe.data.checks.max_bytes), recipe.data.checks)
     usable = [each.contents for each in images if not each.problem]
     if not usable:
         raise DataError(f'--data: none of the images in {data} can be used')
-    return preprocess(usable, size, recipe.trainer.resize)
+    return preprocess(usable, size, resize)
+
+
+def _spread(files: list[File], most: int) -> list[File]:
+    """At most `most` files at equal distances: of each class, if it has a folder per class."""
+    count = min(most, len(files))
+    return [files[(2 * place + 1) * len(files) // (2 * count)] for place in range(count)]

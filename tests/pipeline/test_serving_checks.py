@@ -38,6 +38,14 @@ def test_models_are_converted_with_keys_of_the_recipe_between_gate_and_push(node
     assert given == {'formats': ['int8', 'onnx'], 'max_drop': 0, 'threshold': 0.7}
 
 
+def test_int8_is_calibrated_on_all_spans_of_the_training(nodes, make_image_folder, tmp_path):
+    make_image_folder(tmp_path / 'images' / '1', per_class=1)
+    data = {'source': 'folder', 'path': str(tmp_path / 'images' / '{SPAN}')}
+    created = nodes(('data', data), ('converter', {}))
+
+    assert created['Converter'].inputs['examples'].output_key == 'trained'
+
+
 @pytest.mark.parametrize('package', ['tf2onnx', 'onnx', 'onnxruntime'])
 def test_missing_package_of_a_format_is_an_error_before_the_run(package, monkeypatch):
     find = importlib.util.find_spec

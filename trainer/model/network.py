@@ -84,7 +84,7 @@ def join(network: Network, *, flip_averaging: bool = False) -> keras.Model:
     backbone = network.backbone.model
     images = keras.Input(backbone.input_shape[1:], name='image')
     scaled = network.backbone.preprocess(images)
-    if flip_averaging:  # one batch: int8 conversion corrects each bias once
+    if flip_averaging:  # one batch: the graph has the backbone once
         scaled = keras.ops.concatenate([scaled, keras.ops.flip(scaled, axis=2)])
     feature_map = fold(backbone, 'float32')(scaled)
     if flip_averaging:

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from common import features
+from common.errors import DataError
 from components.conversion.converter_config import FILES
 from components.conversion.formats import scores_of, write_models
 from components.inference.classifier import Classifier
@@ -73,20 +74,29 @@ def test_int8_has_integer_tensors_and_float_inputs_and_outputs(converted):
     assert 'int8' in kinds
 
 
+def test_int8_needs_images(bright, noisy_images, tmp_path):
+    with pytest.raises(DataError, match='no images to calibrate int8'):
+        write_models(bright, ['int8'], noisy_images[:0], tmp_path)
+
+
 def test_class_names_lie_beside_the_models(converted):
     assert (converted / 'labels.txt').read_text() == 'cats\ndogs\n'
 
 
 class ThreeColours(tf.Module):
-    """Three classes: the colour with the highest mean."""
+    """Three classes: the colour with the highest mean. Its function captures a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.constant([16.0, 17.0, 18.0])
 
     @tf.function(input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.float32, 'pixels')])
     def serve(self, pixels):
-        logits = tf.reduce_mean(pixels, [1, 2]) / 16
+        logits = tf.reduce_mean(pixels, [1, 2]) / self.scale
         return {features.LOGIT: logits, features.PROBABILITY: tf.nn.softmax(logits)}
 
 
-def test_converts_three_classes(noisy_images, tmp_path):
+def test_converts_three_classes_and_captured_constants(noisy_images, tmp_path):
     model = ThreeColours()
     tf.saved_model.save(model, tmp_path, {features.SIGNATURE_PIXELS: model.serve})
     (tmp_path / features.CLASSES_FILE).parent.mkdir(exist_ok=True)
