@@ -15,7 +15,7 @@ SMALL = {'image_size': 64, 'weights': 'random'}
 NETWORKS = {
     'MobileNetV2': (0.35, 'block_13_expand', 52),
     'MobileNetV3Small': (1.0, 'expanded_conv_8_expand', 34),
-    'EfficientNetV2B0': (1.0, 'block5a_expand_conv', 73),
+    'EfficientNetV2B0': (1.0, 'block5a_expand_conv', 59),
     'ResNet50V2': (1.0, 'conv5_block1_preact_bn', 32),
 }
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('EfficientNetV2B0', 'ResNet50V2')]
