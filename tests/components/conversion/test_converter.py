@@ -33,10 +33,11 @@ class Stage:
         self._folder = folder
         self.model = folder / 'model'
         make_saved_model(self.model / 'Format-Serving')
-        write_records(
-            folder / 'examples' / 'Split-test' / 'records',
-            ({features.IMAGE_BYTES: each.contents, features.LABEL: each.label} for each in IMAGES),
-        )
+        records = [
+            {features.IMAGE_BYTES: each.contents, features.LABEL: each.label} for each in IMAGES
+        ]
+        for split in ('train', 'test'):
+            write_records(folder / 'examples' / f'Split-{split}' / 'records', records)
         predicted = ((image, image.label, np.array([image.label], np.float32)) for image in IMAGES)
         write_predictions(folder / 'predictions', predicted)
         (folder / 'held_out').mkdir()
@@ -64,7 +65,7 @@ class Stage:
             custom_properties={'blessed': int(blessed)},
         ).with_id('model_blessing')
         channels = {name: node.outputs['result'] for name, node in nodes.items()}
-        keys = ConverterConfig(formats=['float16', 'onnx']).model_dump(mode='json')
+        keys = ConverterConfig(formats=['float16', 'int8', 'onnx']).model_dump(mode='json')
         converter = Converter(
             **channels, test_examples=channels['examples'], **keys, threshold=0.5, resize='squeeze'
         )
@@ -115,7 +116,7 @@ def test_only_blessed_models_are_converted_and_an_override_decides(stage):
     write_override(stage.model, override)
     blessed = stage.run(blessed=False)
     assert (blessed.cached, blessed.result.images) == (False, 6)
-    assert blessed.files == {'float16.tflite', 'model.onnx', 'labels.txt'}
+    assert blessed.files == {'float16.tflite', 'int8.tflite', 'model.onnx', 'labels.txt'}
     assert set(blessed.result.pushed) == blessed.files
     assert blessed.result.models[0].accuracy == blessed.result.saved_model
 
