@@ -137,8 +137,8 @@ def test_few_new_images_wait_for_more(spans):
 
 def test_newest_span_without_images_of_a_class_is_used(spans):
     spans.use()
-    spans.add(2, classes=('cats',))
-    found = spans.decide(window=1, classes=['cats', 'dogs'])
+    spans.add(2, classes=('cats', 'dogs'))
+    found = spans.decide(window=1, classes=['cats', 'dogs', 'foxes'])
     assert (found.train, found.new) == (True, (2,))
 
 

@@ -166,6 +166,7 @@ def test_rejects_unusable_weights_file(tmp_path, contents, message):
         build(weights=str(file))
 
 
+@pytest.mark.filterwarnings('ignore:Skipping nested container')  # of Keras, before its error
 @pytest.mark.parametrize(
     ('written', 'name', 'right'),
     [
