@@ -127,10 +127,12 @@ def uninterrupted(small_job, tmp_path_factory):
     ('name', 'batch', 'cut'),
     [
         ('backup/latest.weights.h5', 8, lambda content: content[:-100]),
-        ('backup/training_metadata.json', 8, lambda content: content[:5]),
-        ('backup/best.npz', 8, lambda content: content[:-100]),
+        pytest.param(
+            'backup/training_metadata.json', 8, lambda content: content[:5], marks=pytest.mark.slow
+        ),
+        pytest.param('backup/best.npz', 8, lambda content: content[:-100], marks=pytest.mark.slow),
         ('epochs.csv', 14, lambda content: content.splitlines(keepends=True)[0]),
-        ('epochs.csv', 14, lambda content: content[:-20]),
+        pytest.param('epochs.csv', 14, lambda content: content[:-20], marks=pytest.mark.slow),
         ('finished.npz', None, lambda content: content[:-100]),
     ],
 )
