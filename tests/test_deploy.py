@@ -349,7 +349,7 @@ def test_image_runs_as_unprivileged_user_of_the_pods():
         f'{USER}:{USER}',
         '["catdog-pipeline"]',
     ]
-    assert ' CATDOG_USER= ' in instructions('ENV')[-1], 'an override needs the name of a person'
+    assert ' CATDOG_USER= ' in instructions('ENV')[-1], 'an override needs the name of a user'
     for pod in pod_specs([CRONJOB, LOADER, OPS]):
         context = pod['securityContext']
         assert context['runAsUser'] == context['runAsGroup'] == context['fsGroup'] == USER
