@@ -5,12 +5,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-from components.resolvers.live_model import (
-    CANDIDATE,
-    MODEL_BLESSING,
-    AnchorModelStrategy,
-    LiveModelStrategy,
-)
+from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 from components.resolvers.spans import (
     EVALUATED,
     NEWEST,
@@ -47,7 +42,7 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
 
 
 def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel | None = None) -> BaseNode:
-    """Resolves the live model, if it is not the candidate."""
+    """Resolves the live model; for a candidate, the reference model that it is compared with."""
     return Resolver(
         strategy_class=LiveModelStrategy,
         config={
@@ -56,15 +51,5 @@ def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel | None = Non
             'artifacts': str(recipe.artifacts_directory),
         },
         model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **({CANDIDATE: candidate} if candidate else {}),
     ).with_id(node_id)
-
-
-def anchor_model(baseline: BaseNode) -> BaseNode:
-    """Resolves the best model so far, if it is not the baseline."""
-    return Resolver(
-        strategy_class=AnchorModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=baseline.outputs[MODEL_BLESSING],
-    ).with_id('anchor_resolver')

@@ -19,7 +19,7 @@ _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbna
 
 
 def page_images(results: Results, data: ReportData) -> PageImages:
-    """Thumbnails of training images, augmented views and misclassified images."""
+    """Thumbnails of training images, augmented views, misclassified and changed images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
     folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
 
@@ -33,6 +33,8 @@ def page_images(results: Results, data: ReportData) -> PageImages:
             (each, embedded(each.picture), each.explanation and embedded(each.explanation))
             for each in data.robustness.mistakes[:_MISTAKES]
         ),
+        worse=tuple((each, embedded(each.picture)) for each in data.robustness.worse),
+        better=tuple((each, embedded(each.picture)) for each in data.robustness.better),
     )
 
 

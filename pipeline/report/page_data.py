@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 from common.strict_model import StrictModel
 from components.conversion.conversion_results import ConversionResult
-from components.evaluation.gate.verdict import Verdict
-from components.evaluation.held_out.held_out_files import HeldOut
-from components.evaluation.results import Evaluation, Mistake, Robustness
+from components.evaluation.gate.decision import GateDecision
+from components.evaluation.predictions.held_out import HeldOut
+from components.evaluation.results import ChangedImage, Evaluation, Mistake, Robustness
 from components.image_example_gen.ingestion.ingested import Counts, Tally
 from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
@@ -40,7 +40,7 @@ class ReportData(Run):
 
     ended: Moment
     seconds: float
-    verdict: Verdict
+    gate: GateDecision
     data: DataSummary
     evaluation: Evaluation
     robustness: Robustness
@@ -67,3 +67,6 @@ class PageImages(NamedTuple):
     views: str | None = None  # augmented views of one training image
     # Misclassified images with their heat maps, if the model has any, most confident first
     mistakes: tuple[tuple[Mistake, str, str | None], ...] = ()
+    # Images that only the reference model, or only this model, classifies correctly
+    worse: tuple[tuple[ChangedImage, str], ...] = ()
+    better: tuple[tuple[ChangedImage, str], ...] = ()

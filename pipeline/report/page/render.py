@@ -25,21 +25,20 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     evaluation, robustness, config = data.evaluation, data.robustness, data.config['evaluation']
     candidate, names = evaluation.candidate, evaluation.classes
     models = {'this model': candidate}
-    if evaluation.baseline:
-        models['live'] = evaluation.baseline
+    if evaluation.reference:
+        models['reference'] = evaluation.reference
     by_class = tables.class_rows(candidate.confusion, names)
     slices = tables.slice_rows(
-        candidate, evaluation.baseline, config['floors'], config['min_images']
+        candidate, evaluation.reference, config['floors'], config['min_images']
     )
     losses = [(each.loss or 0.0, each.corruption) for each in robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
     return _template().render(
         report=data,
         images=images,
-        again=commands.command('run') if commands else None,
         bless=commands.short(*bless) if commands else None,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-        metrics=tables.metric_rows(candidate, evaluation.baseline),
+        metrics=tables.metric_rows(candidate, evaluation.reference),
         by_class=by_class,
         weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
         macro=tables.macro_average(by_class),
