@@ -137,8 +137,8 @@ def _reference(
         f'{found.describe_changes()}'
     )
     result = _RESULTS.get(found.outcome, PASSED)
-    if result == PASSED and f'{config.metric}{CHANGE}' in failures:
-        result = FAILED  # TFMA's change threshold
+    if found.outcome == 'not worse' and f'{config.metric}{CHANGE}' in failures:
+        result = FAILED  # by TFMA's change threshold
     says = {
         'better': 'shown to be better than the reference model',
         'not worse': f'not worse than the reference model by more than {config.margin:g}',

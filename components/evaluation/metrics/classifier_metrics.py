@@ -57,7 +57,10 @@ def eval_config(
             config_pb2.MetricsSpec(
                 metrics=[metric],
                 model_names=models,
-                thresholds=_thresholds(config, images, REFERENCE in models),
+                per_slice_thresholds={
+                    name: _on_all_images(each)
+                    for name, each in _thresholds(config, images, REFERENCE in models).items()
+                },
             )
         ],
     )
@@ -79,6 +82,16 @@ def _thresholds(
             end = 'upper_bound' if key in LOWER_IS_BETTER else 'lower_bound'
             found[key] = config_pb2.MetricThreshold(value_threshold=_limit(end, limit))
     return found
+
+
+def _on_all_images(
+    threshold: config_pb2.MetricThreshold,
+) -> config_pb2.PerSliceMetricThresholds:
+    """A threshold of all images: one without a slice would apply to every slice."""
+    overall = config_pb2.PerSliceMetricThreshold(
+        slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
+    )
+    return config_pb2.PerSliceMetricThresholds(thresholds=[overall])
 
 
 def _limit(end: str, value: float) -> config_pb2.GenericValueThreshold:
@@ -139,7 +152,9 @@ class _Combiner(beam.CombineFn):
             outputs[name] = np.nan if each.value is None else each.value
             if each.low is not None and each.high is not None:
                 outputs |= {f'{name}{LOW}': each.low, f'{name}{HIGH}': each.high}
-        return {self.key._replace(name=name): value for name, value in outputs.items()}
+        # Thresholds by name have keys without weights.
+        key = self.key._replace(example_weighted=None)
+        return {key._replace(name=name): value for name, value in outputs.items()}
 
 
 def _joined(parts: _Accumulator) -> Judged:

@@ -5,6 +5,9 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.evaluators.metrics_plots_and_validations_evaluator import (
+    MetricsPlotsAndValidationsEvaluator,
+)
 from tensorflow_model_analysis.extractors.slice_key_extractor import SliceKeyExtractor
 from tfx.dsl.component.experimental.annotations import (
     BeamComponentParameter,
@@ -60,9 +63,12 @@ def measure(
             pipeline
             | beam.Create([files])
             | beam.FlatMap(read_extracts)
-            | tfma.ExtractEvaluateAndWriteResults(
-                eval_config=tfma_config,
+            | tfma.ExtractAndEvaluate(
                 extractors=[SliceKeyExtractor(eval_config=tfma_config)],
-                output_path=output,
+                # The default evaluators ignore a baseline that has only stored predictions.
+                evaluators=[MetricsPlotsAndValidationsEvaluator(eval_config=tfma_config)],
+            )
+            | tfma.WriteResults(
+                writers=tfma.default_writers(output_path=output, eval_config=tfma_config)
             )
         )

@@ -47,13 +47,14 @@ def read_accuracy(folder: Path) -> float | None:
 
 
 def read_failures(folder: Path) -> frozenset[str]:
-    """Names of the metrics of the candidate that TFMA's validation rejects."""
+    """Names of the metrics of the candidate that TFMA's validation rejects on all images."""
     import tensorflow_model_analysis as tfma
 
     result = tfma.load_validation_result(str(folder))
     return frozenset(
         failure.metric_key.name + (CHANGE if failure.metric_key.is_diff else '')
         for validated in result.metric_validations_per_slice
+        if not validated.slice_key.single_slice_keys  # a slice may lack a metric
         for failure in validated.failures
     )
 
