@@ -133,8 +133,7 @@ def _reference(
         return RuleResult(rule=REFERENCE_RULE, result=NOT_APPLIED, reason=reason)
     numbers = (
         f'{_words(config.metric)} {_apart(found.candidate, found.reference)}, reference '
-        f'{_apart(found.reference, found.candidate)} on the same {found.images:,} images; '
-        f'{found.describe_changes()}'
+        f'{_apart(found.reference, found.candidate)} on the same {found.images:,} images'
     )
     result = _RESULTS.get(found.outcome, PASSED)
     if found.outcome == 'not worse' and f'{config.metric}{CHANGE}' in failures:
