@@ -92,8 +92,8 @@ def test_kfp_loads_compiled_text(compiled):
         ('previous-statistics', {'statisticsgen'}),
         ('transform', {'newest-spans', 'importschemagen', 'anomalygate'}),
         ('trainer', {'newest-spans', 'transform', 'warm-start-resolver'}),
-        ('modelgate', {'trainer', *RESOLVERS, 'evaluator', 'servingcheck'}),
-        ('evaluator', {*PREDICTORS, 'heldoutfilter'}),
+        ('modelgate', {'trainer', *RESOLVERS, *PREDICTORS, 'evaluator', 'servingcheck'}),
+        ('evaluator', {*PREDICTORS}),
         ('folderpredictor', {'trainer', 'modelgate', 'pusher'}),
     ],
 )
