@@ -54,11 +54,17 @@ class LiveModelStrategy(ResolverStrategy):
             _log.warning(clause)
         if version is None:
             return {**input_dict, MODEL: [], MODEL_BLESSING: []}
-        models = {each.uri: each for each in sorted(input_dict[MODEL], key=lambda each: each.id)}
-        uri = find_model_of(version, [*models])
-        model = models[uri] if uri else self._adopt(store, version)
+        model = self._model_of(store, version, input_dict[MODEL])
         blessings = _blessings_of(model, input_dict[MODEL_BLESSING])
         return {**input_dict, MODEL: [model], MODEL_BLESSING: blessings[-1:]}
+
+    def _model_of(
+        self, store: mlmd.MetadataStore, version: Path, known: Sequence[Artifact]
+    ) -> Artifact:
+        """The model that a version holds; added to the metadata if it is not among `known`."""
+        models = {each.uri: each for each in sorted(known, key=lambda each: each.id)}
+        uri = find_model_of(version, [*models])
+        return models[uri] if uri else self._adopt(store, version)
 
     def _adopt(self, store: mlmd.MetadataStore, version: Path) -> Artifact:
         """Adds the model of a version to the artifacts of the pipeline."""

@@ -64,8 +64,8 @@ def train(tmp_path):
         model.uri = str(tmp_path / f'model-{len(list(tmp_path.iterdir()))}')
         index = read_record_index(f'{records}/Split-{split}/*' for split in ('train', 'eval'))
         index_file(f'{model.uri}/Format-Serving').parent.mkdir()
-        base_model = f'{base.uri}/Format-Serving' if base else None
-        write_trained_images(index, f'{model.uri}/Format-Serving', base_model)
+        before = index_file(f'{base.uri}/Format-Serving') if base else None
+        write_trained_images(index, f'{model.uri}/Format-Serving', before)
         return model
 
     return write
@@ -164,7 +164,7 @@ def test_changed_division_leaves_out_images_of_the_old_training_splits(train, ju
 def test_nothing_left_and_unknown_models_are_logged(train, judge, first, resaved):
     old = standard_artifacts.Model()
     old.uri = '/nowhere'
-    whole = np.load(first / features.INDEX)
+    whole = read_record_index([f'{first}/Split-train/*'])
     whole['split'] = TRAIN
     model = train(first)
     write_trained_images(whole, f'{model.uri}/Format-Serving', None)
@@ -205,7 +205,7 @@ def test_index_of_a_model_is_sorted_and_includes_its_base(train, first, resaved)
     assert [bytes(each).hex() for each in found['sha256']] == sorted(expected)
     again = read_trained_images(index_file(f'{train(resaved, base).uri}/x').parent)
     assert again.tobytes() == found.tobytes()
-    assert found.itemsize == 72
+    assert found.itemsize == 80
 
 
 def test_damaged_index_of_a_model_is_an_error(train, first):
