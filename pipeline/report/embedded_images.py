@@ -4,10 +4,12 @@ import base64
 import io
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from common.artifacts import folder_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
+from components.evaluation.results import Mistake
 from components.inference.heat_map import thumbnail
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.report.page_data import PageImages, ReportData
@@ -22,17 +24,24 @@ def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views and misclassified images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
     folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
+    return PageImages(
+        samples=tuple(_samples(results, data.evaluation.classes)),
+        views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
+        mistakes=embedded_mistakes(folder, data.robustness.mistakes[:_MISTAKES]),
+    )
+
+
+def embedded_mistakes(
+    folder: Path, mistakes: Sequence[Mistake]
+) -> tuple[tuple[Mistake, str, str | None], ...]:
+    """Mistakes with the pictures that are in a folder, as in `PageImages`."""
 
     def embedded(name: str) -> str:
         return data_uri((folder / name).read_bytes())
 
-    return PageImages(
-        samples=tuple(_samples(results, data.evaluation.classes)),
-        views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
-        mistakes=tuple(
-            (each, embedded(each.picture), each.explanation and embedded(each.explanation))
-            for each in data.robustness.mistakes[:_MISTAKES]
-        ),
+    return tuple(
+        (each, embedded(each.picture), each.explanation and embedded(each.explanation))
+        for each in mistakes
     )
 
 

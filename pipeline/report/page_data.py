@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from common.strict_model import StrictModel
 from components.conversion.conversion_results import ConversionResult
+from components.evaluation.gate.paired import Comparison
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
@@ -58,6 +59,49 @@ class ReportData(Run):
     def word(self) -> str:
         """`Live`, `Blessed, not live` or `Not live`, at the end of the run."""
         return 'Live' if self.live else 'Blessed, not live' if self.blessed else 'Not live'
+
+
+class LabelledSet(StrictModel):
+    """A version on labelled images, with another one on the same images for comparison."""
+
+    recipe: str
+    version: str
+    against: str | None  # the other version
+    data: str  # source and place of the images
+    evaluated: Moment
+    tally: Tally
+    held_out: HeldOut  # images that neither version was trained on
+    unknown: tuple[str, ...]  # versions whose training images are not known
+    evaluation: Evaluation
+    comparison: Comparison | None
+    mistakes: tuple[Mistake, ...]
+
+    def describe_comparison(self) -> str:
+        """The paired comparison with the other version, in one line; empty without one."""
+        other, found = self.evaluation.baseline, self.comparison
+        pairs = other.overall.pairs if other else None
+        if found is None or pairs is None:
+            return ''
+        better, worse = pairs.counts.only_candidate_right, pairs.counts.only_other_right
+        return (
+            f'{found.outcome} to version {self.against}: accuracy {found.difference:+.4f} '
+            f'(bounds {found.low:+.4f} and {found.high:+.4f}), {better:,} images got better and '
+            f'{worse:,} worse'
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out, and why, a line each."""
+        lines = [f'of {self.tally.seen:,} images: {each}' for each in self.tally.clauses()]
+        if dropped := self.held_out.dropped:
+            lines.append(
+                f'{dropped:,} images are left out, because a version was trained on them or on '
+                'similar ones'
+            )
+        return lines + [
+            f'the training images of version {name} are not known, so none of them is left out'
+            for name in self.unknown
+        ]
 
 
 class PageImages(NamedTuple):

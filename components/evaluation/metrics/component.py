@@ -1,5 +1,8 @@
 """Evaluator component: measures stored predictions with TFMA."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import SliceKeyExtractor
@@ -50,17 +53,24 @@ def Evaluator(
     }
     files = {name: folder_of(each.uri) / PREDICTIONS_FILE for name, each in stored.items()}
     files = {name: file for name, file in files.items() if file.exists()}
-    config = eval_config(tuple(files))
     images = predictions.get_string_custom_property(features.TEST_IMAGES)
     evaluation.set_string_custom_property(features.TEST_IMAGES, images)
     with beam_pipeline as pipeline:
-        _ = (
-            pipeline
-            | beam.Create([files])
-            | beam.FlatMap(read_extracts, dropped)
-            | tfma.ExtractEvaluateAndWriteResults(
-                eval_config=config,
-                extractors=[SliceKeyExtractor(eval_config=config)],
-                output_path=evaluation.uri,
-            )
+        measure(files, dropped, evaluation.uri, pipeline)
+
+
+def measure(
+    files: Mapping[str, Path], dropped: frozenset[str], output: str, pipeline: beam.Pipeline
+) -> None:
+    """Writes the metrics of predictions, given by the name of the model, with TFMA."""
+    config = eval_config(tuple(files))
+    _ = (
+        pipeline
+        | beam.Create([dict(files)])
+        | beam.FlatMap(read_extracts, dropped)
+        | tfma.ExtractEvaluateAndWriteResults(
+            eval_config=config,
+            extractors=[SliceKeyExtractor(eval_config=config)],
+            output_path=output,
         )
+    )

@@ -1,7 +1,7 @@
 """Predictor component: runs a model once on every test image."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import List  # noqa: UP035
 
 import numpy as np
@@ -19,7 +19,7 @@ from components.evaluation.predictions.split_images import (
     files_of_split,
     read_images,
 )
-from components.inference.classifier import load_classifier
+from components.inference.classifier import Classifier, load_classifier
 
 
 class Predictions(Artifact):
@@ -46,14 +46,22 @@ def Predictor(
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     digest = hashlib.sha256()
 
-    def predict() -> Iterator[tuple[RecordedImage, int, np.ndarray]]:
-        with console.bar('test images', None) as bar:
-            for batch in batches(read_images(files)):
-                labels, rows = classifier.labels_of_images([image.contents for image in batch])
-                for image, label, row in zip(batch, labels, rows, strict=True):
-                    yield image, int(label), row
-                    bar.advance()
-                    digest.update(image.key.encode())
+    def test_images() -> Iterator[RecordedImage]:
+        for image in read_images(files):
+            digest.update(image.key.encode())
+            yield image
 
-    write_predictions(folder_of(predictions.uri), predict())
+    write_predictions(folder_of(predictions.uri), predict_images(classifier, test_images()))
     predictions.set_string_custom_property(features.TEST_IMAGES, digest.hexdigest())
+
+
+def predict_images(
+    classifier: Classifier, images: Iterable[RecordedImage]
+) -> Iterator[tuple[RecordedImage, int, np.ndarray]]:
+    """Yields each image with the predicted label and the probabilities, for `write_predictions`."""
+    with console.bar('test images', None) as bar:
+        for batch in batches(images):
+            labels, rows = classifier.labels_of_images([image.contents for image in batch])
+            for image, label, row in zip(batch, labels, rows, strict=True):
+                yield image, int(label), row
+                bar.advance()
