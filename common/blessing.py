@@ -9,7 +9,6 @@ from common.artifacts import folder_of
 from common.metadata_queries import custom_property, set_custom_properties
 
 BLESSING = 'blessing'  # output of ModelGate
-ANCHOR_MODEL_ID = 'anchor_model_id'  # custom property of blessings: the best model from then on
 CURRENT_MODEL_ID = 'current_model_id'  # custom property of blessings, as in TFX's Evaluator
 _BLESSED = 'blessed'
 
@@ -21,21 +20,15 @@ def decision_of(blessing: Artifact | None) -> bool | None:
 
 
 def record_decision(
-    blessing: Artifact,
-    blessed: bool,
-    model: Artifact,
-    baseline: Artifact | None,
-    anchor: Artifact | None,
+    blessing: Artifact, blessed: bool, model: Artifact, reference: Artifact | None
 ) -> None:
     """Stores the gate decision in a new blessing and its folder, as TFX's Evaluator does.
 
-    `anchor` is the best model so far, with this one considered.
+    `reference` is the model that this one was compared with.
     """
     values = {_BLESSED: int(blessed), CURRENT_MODEL_ID: model.id, 'current_model': model.uri}
-    if anchor is not None:
-        values[ANCHOR_MODEL_ID] = anchor.id
-    if baseline is not None:
-        values |= {'baseline_model_id': baseline.id, 'baseline_model': baseline.uri}
+    if reference is not None:  # the names are TFX's
+        values |= {'baseline_model_id': reference.id, 'baseline_model': reference.uri}
     set_custom_properties(blessing, values)
     folder = folder_of(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)

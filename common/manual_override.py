@@ -1,7 +1,7 @@
 """The manual override of a gate decision.
 
 It is a file in the folder of the Trainer's model, so it is valid for every gate decision on that
-model, also with another baseline; and in each version that holds the model.
+model, also with another reference model; and in each version that holds the model.
 """
 
 from pathlib import Path
@@ -19,7 +19,9 @@ OVERRIDE = 'manual_override'  # custom property of predictions
 class ManualOverride(StrictModel):
     """Manual decision on a model; overrides the gate."""
 
-    blessed: bool  # whether the model may be pushed, be a baseline, and be used for a warm start
+    blessed: (
+        bool  # whether the model may be pushed, be a reference model, and be used for a warm start
+    )
     person: str
     reason: str
     moment: AwareDatetime  # time of the decision

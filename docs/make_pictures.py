@@ -24,6 +24,7 @@ from typing import Any
 import PIL.Image
 import PIL.ImageChops
 from chromium import CHROMIUM, open_page
+from components.evaluation.gate.exact_test import acceptance
 from figures import bars, lines
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
@@ -33,7 +34,6 @@ from rich.text import Text
 from common import stack
 from components.drawings import draw
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gate.exact_test import acceptance
 from pipeline.run.record import Run, read_runs
 
 ROOT = Path(__file__).parents[1]

@@ -1,7 +1,6 @@
 """The nodes after the Trainer: evaluation, serving checks, ModelGate, Pusher, inference."""
 
 import datetime
-import json
 from typing import NamedTuple
 
 from tfx.dsl.components.base.base_node import BaseNode
@@ -9,7 +8,7 @@ from tfx.types.channel import BaseChannel
 
 from components.conversion.converter import CONVERTED_MODELS, Converter
 from components.evaluation.gate.component import ModelGate
-from components.evaluation.held_out.component import HeldOutFilter
+from components.evaluation.gate.decision import GATE_DECISION
 from components.evaluation.metrics.component import Evaluator
 from components.evaluation.predictions.component import Predictor
 from components.evaluation.robustness.component import RobustnessEvaluator
@@ -32,54 +31,42 @@ def evaluate_and_push(
     classes: tuple[str, ...],
     spans: Spans,
     trainer: BaseNode,
-    baseline: BaseNode,
-    anchor: BaseNode,
+    reference: BaseNode,
 ) -> list[BaseNode]:
     """Creates all nodes after the Trainer, in topological order.
 
-    `classes` are in label order. `baseline` outputs the live model, `anchor` the best model so far,
-    if it is not the live one; each may output none.
+    `classes` are in label order. `reference` outputs the reference model, or none.
     """
-    model = trainer.outputs['model']
-    others = {'baseline_model': baseline.outputs['model'], 'anchor_model': anchor.outputs['model']}
-    # A node for each model: predictions of the live one are cached if only the candidate changes.
-    predictor, live_predictor, best_predictor = (
-        Predictor(examples=spans.evaluated, model=each).with_id(name)
-        for name, each in {
-            'Predictor': model,
-            'live_predictor': others['baseline_model'],
-            'best_predictor': others['anchor_model'],
-        }.items()
+    model, reference_model = trainer.outputs['model'], reference.outputs['model']
+    examples = {'examples': spans.evaluated, 'near_distance': recipe.data.checks.near_distance}
+    predictor = Predictor(**examples, model=model, reference_model=reference_model)
+    # Cached if only the candidate changes.
+    reference_predictor = Predictor(**examples, model=reference_model).with_id(
+        'reference_predictor'
     )
-    predictions = predictor.outputs['predictions']
-    held_out = HeldOutFilter(  # the test images that no model was trained on
-        examples=spans.evaluated,
-        model=model,
-        **others,
-        near_distance=recipe.data.checks.near_distance,
-    )
-    evaluator = Evaluator(
-        predictions=predictions,
-        baseline_predictions=live_predictor.outputs['predictions'],
-        anchor_predictions=best_predictor.outputs['predictions'],
-        held_out=held_out.outputs['held_out'],
-    )
+    predictions = {
+        'predictions': predictor.outputs['predictions'],
+        'reference_predictions': reference_predictor.outputs['predictions'],
+    }
+    gate_config = recipe.evaluation.model_dump_json()
+    evaluator = Evaluator(**predictions, config=gate_config)
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
+        **predictions,
         examples=spans.evaluated,
         model=model,
-        predictions=predictions,
-        held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
         resize=recipe.trainer.resize,
     )
     serving_check = ServingCheck(model=model, seconds=recipe.serving_check.seconds)
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
+        **predictions,
         model=model,
+        model_run=trainer.outputs['model_run'],
+        reference_model=reference_model,
         evaluation=evaluator.outputs['evaluation'],
         infra_blessing=serving_check.outputs['infra_blessing'],
-        **others,
-        config=recipe.evaluation.model_dump_json(),
-        classes=json.dumps(classes),
+        config=gate_config,
+        classes=list(classes),
         threshold=recipe.trainer.threshold,
     )
     judged = {'model': model, 'model_blessing': gate.outputs['blessing']}
@@ -88,14 +75,14 @@ def evaluate_and_push(
         **judged,
         examples=spans.trained,
         test_examples=spans.evaluated,
-        predictions=predictions,
-        held_out=held_out.outputs['held_out'],
+        predictions=predictions['predictions'],
     )
     pusher = Pusher(
         **judged,
-        baseline_model=others['baseline_model'],
+        reference_model=reference_model,
         examples=spans.trained,
         evaluation=evaluator.outputs['evaluation'],
+        gate_decision=gate.outputs[GATE_DECISION],
         converted_models=converter.outputs[CONVERTED_MODELS] if converter else None,
         recipe=recipe.name,
         serving=str(recipe.serving_directory),
@@ -107,7 +94,7 @@ def evaluate_and_push(
     folder_predictor = _folder_predictor(recipe, **judged)
     if folder_predictor:
         folder_predictor.add_upstream_node(pusher)  # its errors stop no push
-    nodes = [predictor, live_predictor, best_predictor, held_out, evaluator, robustness]
+    nodes = [predictor, reference_predictor, evaluator, robustness]
     nodes += [serving_check, gate, converter, pusher, folder_predictor]
     return [node for node in nodes if node is not None]
 

@@ -1,7 +1,6 @@
 """Formats spans, times, JSON and dotted keys for output."""
 
 import datetime
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +32,6 @@ def unwrapped(line: str) -> 'Text':
     from rich.text import Text
 
     return Text(one_line(line), no_wrap=True, overflow='ignore')
-
-
-def describe_remedies(remedies: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """What helps a rejected model: `add images; or accept it with evaluation.max_drop: 0.05`."""
-    keys = ', '.join(f'{key}: {json.dumps(value)}' for key, value in settings.items())
-    return '; '.join(remedies) + (f'; or accept this model with {keys}' if keys else '')
 
 
 def describe_left_out(images: int | None, left_out: Mapping[str, int]) -> list[str]:

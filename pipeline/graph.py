@@ -28,13 +28,7 @@ from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
-from pipeline.resolver_nodes import (
-    anchor_model,
-    live_model,
-    newest_spans,
-    previous_statistics,
-    warm_start,
-)
+from pipeline.resolver_nodes import live_model, newest_spans, previous_statistics, warm_start
 from pipeline.schema import statistics_options, write_schema
 
 # Modules of the functions that components of TFX call; named, as only these components need them.
@@ -79,13 +73,12 @@ def create_pipeline(
     base = warm_start(recipe, examples) if recipe.trainer.starts_from_version else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, base)
 
-    baseline = live_model(recipe, 'baseline_resolver', trainer.outputs['model'])
-    anchor = anchor_model(baseline)
-    evaluation_nodes = evaluate_and_push(recipe, classes, spans, trainer, baseline, anchor)
+    reference = live_model(recipe, 'reference_resolver', trainer.outputs['model'])
+    evaluation_nodes = evaluate_and_push(recipe, classes, spans, trainer, reference)
     transform.add_upstream_node(anomaly_gate)
 
     optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
-    optional += [transform, base, tuner, trainer, baseline, anchor, *evaluation_nodes]
+    optional += [transform, base, tuner, trainer, reference, *evaluation_nodes]
     nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:

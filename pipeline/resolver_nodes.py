@@ -6,12 +6,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
 from components.image_example_gen.image_example_gen import EXAMPLES
-from components.resolvers.live_model import (
-    CANDIDATE,
-    MODEL_BLESSING,
-    AnchorModelStrategy,
-    LiveModelStrategy,
-)
+from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 from components.resolvers.spans import (
     EVALUATED,
     NEWEST,
@@ -49,12 +44,11 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
 
 
 def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel) -> BaseNode:
-    """Resolves the live model, if it is not the candidate."""
+    """Resolves the reference model that a candidate is compared with."""
     return Resolver(
         strategy_class=LiveModelStrategy,
         config=_places(recipe),
         model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **{CANDIDATE: candidate},
     ).with_id(node_id)
 
@@ -75,12 +69,3 @@ def _places(recipe: Recipe) -> dict[str, str]:
         'pipeline': recipe.name,
         'artifacts': str(recipe.artifacts_directory),
     }
-
-
-def anchor_model(baseline: BaseNode) -> BaseNode:
-    """Resolves the best model so far, if it is not the baseline."""
-    return Resolver(
-        strategy_class=AnchorModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=baseline.outputs[MODEL_BLESSING],
-    ).with_id('anchor_resolver')

@@ -17,8 +17,6 @@ from components.conversion.conversion_results import ConversionResult
 from components.conversion.formats import write_models
 from components.conversion.images import read_calibration_images, read_pixels
 from components.conversion.measurement import JudgedImages, measure_models
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import candidate_rows, sample_of
 from components.evaluation.predictions.split_images import files_of_split
@@ -47,7 +45,6 @@ def Converter(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006
     test_examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006
     predictions: InputArtifact[Predictions],
-    held_out: InputArtifact[HeldOutImages],
     converted_models: OutputArtifact[ConvertedModels],
     formats: Parameter[List[str]],  # noqa: UP006
     max_drop: Parameter[float],
@@ -61,14 +58,13 @@ def Converter(
     A model that is not pushed needs no other formats. A manual override precedes the gate. A model
     with a drop of accuracy above `max_drop` is written too, but not pushed. Train images of
     `examples`, the spans of the training, calibrate int8; images of the split `test` of
-    `test_examples` measure the accuracy, next to the stored `predictions` of the SavedModel.
-    `held_out` leaves out some. The parameters are the keys of `ConverterConfig`, and `threshold`
+    `test_examples` measure the accuracy, next to the stored `predictions` of the SavedModel. The
+    parameters are the keys of `ConverterConfig`, and `threshold`
     and `resize` of the Trainer.
     """
     folder = folder_of(converted_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    dropped = read_dropped(folder_of(held_out.uri))
-    rows = sample_of(candidate_rows(folder_of(predictions.uri), dropped), test_images)
+    rows = sample_of(candidate_rows(folder_of(predictions.uri)), test_images)
     by_gate = model_utils.is_model_blessed(model_blessing)
     reason = None if rows else 'no test image is left'
     if not is_blessed(folder_of(model.uri), by_gate):

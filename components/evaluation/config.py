@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.errors import ConfigError
 from common.strict_model import StrictModel
+from components.evaluation.results import ACCURACY, LOG_LOSS, LOW, METRICS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,46 +58,30 @@ class RobustnessConfig(StrictModel):
 class EvaluationConfig(StrictModel):
     """What is measured on the test split, and the requirements for a blessing."""
 
-    baseline_accuracy: Share | None = Field(
+    metric: Literal['accuracy', 'balanced_accuracy'] = Field(
+        'accuracy',
+        description='the metric that decides: it has the minimum and the comparison; the balanced '
+        'accuracy is the mean recall of the classes',
+    )
+    minimum: Share | None = Field(
         None,
-        description='minimum accuracy and balanced accuracy; null: 0.9 for two classes, 0.8 for '
-        'three, 0.67 for six, 0.51 for a hundred, and for the accuracy at least the share of the '
-        'most frequent class',
+        description='minimum of the metric; null: it has to be better than always answering the '
+        'most frequent class, which the lower end of its 95 % confidence interval shows',
     )
-    judge_by: Literal['value', 'lower bound'] = Field(
-        'value',
-        description='what has to reach baseline_accuracy and the floors: the measured accuracy, '
-        'or the lower end of its 95 % confidence interval',
-    )
-    max_drop: Share = Field(
-        0.02,
-        description='margin of the comparison with the live model and the best model so far: the '
-        'accuracy has to be shown to be at most this much lower, with 95 % confidence; 0: to be '
-        'higher, which an equally good model reaches at most 5 % of the time',
-    )
-    max_balanced_drop: Share = Field(
+    margin: Share = Field(
         0.05,
-        description='the same margin for the balanced accuracy, the mean recall of classes',
+        description='margin of the comparison with the reference model: a model that is not shown '
+        'to be worse is pushed if its metric is at most this much lower, with 95 % confidence; 0: '
+        'only a model that is shown to be better',
     )
-    max_log_loss_rise: float = Field(
-        0.1,
-        ge=0,
-        description='the same margin for the log loss; 0.1: the probability of the right class '
-        'falls by a tenth',
-    )
-    undecided: Literal['keep', 'push'] = Field(
-        'keep',
-        description='what follows if the images are too few to decide a comparison: keep the live '
-        'model, or push the new one',
-    )
-    floors: dict[str, Share] = Field(
-        {}, description='minimum accuracy in slices: class, class.NAME, brightness, brightness.dark'
+    floors: dict[str, float] = Field(
+        {},
+        description='minimum accuracy in slices (class, class.NAME, brightness, brightness.dark), '
+        'and limits of other metrics: macro_f1, auc, top_5_accuracy; log_loss, brier and ece are '
+        'maximums',
     )
     min_images: int = Field(
-        50,
-        ge=1,
-        description='with fewer test images no model is blessed, and the floor of a slice with '
-        'fewer is undecided: their accuracy is noise',
+        50, ge=1, description='the floor of a slice with fewer test images does not apply'
     )
     max_megabytes: float | None = Field(
         None, gt=0, description='maximum size of the SavedModel; null: any'
@@ -109,13 +94,37 @@ class EvaluationConfig(StrictModel):
     @field_validator('floors')
     @classmethod
     def _floors_name_slices(cls, floors: dict[str, float]) -> dict[str, float]:
-        for key in floors:
+        for key, limit in floors.items():
             feature, dot, name = key.partition('.')
-            if feature not in SLICED_BY:
-                raise ValueError(f'{key} is not a slice; slice by {", ".join(SLICED_BY)}')
+            if limit < 0 or (limit > 1 and key != LOG_LOSS):
+                raise ValueError(f'{key}: {limit:g} is not between 0 and 1')
+            if key not in METRICS and feature not in SLICED_BY:
+                raise ValueError(
+                    f'{key} is not a slice or a metric; slice by {", ".join(SLICED_BY)}'
+                )
             if dot and feature in SLICES and name not in SLICES[feature]:
                 raise ValueError(f'{key}: {feature} has {", ".join(SLICES[feature])}')
         return floors
+
+    @model_validator(mode='after')
+    def _minimum_is_no_floor(self) -> 'EvaluationConfig':
+        if self.metric in self.floors:
+            raise ValueError(f'floors: {self.metric} is the metric that decides; set minimum')
+        return self
+
+
+def minimum_of(config: EvaluationConfig, images: Sequence[int]) -> tuple[str, float]:
+    """Returns the name of the value with a minimum, and the minimum.
+
+    The minimum is that of the recipe; or always answering the most frequent class reaches it, and
+    the value is the lower end of the interval. `images` has the number of test images of each
+    class.
+    """
+    if config.minimum is not None:
+        return config.metric, config.minimum
+    if config.metric == ACCURACY:
+        return f'{config.metric}{LOW}', max(images, default=0) / max(sum(images), 1)
+    return f'{config.metric}{LOW}', 1 / max(sum(number > 0 for number in images), 1)
 
 
 def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from statistics import NormalDist
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
@@ -12,20 +13,23 @@ ACCURACY, TOP_5_ACCURACY, BALANCED_ACCURACY = 'accuracy', 'top_5_accuracy', 'bal
 MACRO_F1, AUC, PR_AUC = 'macro_f1', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 LEAST_CLASSES = {TOP_5_ACCURACY: 6, MACRO_F1: 3}  # with fewer classes there is no such metric
+LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 OF_SEVERAL_LABELS = (BALANCED_ACCURACY, MACRO_F1, AUC, PR_AUC, ECE)  # undefined for one label
 METRICS = (
     *(ACCURACY, TOP_5_ACCURACY, BALANCED_ACCURACY, MACRO_F1, AUC, PR_AUC),
     *(LOG_LOSS, BRIER, ECE),
 )
 # Further metrics in TFMA's files.
-IMAGES, CONFUSION, CURVES, PAIRED = 'images', 'confusion', 'curves', 'paired'
-# Names of the judged models; TFMA uses the first two as well.
-CANDIDATE, BASELINE, ANCHOR = 'candidate', 'baseline', 'anchor'
+IMAGES, CONFUSION, CURVES = 'images', 'confusion', 'curves'
+LOW, HIGH = '_low', '_high'  # after the name of a metric: the ends of its 95 % interval
+CANDIDATE, REFERENCE = 'candidate', 'reference'  # names of the models
 OVERALL = ''  # name and feature of the slice of all images
 ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
-LARGEST_LOSS = -math.log(0.01)  # of one image, where the log losses of two models are compared
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % confidence interval
 
+LEAST_GROUPS = 20  # of test images, to decide a comparison
+
+Outcome = Literal['better', 'not worse', 'same', 'undecided', 'worse']
 Points = tuple[tuple[float, float], ...]
 
 
@@ -52,41 +56,6 @@ def wilson(successes: float, trials: int) -> Estimate:
     return Estimate(value=share, low=max(centre - half, 0.0), high=min(centre + half, 1.0))
 
 
-class PairedCounts(StrictModel):
-    """Images by the correctness of two models: the candidate and another one. NaN is wrong."""
-
-    both_right: NonNegativeInt = 0
-    only_candidate_right: NonNegativeInt = 0
-    only_other_right: NonNegativeInt = 0
-    both_wrong: NonNegativeInt = 0
-
-    @property
-    def images(self) -> int:
-        """Number of images."""
-        return self.both_right + self.discordant + self.both_wrong
-
-    @property
-    def discordant(self) -> int:
-        """Number of images that exactly one model classifies correctly."""
-        return self.only_candidate_right + self.only_other_right
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of the candidate minus that of the other model; 0 without images."""
-        return (self.only_candidate_right - self.only_other_right) / max(self.images, 1)
-
-
-class Pairs(StrictModel):
-    """The candidate and another model on the same images, image by image."""
-
-    counts: PairedCounts = PairedCounts()
-    # Log loss of the candidate minus that of the other model, each of at most LARGEST_LOSS: sum and
-    # sum of squares over the images for which neither predicts NaN, and the number of these
-    log_loss: float = 0.0
-    log_loss_squares: float = 0.0
-    finite: NonNegativeInt = 0
-
-
 class SliceResult(StrictModel):
     """Metrics of a model on a slice of the test split."""
 
@@ -94,8 +63,6 @@ class SliceResult(StrictModel):
     name: str  # such as 'cats' or 'dark'; empty for all images
     images: int
     metrics: dict[str, Estimate]  # without undefined ones, such as the AUC of one class
-    # The candidate compared with this model; None for the candidate
-    pairs: Pairs | None = None
 
 
 class Bucket(StrictModel):
@@ -140,16 +107,39 @@ class Evaluation(StrictModel):
     classes: tuple[str, ...]  # by label
     threshold: float  # probability from which the candidate predicts the second of two classes
     candidate: ModelResult
-    baseline: ModelResult | None = None  # the live model on the same images, if any
-    anchor: ModelResult | None = None  # the best model so far, if it is not the live one
+    reference: ModelResult | None = None  # the reference model on the same images, if any
 
     @model_validator(mode='after')
     def _has_square_confusions(self) -> 'Evaluation':
         size = len(self.classes)
-        for model in filter(None, (self.candidate, self.baseline, self.anchor)):
+        for model in filter(None, (self.candidate, self.reference)):
             if [len(row) for row in model.confusion] != [size] * size:
                 raise ValueError(f'confusion should have {size} rows of {size} numbers')
         return self
+
+
+class Comparison(StrictModel):
+    """A candidate and the reference model on the same images; all bounds are one-sided."""
+
+    outcome: Outcome
+    images: int
+    groups: int | None = None  # of images that are not independent; None without groups
+    better: int  # images that only the candidate classifies correctly
+    worse: int  # images that only the reference does
+    candidate: float  # the metric
+    reference: float
+    low: float  # 95 % bounds of the candidate's metric minus that of the reference
+    high: float
+    needed: int | None = None  # further images like these that decide; None if it is decided
+
+    def describe_changes(self) -> str:
+        """One clause: `3 images got better, 6 worse`."""
+        if not self.better + self.worse:
+            return 'no image got better or worse'
+        return (
+            f'{self.better or "no"} image{"s" * (self.better != 1)} got better, '
+            f'{self.worse or "none"} worse'
+        )
 
 
 class Mistake(StrictModel):
@@ -161,6 +151,16 @@ class Mistake(StrictModel):
     probability: float  # of the predicted class
     picture: str  # PNG, relative to the artifact's folder
     explanation: str | None  # PNG with a Grad-CAM overlay; None if the model has no such signature
+
+
+class ChangedImage(StrictModel):
+    """A test image that only one of candidate and reference classifies correctly."""
+
+    filename: str
+    label: str  # true class
+    before: str | None  # class that the reference model predicts; None for NaN
+    after: str | None  # class that the candidate predicts
+    picture: str  # PNG, relative to the artifact's folder
 
 
 class CorruptedResult(StrictModel):
@@ -180,8 +180,10 @@ class CorruptedResult(StrictModel):
 
 
 class Robustness(StrictModel):
-    """Corruption robustness and the most confident mistakes."""
+    """Corruption robustness, the most confident mistakes, and images that changed."""
 
     mistakes: tuple[Mistake, ...]  # most confident first
+    worse: tuple[ChangedImage, ...] = ()  # the first ones in the order of their digests
+    better: tuple[ChangedImage, ...] = ()
     clean: Estimate | None = None  # accuracy without corruption; None if not measured
     corrupted: tuple[CorruptedResult, ...] = ()  # one per corruption and severity

@@ -15,6 +15,8 @@ from common.manual_override import is_blessed, read_override
 from common.metadata_queries import custom_property, set_custom_properties
 from components.conversion.conversion_results import read_result
 from components.conversion.converter import ConvertedModels
+from components.evaluation.gate.component import GateDecisions
+from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.bucket import ServingBucket
 from components.pusher.reference import find_reference
@@ -28,13 +30,14 @@ def Pusher(
     model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
+    gate_decision: InputArtifact[GateDecisions],
     recipe: Parameter[str],
     serving: Parameter[str],
     keep: Parameter[int],
     bucket: Parameter[str],
     created: Parameter[str],  # part of the cache key
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
-    baseline_model: InputArtifact[standard_artifacts.Model] = None,
+    reference_model: InputArtifact[standard_artifacts.Model] = None,
     converted_models: InputArtifact[ConvertedModels] = None,
 ) -> None:
     """Pushes a blessed model to the serving directory, unless it is already live.
@@ -48,6 +51,8 @@ def Pusher(
         model_blessing: output of ModelGate; a manual override has precedence.
         examples: training data; its spans are stored with the version.
         evaluation: its accuracy is stored with the version.
+        gate_decision: output of ModelGate. The version is the reference of later candidates if its
+            metric was higher than that of `reference_model`, else this stays the reference.
         recipe: name of the recipe, stored with the version.
         serving: serving directory, watched by a model server.
         keep: number of versions to keep.
@@ -56,7 +61,7 @@ def Pusher(
             directory changes outside of TFX.
         pushed_model: has the custom properties of TFX's Pusher, and `unchanged` if the model was
             already live, but no copy of the model.
-        baseline_model: the model that the candidate was compared with, if any.
+        reference_model: the model that the candidate was compared with, if any.
         converted_models: models in other formats; those that are accurate enough are pushed too.
 
     Raises:
@@ -68,17 +73,22 @@ def Pusher(
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
         pushed_model.set_int_custom_property('pushed', 0)
         return
+    is_overridden = read_override(folder_of(model.uri)) is not None
+    reference = find_reference(Path(serving), candidate).version
+    if is_overridden or read_decision(folder_of(gate_decision.uri)).is_new_reference:
+        reference = None
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
         model=model.uri,
         accuracy=read_accuracy(folder_of(evaluation.uri)),
         spans=tuple(sorted(spans)),
+        reference=int(reference.name) if reference else None,
     )
 
     def check() -> None:
-        if read_override(folder_of(model.uri)) is None:
-            _check_reference(candidate, Path(serving), baseline_model)
+        if not is_overridden:
+            _check_reference(candidate, Path(serving), reference_model)
 
     pushed = push(
         candidate,
@@ -98,14 +108,14 @@ def Pusher(
     set_custom_properties(pushed_model.mlmd_artifact, values)
 
 
-def _check_reference(candidate: Path, serving: Path, baseline: Artifact | None) -> None:
+def _check_reference(candidate: Path, serving: Path, reference: Artifact | None) -> None:
     """Raises PushError unless the candidate would be compared with the same model now."""
     version = find_reference(serving, candidate).version
-    if version is None or (baseline and holds(version, folder_of(baseline.uri) / SERVED)):
+    if version is None or (reference and holds(version, folder_of(reference.uri) / SERVED)):
         return
     raise PushError(
         f'version {version.name} went live while this model was compared with '
-        f'{"another one" if baseline else "none"}; nothing is pushed: run the recipe again'
+        f'{"another one" if reference else "none"}; nothing is pushed: run the recipe again'
     )
 
 

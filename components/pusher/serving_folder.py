@@ -62,6 +62,7 @@ class About(BaseModel):
     model: LocalUri | None = None  # of the Model artifact
     accuracy: float | None = None  # on the test split, 0 to 1
     spans: tuple[int, ...] = ()
+    reference: int | None = None  # version that candidates are compared with; None: this one
     # Manual action that pushed the model, with its user and reason
     manual_override: Literal['rollback', 'bless'] | None = None
     person: str | None = None
@@ -160,6 +161,13 @@ def holds(version: Path, model: Path) -> bool:
     names = [GRAPH, *map(str, weights)]
     _, different, missing = filecmp.cmpfiles(version, model, names, shallow=False)
     return not different and not missing
+
+
+def reference_of(version: Path) -> Path | None:
+    """The other version that the note of a version names as reference; None if there is none."""
+    note = read_note(version)
+    named = version.with_name(str(note.about.reference)) if note and note.about.reference else None
+    return named if named and named.is_dir() else None
 
 
 def find_model_of(version: Path, uris: Sequence[str]) -> str | None:

@@ -30,6 +30,7 @@ from components.pusher.serving_folder import (
     check_owner,
     create_version,
     files_of,
+    reference_of,
     versions_in,
     write_version,
 )
@@ -143,8 +144,14 @@ def _place(
 
 
 def _remove_older(serving: Path, keep: int) -> None:
-    """Removes the versions before the newest `keep`, and what a killed push has left of others."""
-    for folder in (*serving.glob(f'{_GOING}*'), *versions_in(serving)[:-keep]):
+    """Removes the versions before the newest `keep`, and what a killed push has left of others.
+
+    The reference of the live version stays.
+    """
+    *older, live = versions_in(serving)
+    many = max(len(older) + 1 - keep, 0)
+    old = [each for each in older[:many] if each != reference_of(live)]
+    for folder in (*serving.glob(f'{_GOING}*'), *old):
         name = folder.name.removeprefix(_GOING)
         try:
             going = folder.rename(serving / f'{_GOING}{name}')

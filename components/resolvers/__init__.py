@@ -1,1 +1,1 @@
-"""TFX resolver strategies for the baseline model, spans and previous statistics."""
+"""TFX resolver strategies for live and reference model, spans and previous statistics."""

@@ -1,4 +1,4 @@
-"""Resolver strategies for the models that a candidate is compared with."""
+"""Resolver strategy for the live model, and for the reference model of a candidate."""
 
 import logging
 import shutil
@@ -7,24 +7,20 @@ from pathlib import Path
 
 import ml_metadata as mlmd
 from ml_metadata.proto.metadata_store_pb2 import Event, Execution, ExecutionType
-from tfx.components.util import model_utils
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID
-from common.manual_override import read_override
-from components.pusher.model_compatibility import why_unusable
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import ADOPTED, find_model_of
 
-CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
+CANDIDATE, MODEL = 'candidate', 'model'
 
 _log = logging.getLogger(__name__)
 
 
 class LiveModelStrategy(ResolverStrategy):
-    """Resolves the model of the highest version in the serving folder, except the candidate.
+    """Resolves the live model, or for a candidate the reference model that the live one names.
 
     TFX's LatestBlessedModelStrategy resolves the candidate itself if nothing changed since its
     blessing: it would be evaluated against itself and pushed again. With this strategy, a repeated
@@ -43,9 +39,9 @@ class LiveModelStrategy(ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Resolves the channels `model` and `model_blessing` to one artifact each, or to none.
+        """Resolves the channel `model` to one artifact or none.
 
-        The optional channel `candidate` is unchanged.
+        The optional channel `candidate` is unchanged; with it, the model is the reference model.
         """
         candidate = next(iter(input_dict.get(CANDIDATE, ())), None)
         saved_model = folder_of(candidate.uri) / SERVED if candidate else None
@@ -53,18 +49,16 @@ class LiveModelStrategy(ResolverStrategy):
         for clause in skipped:
             _log.warning(clause)
         if version is None:
-            return {**input_dict, MODEL: [], MODEL_BLESSING: []}
-        model = self._model_of(store, version, input_dict[MODEL])
-        blessings = _blessings_of(model, input_dict[MODEL_BLESSING])
-        return {**input_dict, MODEL: [model], MODEL_BLESSING: blessings[-1:]}
+            return {**input_dict, MODEL: []}
+        return {**input_dict, MODEL: [self._model_of(store, version, input_dict[MODEL])]}
 
     def _model_of(
-        self, store: mlmd.MetadataStore, version: Path, known: Sequence[Artifact]
+        self, store: mlmd.MetadataStore, version: Path, models: Sequence[Artifact]
     ) -> Artifact:
-        """The model that a version holds; added to the metadata if it is not among `known`."""
-        models = {each.uri: each for each in sorted(known, key=lambda each: each.id)}
-        uri = find_model_of(version, [*models])
-        return models[uri] if uri else self._adopt(store, version)
+        """The artifact of the model of a version, which is added to the metadata if it is not."""
+        by_uri = {each.uri: each for each in sorted(models, key=lambda each: each.id)}
+        uri = find_model_of(version, [*by_uri])
+        return by_uri[uri] if uri else self._adopt(store, version)
 
     def _adopt(self, store: mlmd.MetadataStore, version: Path) -> Artifact:
         """Adds the model of a version to the artifacts of the pipeline."""
@@ -85,40 +79,3 @@ class LiveModelStrategy(ResolverStrategy):
         _, (artifact.id,), _ = store.put_execution(execution, [(artifact, event)], [context])
         _log.info('the model of version %s was not in the metadata; added to them', version.name)
         return model
-
-
-class AnchorModelStrategy(ResolverStrategy):
-    """Resolves the best model so far, if it is not the baseline.
-
-    ModelGate stores with each blessing which model was the best from then on. A candidate that is
-    compared with its predecessor only may be a little worse each time; one that is also compared
-    with the best model may not.
-    """
-
-    def resolve_artifacts(
-        self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
-    ) -> dict[str, list[Artifact]] | None:
-        """Resolves `model`, all models of the pipeline, to one artifact or none.
-
-        `model_blessing` is that of the baseline, if any, and unchanged. A model whose blessing was
-        withdrawn is not used, nor one with missing or damaged files, which is logged.
-        """
-        blessings = input_dict[MODEL_BLESSING]
-        wanted = {blessing.get_int_custom_property(ANCHOR_MODEL_ID) for blessing in blessings}
-        wanted -= {blessing.get_int_custom_property(CURRENT_MODEL_ID) for blessing in blessings}
-        models = [model for model in input_dict[MODEL] if model.id in wanted]
-        return {**input_dict, MODEL: [model for model in models if _may_be_anchor(model)]}
-
-
-def _may_be_anchor(model: Artifact) -> bool:
-    if reason := why_unusable(folder_of(model.uri) / SERVED):
-        _log.warning('not compared with the best model so far: %s', reason)
-        return False
-    override = read_override(folder_of(model.uri))
-    return override is None or override.blessed
-
-
-def _blessings_of(model: Artifact, blessings: Sequence[Artifact]) -> list[Artifact]:
-    """The gate decisions on a model; the last one blesses it, if there is such a decision."""
-    own = [each for each in blessings if each.get_int_custom_property(CURRENT_MODEL_ID) == model.id]
-    return sorted(own, key=lambda each: (model_utils.is_model_blessed(each), each.id))

@@ -46,6 +46,7 @@ def evaluate(
         read_classes(each)  # raises for an unsuitable model
     stack.set_tensorflow_log_level(3)
     start()  # worker processes, which import TensorFlow meanwhile
+    from pipeline.report.embedded_images import embedded
     from pipeline.report.labelled_set import evaluate as measure
 
     log = recipe.home / 'logs' / 'evaluate.log'
@@ -54,7 +55,8 @@ def evaluate(
         console.output_to(sys.stderr),
         library_output_to(log),
     ):
-        found, images = measure(recipe, folder, other, Path(work))
+        found = measure(recipe, folder, other, Path(work))
+        images = embedded(Path(work), found)
     min_images = recipe.evaluation.min_images
     compared = f'-against-{other.name}' if other else ''
     place = name_from(found.data.rpartition('/')[2])
@@ -62,8 +64,9 @@ def evaluate(
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, render_labelled_set(found, images, min_images))
     if as_json:
-        hidden = {'mistakes': {'__all__': {'picture', 'explanation'}}}
-        show(found.model_dump_json(indent=1, exclude=hidden))
+        hidden = {'__all__': {'picture', 'explanation'}}  # which the page has
+        parts = dict.fromkeys(('mistakes', 'worse', 'better'), hidden)
+        show(found.model_dump_json(indent=1, exclude=parts))
     else:
         show(as_text(found))
     click.echo(console.one_line(f'page: {page}'), err=as_json)

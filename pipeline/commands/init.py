@@ -89,9 +89,6 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
     groups = '; groups of images stay in one split (data.group_by)' if found.group_by else ''
     splits = ', '.join(f'{number:,} {name}' for name, number in chosen.images.items())
     trainer, gate = chosen.values['trainer'], chosen.values['evaluation']
-    comparison = 'pushed unless shown to be worse than the live model: few test images'
-    if gate['undecided'] == 'keep':
-        comparison = f'at most {gate["max_drop"]:g} below the live model'
     download = ', which the first run downloads' if trainer['weights'] == 'imagenet' else ''
     return [
         f'data: {found.data.describe()}; {found.layout}{spans}{groups}',
@@ -103,6 +100,6 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
         f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels; '
         f'weights {trainer["weights"]}{download}',
         f'splits: about {splits}',
-        f'gate: baseline accuracy {gate["baseline_accuracy"] or "by the number of classes"}, on '
-        f'{gate["min_images"]} test images or more; {comparison}',
+        f'gate: {gate["metric"].replace("_", " ")} better than always answering the most frequent '
+        f'class, and at most {gate["margin"]:g} below the reference model',
     ]

@@ -9,8 +9,7 @@ from common.artifacts import SERVED
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
-from components.evaluation.gate.rules import baseline_accuracy
-from components.evaluation.gate.verdict import VERDICT, read_verdict
+from components.evaluation.gate.decision import GATE_DECISION, GateDecision, read_decision
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
 from components.image_example_gen.image_example_gen import QUARANTINE
@@ -22,7 +21,7 @@ from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import display_name
 from pipeline.execution.run_artifacts import Results, example_folders, file_of, folder
-from pipeline.formatting import describe_left_out, describe_remedies
+from pipeline.formatting import describe_left_out
 from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
 
@@ -36,9 +35,9 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
     model = folder(results, 'Trainer', 'model')
     evaluation = folder(results, 'Evaluator', 'evaluation')
     metrics = read_evaluation(evaluation, read_classes(model / SERVED), recipe.trainer.threshold)
-    candidate, baseline = metrics.candidate.overall.metrics, metrics.baseline
-    verdict, override = read_verdict(folder(results, GATE, VERDICT)), read_override(model)
-    blessed = override.blessed if override else verdict.blessed
+    candidate, override = metrics.candidate.overall.metrics, read_override(model)
+    gate = read_decision(folder(results, GATE, GATE_DECISION))
+    blessed = override.blessed if override else gate.blessed
     push, live = results['Pusher'], versions_in(recipe.serving_directory)[-1:]
     pushed = push.outputs['pushed_model'][0]
     version = custom_property(pushed, 'pushed') and custom_property(pushed, 'pushed_destination')
@@ -46,12 +45,10 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
     return {
         'result': 'blessed' if blessed else 'not blessed',
         'exit_code': 0 if blessed else NOT_BLESSED,
-        'reasons': () if blessed else (override.describe(),) if override else verdict.objections,
+        'reasons': () if blessed else (override.describe(),) if override else gate.objections,
         'manual_override': override.describe() if override else None,
-        'verdict': verdict,
+        'gate': gate,
         'accuracy': candidate[ACCURACY].value,
-        'previous_accuracy': baseline.overall.metrics[ACCURACY].value if baseline else None,
-        'baseline_accuracy': baseline_accuracy(recipe.evaluation, metrics),
         'metrics': candidate,
         **_read_images(results),
         'predictions': str(table) if table else None,
@@ -100,7 +97,10 @@ def show_run(run: Run, page: Path | None = None) -> None:
         _log.warning(finding)
     if len(findings) > _MOST_FINDINGS:
         _log.warning('%s more warnings are in the report', len(findings) - _MOST_FINDINGS)
-    _log.info(_describe_accuracy(run))
+    if run.gate:
+        _log.info(describe_gate(run.gate))
+        for remark in run.gate.remarks:
+            _log.warning(remark)
     if run.blessed:
         if run.manual_override:
             _log.info(run.manual_override)
@@ -109,18 +109,17 @@ def show_run(run: Run, page: Path | None = None) -> None:
         return
     style = {'style': 'bold red', 'always': True}
     _log.info('NOT BLESSED: %s', '; '.join(run.reasons), extra=style)
-    if (verdict := run.rejected_by) and verdict.remedies:
-        _log.info('remedy: %s', describe_remedies(verdict.remedies, verdict.settings))
 
 
-def _describe_accuracy(run: Run) -> str:
-    """The test accuracy of a run, and those that it was compared with."""
-    accuracy = 'NaN' if run.accuracy is None else f'{run.accuracy:.4f}'
-    if run.previous_accuracy is not None:
-        previous = f'live model {run.previous_accuracy:.4f}'
-    else:
-        previous = 'not compared with a live model'
-    return f'test accuracy {accuracy} (minimum {run.baseline_accuracy:.4f}, {previous})'
+def describe_gate(gate: GateDecision) -> str:
+    """The metric that decides, in one line: its minimum, the reference model and what changed."""
+    value = 'NaN' if gate.value is None else f'{gate.value:.4f}'
+    minimum = 'none' if gate.minimum is None else f'{gate.minimum:.4f}'
+    line = f'test {gate.metric.replace("_", " ")} {value} (n={gate.images:,}, minimum {minimum}'
+    if gate.comparison is None:
+        return f'{line}, no reference model)'
+    reference = f'reference model {gate.comparison.reference:.4f}'
+    return f'{line}, {reference}); {gate.comparison.describe_changes()}'
 
 
 def _destination(run: Run) -> str:

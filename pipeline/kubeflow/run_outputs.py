@@ -49,11 +49,12 @@ def write_run_outputs(
 
 def metrics(run: Run) -> dict[str, float]:
     """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
+    compared = run.gate.comparison if run.gate else None
     values = {
         **{name: estimate.value for name, estimate in run.metrics.items()},
         'blessed': float(run.blessed),
         'accuracy': run.accuracy,
-        'baseline_accuracy': run.baseline_accuracy,
-        'previous_accuracy': run.previous_accuracy,
+        'minimum': run.gate.minimum if run.gate else None,
+        'reference': compared.reference if compared else None,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -16,8 +16,7 @@ _PHASES = {
     'data': 'ImageExampleGen newest_spans StatisticsGen ImportSchemaGen ExampleValidator '
     'previous_statistics AnomalyGate',
     'training': 'warm_start_resolver Transform Tuner Trainer',
-    'evaluation': 'baseline_resolver anchor_resolver Predictor live_predictor best_predictor '
-    'HeldOutFilter Evaluator RobustnessEvaluator',
+    'evaluation': 'reference_resolver Predictor reference_predictor Evaluator RobustnessEvaluator',
     'checks': 'ServingCheck',
     'decision': 'ModelGate Converter Pusher',
     'inference': 'FolderPredictor',

@@ -1,4 +1,4 @@
-"""Lineage of a model in ML Metadata: spans, code, warm start, baseline. Imports no TFX."""
+"""Lineage of a model in ML Metadata: spans, code, warm start, reference. Imports no TFX."""
 
 import dataclasses
 import datetime
@@ -38,11 +38,11 @@ class TrainedModel:
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """A model, its warm-start parents from the last to the first, and its baseline."""
+    """A model, its warm-start parents from the last to the first, and its reference model."""
 
     model: TrainedModel
     parents: tuple[TrainedModel, ...]
-    baseline: TrainedModel | None
+    reference: TrainedModel | None
 
 
 def trace(provenance: Provenance, serving: Path, version: str | None) -> Lineage:
@@ -73,12 +73,12 @@ def lineage_of(provenance: Provenance, model: Artifact, serving: Path) -> Lineag
     while (parent := _parent(provenance, models[-1])) is not None:
         models.append(parent)
     decision = provenance.decision(model)
-    baseline = decision.input('baseline_model') if decision else None
+    reference = decision.input('reference_model') if decision else None
     described, *parents = (_describe(provenance, each, versions.get(each.uri)) for each in models)
     return Lineage(
         described,
         tuple(parents),
-        _describe(provenance, baseline, versions.get(baseline.uri)) if baseline else None,
+        _describe(provenance, reference, versions.get(reference.uri)) if reference else None,
     )
 
 

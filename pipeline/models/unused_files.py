@@ -11,10 +11,9 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import folder_of
-from common.blessing import ANCHOR_MODEL_ID, BLESSING
 from common.errors import ModelError
 from common.features import ACTIVATIONS, INTERRUPTED
-from common.metadata_queries import artifacts_by_id, custom_property
+from common.metadata_queries import artifacts_by_id
 from components.pusher.serving_folder import UNFINISHED, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -39,7 +38,7 @@ def find_unused(
 
     Kept are the inputs and outputs of the last `keep` runs that evaluated a model and of incomplete
     runs since the last one, which the next run continues; and those of the gate and the push of
-    each model in the serving folder and of each best model so far that these refer to.
+    each model in the serving folder.
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
     machine may be writing it: folders that are not in the metadata, activation caches of the Tuner,
@@ -135,14 +134,8 @@ def _last_runs(
 
 
 def _of_served_models(recipe: Recipe, provenance: Provenance) -> set[int]:
-    """Artifacts of the models in the serving folder and of the best models so far beside them."""
+    """Artifacts of the models in the serving folder and of the nodes that use them."""
     served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
     wanted = {each.id for each in served}
-    anchors = {
-        custom_property(node.output(BLESSING), ANCHOR_MODEL_ID)
-        for node in provenance.gate_decisions()
-        if node.uses(wanted)
-    }
-    wanted |= anchors - {None}
     using = (node for node in provenance.nodes if node.uses(wanted))
     return wanted | {each.id for node in using for each in node.artifacts}

@@ -11,6 +11,7 @@ from pipeline.config.recipe import RECIPES, name_from
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.gate import choose_gate
 from pipeline.new_recipe.survey import Survey
+from pipeline.new_recipe.warnings import rare_classes
 from trainer.config.train import TrainConfig
 
 _FEW_IMAGES = 1000  # below, the settings of `small`, else those of `cats_vs_dogs`
@@ -38,14 +39,12 @@ def choose(found: Survey, place: str, weights: str) -> Choices:
     shipped = parse_yaml((RECIPES / f'{settings}.yaml').read_text(encoding='utf-8'))
     splits = _splits(found, shipped['data'].get('splits', {}))
     images = found.split(SplitConfig(**splits))
-    total = max(sum(found.classes.values()), 1)
-    test = [round(images['test'] * number / total) for number in found.classes.values()]
     values = {
         'name': name_of(place),
         'description': describe_classes(list(found.classes)),
         'data': {**_data(found, place), 'splits': splits},
         'trainer': _trainer(found, shipped['trainer'], weights),
-        'evaluation': choose_gate(test, max(found.classes.values()) / total, embedded=embedded),
+        'evaluation': choose_gate(imbalanced=bool(rare_classes(found.classes))),
     }
     return Choices(values, settings, images)
 

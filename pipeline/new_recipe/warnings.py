@@ -17,15 +17,22 @@ def warnings(found: Survey) -> list[str]:
             f'{_named(few)}: too few images to train and to judge a class; add images, or list the '
             "other classes: --set data.classes='[...]'"
         )
-    rare = {n: number for n, number in found.classes.items() if number * _IMBALANCE <= largest}
+    rare = rare_classes(found.classes)
     if rare and smallest:
         lines.append(
             f'the largest class has {largest / smallest:.0f} times as many images as the smallest, '
-            f'{_named(rare)}; for equal weights of the classes, set trainer.class_weights: balanced'
+            f'{_named(rare)}; the balanced accuracy decides; for equal weights of the classes, set '
+            'trainer.class_weights: balanced'
         )
     if not (found.data.group_by or found.group_by) and (hint := group_hint(found.names)):
         lines.append(hint)
     return lines
+
+
+def rare_classes(classes: dict[str, int]) -> dict[str, int]:
+    """The classes with so few images, compared with the largest one, that they need weights."""
+    largest = max(classes.values())
+    return {name: number for name, number in classes.items() if number * _IMBALANCE <= largest}
 
 
 def _named(classes: dict[str, int]) -> str:

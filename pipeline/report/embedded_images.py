@@ -9,10 +9,10 @@ from pathlib import Path
 from common.artifacts import folder_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
-from components.evaluation.results import Mistake
+from components.evaluation.results import Robustness
 from components.inference.heat_map import thumbnail
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
-from pipeline.report.page_data import PageImages, ReportData
+from pipeline.report.page_data import LabelledSet, PageImages, ReportData
 
 _SAMPLES, _MISTAKES = 12, 12
 _SCANNED_RECORDS = 400  # to find samples of all classes
@@ -21,27 +21,28 @@ _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbna
 
 
 def page_images(results: Results, data: ReportData) -> PageImages:
-    """Thumbnails of training images, augmented views and misclassified images."""
+    """Thumbnails of training images, augmented views, misclassified and changed images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
     folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
-    return PageImages(
+    return embedded(folder, data.robustness)._replace(
         samples=tuple(_samples(results, data.evaluation.classes)),
         views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
-        mistakes=embedded_mistakes(folder, data.robustness.mistakes[:_MISTAKES]),
     )
 
 
-def embedded_mistakes(
-    folder: Path, mistakes: Sequence[Mistake]
-) -> tuple[tuple[Mistake, str, str | None], ...]:
-    """Mistakes with the pictures that are in a folder, as in `PageImages`."""
+def embedded(folder: Path, found: Robustness | LabelledSet) -> PageImages:
+    """The pictures of mistakes and changed images in a folder."""
 
-    def embedded(name: str) -> str:
+    def picture(name: str) -> str:
         return data_uri((folder / name).read_bytes())
 
-    return tuple(
-        (each, embedded(each.picture), each.explanation and embedded(each.explanation))
-        for each in mistakes
+    return PageImages(
+        mistakes=tuple(
+            (each, picture(each.picture), each.explanation and picture(each.explanation))
+            for each in found.mistakes[:_MISTAKES]
+        ),
+        worse=tuple((each, picture(each.picture)) for each in found.worse),
+        better=tuple((each, picture(each.picture)) for each in found.better),
     )
 
 

@@ -1,7 +1,7 @@
 """Evaluates a version on labelled images of any source, without a run."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,23 +10,28 @@ import numpy as np
 from common.artifacts import folder_of
 from common.errors import DataError, ModelError
 from common.features import INDEX, SPLITS
-from components.evaluation.gate.paired import compare
-from components.evaluation.held_out.component import find_held_out
+from components.evaluation.gate.component import compare_stored
 from components.evaluation.metrics.component import measure
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.predictions.component import predict_images
+from components.evaluation.predictions.held_out import find_held_out, groups_of
 from components.evaluation.predictions.prediction_files import (
-    PREDICTIONS_FILE,
-    candidate_rows,
+    prediction_paths,
+    read_rows,
     write_predictions,
 )
 from components.evaluation.predictions.split_images import (
+    RecordedImage,
     files_of_split,
     find_images,
     read_images,
 )
-from components.evaluation.results import BASELINE, CANDIDATE
-from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
+from components.evaluation.robustness.mistakes import (
+    changed_rows,
+    draw_changes,
+    draw_mistakes,
+    worst_mistakes,
+)
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.inspection.examine import worker_processes
@@ -38,75 +43,74 @@ from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.models.mounts import mounted_store
 from pipeline.models.provenance import Provenance, training_config
-from pipeline.report.embedded_images import embedded_mistakes
-from pipeline.report.page_data import LabelledSet, PageImages
+from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import utc_now
 from trainer.training.trained_images import read_trained_images
 
-_MISTAKES = 12
+_PICTURES = 12  # of mistakes, and of images that got better or worse
 
 
-def evaluate(
-    recipe: Recipe, version: Path, against: Path | None, work: Path
-) -> tuple[LabelledSet, PageImages]:
+def evaluate(recipe: Recipe, version: Path, against: Path | None, work: Path) -> LabelledSet:
     """Evaluates a version, and another one `against` it, on the images of `recipe.data`.
 
     Images are checked as at ingestion, and those that one of the versions was trained on are left
-    out, as in a run. `work` is an empty folder for records and predictions.
+    out, as in a run. `work` is an empty folder for records, predictions and pictures.
 
     Raises:
         DataError: there are no labelled images, none is left, or some are of an unknown class.
         ModelError: a version cannot be loaded, or the two have other classes.
     """
-    folders = {CANDIDATE: version, **({BASELINE: against} if against else {})}
-    models = {name: Classifier(folder) for name, folder in folders.items()}
-    classes = models[CANDIDATE].classes
-    for name, model in models.items():
-        if model.classes != classes:
-            raise ModelError(
-                f'version {folders[name].name} has {describe_classes(model.classes)}, version '
-                f'{version.name} {describe_classes(classes)}; they cannot be compared'
-            )
-    records, tally = _ingest(recipe, open_labelled(recipe.data, classes), work / 'records')
+    versions = [version, *([against] if against else [])]
+    models = [Classifier(folder) for folder in versions]
+    classes, (_, *others) = models[0].classes, models
+    if against and others[0].classes != classes:
+        raise ModelError(
+            f'version {against.name} has {describe_classes(others[0].classes)}, version '
+            f'{version.name} {describe_classes(classes)}; they cannot be compared'
+        )
+    records, tally = _ingest(recipe, open_labelled(recipe.data, classes), work)
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')
     provenance = Provenance(mounted_store(recipe), recipe.name)
-    trained = {folder.name: _trained_images(provenance, folder) for folder in folders.values()}
-    held_out, dropped = find_held_out(
-        [_all_as_test(folder) for folder in records],
-        [index for index in trained.values() if index is not None],
-        recipe.data.checks.near_distance,
-    )
-    if not held_out.kept:
+    trained = {folder.name: _trained_images(provenance, folder) for folder in versions}
+    indexes = [index for index in trained.values() if index is not None]
+    near = recipe.data.checks.near_distance
+    kept, counts = find_held_out([_all_as_test(each) for each in records], indexes, near)
+    if not counts.kept:
         raise DataError(
             f'{recipe.data.describe()}: the model was trained on all images, or on similar ones'
         )
     files = [file for split in SPLITS for file in files_of_split(records, split)]
-    for name, model in models.items():
-        write_predictions(work / name, predict_images(model, read_images(files)))
-    stored = {name: work / name / PREDICTIONS_FILE for name in models}
-    with beam.Pipeline() as pipeline:
-        measure(stored, frozenset(dropped), str(work / 'metrics'), pipeline)
-    threshold = _threshold(provenance, version, recipe)
-    found = read_evaluation(work / 'metrics', classes, threshold)
-    worst = worst_mistakes(candidate_rows(work / CANDIDATE, dropped), _MISTAKES)
-    images = {image.key: image for image in find_images(files, [row.key for row in worst])}
-    mistakes = draw_mistakes(worst, images, models[CANDIDATE], work)
-    pairs = found.baseline.overall.pairs if found.baseline else None
-    data = LabelledSet(
+    predictions = [work / f'predictions-{number}' for number in range(len(models))]
+    for folder, model in zip(predictions, models, strict=True):
+        images = _held_out(files, groups_of(kept))
+        write_predictions(folder, predict_images(model, images, counts.kept))
+    one, other = predictions[0], predictions[-1] if against else work
+    paths = prediction_paths(one, other)
+    measure(paths, recipe.evaluation, str(work / 'metrics'), beam.Pipeline())
+    rows = [*read_rows(paths)]
+    chosen = [worst_mistakes(rows, _PICTURES)]
+    chosen += [changed_rows(rows, better=better, most=_PICTURES) for better in (False, True)]
+    keys = [row.key for some in chosen for row in some]
+    pictures = {image.key: image for image in find_images(files, keys)}
+    worse, better = (draw_changes(each, pictures, classes, work) for each in chosen[1:])
+    config = training_config(provenance.producer(provenance.model_of(version))).get('train', {})
+    threshold = config.get('threshold', recipe.trainer.threshold)
+    return LabelledSet(
         recipe=recipe.name,
         version=version.name,
         against=against.name if against else None,
         data=recipe.data.describe(),
         evaluated=utc_now(),
         tally=tally,
-        held_out=held_out,
+        held_out=counts,
         unknown=tuple(name for name, index in trained.items() if index is None),
-        evaluation=found,
-        comparison=compare(pairs.counts, recipe.evaluation.max_drop) if pairs else None,
-        mistakes=mistakes,
+        evaluation=read_evaluation(work / 'metrics', classes, threshold),
+        comparison=compare_stored(one, other, recipe.evaluation),
+        mistakes=draw_mistakes(chosen[0], pictures, models[0], work),
+        worse=worse,
+        better=better,
     )
-    return data, PageImages(mistakes=embedded_mistakes(work, mistakes))
 
 
 def _ingest(recipe: Recipe, spans: Sequence[Span], folder: Path) -> tuple[list[Path], Tally]:
@@ -116,8 +120,8 @@ def _ingest(recipe: Recipe, spans: Sequence[Span], folder: Path) -> tuple[list[P
     tally = Tally()
     with worker_processes():
         for span in spans:
-            place = folder / f'span-{span.number}'
-            targets = place / 'records', place / 'quarantine'
+            places = (folder / f'{kind}-{span.number}' for kind in ('records', 'quarantine'))
+            targets = next(places), next(places)
             source = _undivided(span.source)
             found = ingest_span(
                 source, recipe.data, targets, lambda: beam.Pipeline(argv=arguments), records
@@ -146,7 +150,8 @@ def _trained_images(provenance: Provenance, version: Path) -> np.ndarray | None:
     return read_trained_images(folder_of(model.uri)) if model else None
 
 
-def _threshold(provenance: Provenance, version: Path, recipe: Recipe) -> float:
-    """The threshold that the version was trained with; that of the recipe if it is not known."""
-    config = training_config(provenance.producer(provenance.model_of(version)))
-    return float(config.get('train', {}).get('threshold', recipe.trainer.threshold))
+def _held_out(files: Sequence[Path], groups: dict[str, int]) -> Iterator[RecordedImage]:
+    """The images with a group, each once."""
+    for image in read_images(files):
+        if image.key in groups:
+            yield image._replace(group=groups.pop(image.key))

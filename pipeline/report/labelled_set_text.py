@@ -20,7 +20,7 @@ _LARGE_MATRIX, _MOST = 10, 12  # classes; confusions that are listed of a larger
 def as_text(data: LabelledSet) -> RenderableType:
     """Metrics, slices, confusions and mistakes, formatted for the console."""
     found, this = data.evaluation, f'version {data.version}'
-    one, other, classes = found.candidate, found.baseline, found.classes
+    one, other, classes = found.candidate, found.reference, found.classes
     head = f'{this} on {data.data}: {one.overall.images:,} images, {describe_classes(classes)}'
     columns = ('images', this, '95 % interval', *([f'version {data.against}'] if other else []))
 

@@ -6,10 +6,15 @@ from pydantic import BaseModel
 
 from common.strict_model import StrictModel
 from components.conversion.conversion_results import ConversionResult
-from components.evaluation.gate.paired import Comparison
-from components.evaluation.gate.verdict import Verdict
-from components.evaluation.held_out.held_out_files import HeldOut
-from components.evaluation.results import Evaluation, Mistake, Robustness
+from components.evaluation.gate.decision import GateDecision
+from components.evaluation.predictions.held_out import HeldOut
+from components.evaluation.results import (
+    ChangedImage,
+    Comparison,
+    Evaluation,
+    Mistake,
+    Robustness,
+)
 from components.image_example_gen.ingestion.ingested import Counts, Tally
 from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
@@ -41,7 +46,7 @@ class ReportData(Run):
 
     ended: Moment
     seconds: float
-    verdict: Verdict
+    gate: GateDecision
     data: DataSummary
     evaluation: Evaluation
     robustness: Robustness
@@ -75,18 +80,17 @@ class LabelledSet(StrictModel):
     evaluation: Evaluation
     comparison: Comparison | None
     mistakes: tuple[Mistake, ...]
+    worse: tuple[ChangedImage, ...]  # compared with the other version
+    better: tuple[ChangedImage, ...]
 
     def describe_comparison(self) -> str:
         """The paired comparison with the other version, in one line; empty without one."""
-        other, found = self.evaluation.baseline, self.comparison
-        pairs = other.overall.pairs if other else None
-        if found is None or pairs is None:
+        if not (found := self.comparison):
             return ''
-        better, worse = pairs.counts.only_candidate_right, pairs.counts.only_other_right
         return (
-            f'{found.outcome} to version {self.against}: accuracy {found.difference:+.4f} '
-            f'(bounds {found.low:+.4f} and {found.high:+.4f}), {better:,} images got better and '
-            f'{worse:,} worse'
+            f'{found.outcome} compared with version {self.against}: {found.describe_changes()}; '
+            f'{100 * (found.candidate - found.reference):+.2f} percentage points '
+            f'({100 * found.low:+.2f} to {100 * found.high:+.2f})'
         )
 
     @property
@@ -111,3 +115,6 @@ class PageImages(NamedTuple):
     views: str | None = None  # augmented views of one training image
     # Misclassified images with their heat maps, if the model has any, most confident first
     mistakes: tuple[tuple[Mistake, str, str | None], ...] = ()
+    # Images that only the reference model, or only this model, classifies correctly
+    worse: tuple[tuple[ChangedImage, str], ...] = ()
+    better: tuple[tuple[ChangedImage, str], ...] = ()

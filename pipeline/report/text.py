@@ -3,8 +3,8 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from components.evaluation.gate.verdict import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
-from pipeline.formatting import describe_left_out, describe_remedies, named, time_of, unwrapped
+from components.evaluation.gate.decision import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
+from pipeline.formatting import describe_left_out, named, time_of, unwrapped
 from pipeline.run.record import Run
 
 _STYLES: dict[Result, str] = {
@@ -17,8 +17,8 @@ _STYLES: dict[Result, str] = {
 
 def as_text(run: Run) -> RenderableType:
     """The state of a run at its end, formatted for the console."""
-    style = 'bold green' if run.blessed else 'bold red' if run.verdict else 'bold'
-    word = str(run.result).upper() if run.verdict else str(run.result)
+    style = 'bold green' if run.blessed else 'bold red' if run.gate else 'bold'
+    word = str(run.result).upper() if run.gate else str(run.result)
     head = Text.assemble((word, style), f': {run.recipe}, run {run.id}, {time_of(run.started)}')
     facts = {
         'model': run.model,
@@ -34,12 +34,10 @@ def as_text(run: Run) -> RenderableType:
         'webhook': run.webhook_error,
     }
     lines = [unwrapped(f'{name}: {value}') for name, value in facts.items() if value]
-    if run.verdict is None:
+    if run.gate is None:
         return Group(head, *lines)
-    if (verdict := run.rejected_by) and verdict.remedies:
-        remedy = describe_remedies(verdict.remedies, verdict.settings)
-        lines.append(unwrapped(f'remedy: {remedy}'))
+    lines += [unwrapped(f'note: {remark}') for remark in run.gate.remarks]
     for result, colour in _STYLES.items():
-        reasons = [each.reason for each in run.verdict.rulings if each.result == result]
+        reasons = [each.reason for each in run.gate.rules if each.result == result]
         lines += [Text.assemble((f'{result:<11} ', colour), reason) for reason in reasons]
     return Group(head, *lines)

@@ -14,8 +14,8 @@ from common.features import CALIBRATION, HISTORY, NETWORK, SPLITS, TEST_IMAGES
 from common.files import write_atomically
 from common.metadata_queries import custom_property
 from components.conversion.conversion_results import RESULT_FILE
-from components.evaluation.held_out.held_out_files import HELD_OUT_FILE
 from components.evaluation.metrics.evaluation_files import read_evaluation
+from components.evaluation.predictions.held_out import HELD_OUT_FILE
 from components.evaluation.results import ROBUSTNESS_FILE
 from components.image_example_gen.ingestion.ingested import Counts, Tally, read_ingested
 from components.image_example_gen.ingestion.quarantine import read_quarantined
@@ -42,7 +42,7 @@ _FILES = {
     'stages': ('Trainer', 'model_run', HISTORY),
     'network': ('Trainer', 'model_run', NETWORK),
     'calibration': ('Trainer', 'model_run', CALIBRATION),
-    'held_out': ('HeldOutFilter', 'held_out', HELD_OUT_FILE),
+    'held_out': ('Predictor', 'predictions', HELD_OUT_FILE),
 }
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pipeline.run.recording import Recording
 
 _SILENT = ('nothing new', 'skipped')  # results that are not posted
 _TIMEOUT = 5.0  # seconds, for the connection and for the response
-_LEFT_OUT = {'config', 'metrics', 'verdict', 'nodes', 'cached', 'webhook_error'}
+_LEFT_OUT = {'config', 'metrics', 'gate', 'nodes', 'cached', 'webhook_error'}
 
 _log = logging.getLogger(__name__)
 

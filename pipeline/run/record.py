@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.errors import AlreadyRunning
 from common.files import is_locked, locked, read_regular
 from common.storage import Folder
-from components.evaluation.gate.verdict import Verdict
+from components.evaluation.gate.decision import GateDecision
 from components.evaluation.results import Estimate
 from components.pusher.serving_folder import About, Moment
 
@@ -59,10 +59,8 @@ class Run(BaseModel):
     reasons: tuple[str, ...] = ()
     person: str | None = None  # who overrode the gate
     manual_override: str | None = None  # of the model at the end of the run, a clause
-    verdict: Verdict | None = None  # of the gate
+    gate: GateDecision | None = None
     accuracy: float | None = None  # on the test split, 0 to 1; None if the predictions are NaN
-    previous_accuracy: float | None = None  # of the live model, on the same images
-    baseline_accuracy: float | None = None  # the minimum, see `evaluation.baseline_accuracy`
     metrics: dict[str, Estimate] = Field(default_factory=dict)  # on the test split
     images: int | None = None  # that were used; None if the run imports ready-made TFRecords
     left_out: dict[str, int] = Field(default_factory=dict)  # images by reason
@@ -88,12 +86,6 @@ class Run(BaseModel):
     def live(self) -> bool:
         """Whether model servers loaded the model at the end of the run."""
         return self.version is not None and self.version == self.live_version
-
-    @property
-    def rejected_by(self) -> Verdict | None:
-        """The verdict of the gate, if it rejects the model and no user has overridden it."""
-        rejected = self.result == 'not blessed' and not self.manual_override
-        return self.verdict if rejected else None
 
     def with_values(self, **values: Any) -> 'Run':
         """A copy with other values, which are validated."""

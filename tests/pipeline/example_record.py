@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 from components.evaluation.gate.verdict import Ruling, Verdict
+
 from pipeline.run.record import Run
 
 STARTED = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)

@@ -1,78 +1,92 @@
 """ModelGate component: blesses or rejects a model and records the reasons."""
 
 import json
-import logging
+from pathlib import Path
+from typing import List  # noqa: UP035  # TFX requires List
 
+import numpy as np
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import folder_of
 from common.blessing import record_decision
+from common.features import HISTORY
+from components.evaluation.comparison import compare
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gate.rules import FLOOR, apply_rules, becomes_anchor
-from components.evaluation.gate.verdict import UNDECIDED, Verdict, write_verdict
-from components.evaluation.metrics.evaluation_files import read_evaluation
+from components.evaluation.gate.decision import write_decision
+from components.evaluation.gate.rules import decide
+from components.evaluation.metrics.evaluation_files import read_evaluation, read_failures
+from components.evaluation.predictions.component import Predictions
+from components.evaluation.predictions.prediction_files import prediction_paths, read_rows
+from components.evaluation.results import CANDIDATE, REFERENCE, Comparison
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
-_log = logging.getLogger(__name__)
 
+class GateDecisions(Artifact):
+    """`gate_decision.json`: a `components.evaluation.gate.decision.GateDecision`."""
 
-class ModelVerdict(Artifact):
-    """Results of the gate's rules: a `components.evaluation.gate.verdict.Verdict` as JSON."""
-
-    TYPE_NAME = 'catdog.ModelVerdict'
+    TYPE_NAME = 'catdog.GateDecisions'
 
 
 @component
 def ModelGate(
     model: InputArtifact[standard_artifacts.Model],
+    model_run: InputArtifact[standard_artifacts.ModelRun],
+    predictions: InputArtifact[Predictions],
+    reference_predictions: InputArtifact[Predictions],
     evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     infra_blessing: InputArtifact[standard_artifacts.InfraBlessing],
     config: Parameter[str],
-    classes: Parameter[str],
+    classes: Parameter[List[str]],  # noqa: UP006
     threshold: Parameter[float],
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
-    verdict: OutputArtifact[ModelVerdict],
-    baseline_model: InputArtifact[standard_artifacts.Model] = None,
-    anchor_model: InputArtifact[standard_artifacts.Model] = None,
+    gate_decision: OutputArtifact[GateDecisions],
+    reference_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
     """Blesses a model that no rule blocks; the blessing is like that of TFX's Evaluator.
 
-    `infra_blessing` is the output of ServingCheck, `baseline_model` the live model, and
-    `anchor_model` the best model so far, if it is not the live one. The blessing states which model
-    is the best from then on. `config` is an `EvaluationConfig` and `classes` the class names by
-    label, as JSON.
+    `infra_blessing` is the output of ServingCheck, `model_run` that of the Trainer. `config` is an
+    `EvaluationConfig` as JSON, `classes` are the class names by label.
     """
-    measured = folder_of(infra_blessing.uri) / MEASUREMENTS_FILE
-    names = tuple(json.loads(classes))
-    evaluated = read_evaluation(folder_of(evaluation.uri), names, threshold)
-    if anchor_model and anchor_model.id == model.id:  # an earlier model, trained from the cache
-        evaluated = evaluated.model_copy(update={'anchor': None})  # not compared with itself
-    result = apply_rules(
-        evaluated,
-        Measurements.model_validate_json(measured.read_bytes()),
-        EvaluationConfig.model_validate_json(config),
+    settings = EvaluationConfig.model_validate_json(config)
+    folder, measured = (folder_of(each.uri) for each in (evaluation, infra_blessing))
+    decision = decide(
+        read_evaluation(folder, classes, threshold),
+        read_failures(folder),
+        compare_stored(folder_of(predictions.uri), folder_of(reference_predictions.uri), settings),
+        Measurements.model_validate_json((measured / MEASUREMENTS_FILE).read_bytes()),
+        settings,
+        read_validation_accuracy(folder_of(model_run.uri) / HISTORY),
     )
-    write_verdict(result, folder_of(verdict.uri))
-    best = model if becomes_anchor(evaluated, result) else anchor_model or baseline_model
+    write_decision(decision, folder_of(gate_decision.uri))
     record_decision(
         blessing.mlmd_artifact,
-        result.blessed,
+        decision.blessed,
         model.mlmd_artifact,
-        baseline_model.mlmd_artifact if baseline_model else None,
-        best.mlmd_artifact if best else None,
+        reference_model.mlmd_artifact if reference_model else None,
     )
-    log_undecided(result)
 
 
-def log_undecided(verdict: Verdict) -> None:
-    """Logs what could not be decided and blocks nothing; the summary has what blocks."""
-    for each in verdict.rulings:
-        if each.result == UNDECIDED and not each.blocks:
-            if each.rule == FLOOR:
-                _log.info(each.reason)
-            else:
-                _log.warning(
-                    'undecided, and accepted as evaluation.undecided is push: %s', each.reason
-                )
+def compare_stored(candidate: Path, reference: Path, config: EvaluationConfig) -> Comparison | None:
+    """Compares the stored predictions of two models, given the folders of the artifacts.
+
+    Returns None if there is no reference model, or no image.
+    """
+    files = prediction_paths(candidate, reference)
+    rows = [*read_rows(files)] if REFERENCE in files else []
+    if not rows:
+        return None
+    return compare(
+        np.array([row.label for row in rows]),
+        *(np.array([row.predicted[name] for row in rows]) for name in (CANDIDATE, REFERENCE)),
+        metric=config.metric,
+        margin=config.margin,
+        groups=np.array([row.group for row in rows], np.uint64),
+    )
+
+
+def read_validation_accuracy(history: Path) -> float | None:
+    """Accuracy on the validation split at the epoch that was kept; None if none improved."""
+    kept = [each for each in json.loads(history.read_bytes()) if each['best_epoch']]
+    return kept[-1]['metrics']['val_accuracy'][kept[-1]['best_epoch'] - 1] if kept else None

@@ -1,300 +1,180 @@
-"""Rules of ModelGate: compare measurements with the thresholds of the recipe and with other models.
+"""Rules of ModelGate: a candidate's measurements, limits of the recipe, the reference model.
 
 `docs/decisions/0017-non-inferiority.md` has the statistics.
 """
 
-import bisect
-import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
-from components.evaluation.config import CLASS, EvaluationConfig, slice_name
-from components.evaluation.gate.paired import (
-    ANCHOR_CONFIDENCE,
-    CONFIDENCE,
-    Comparison,
-    compare,
-    compare_balanced,
-    compare_log_loss,
-    is_better,
-    power_in_words,
-)
-from components.evaluation.gate.verdict import (
+from components.evaluation.config import EvaluationConfig, minimum_of, slice_name
+from components.evaluation.gate.decision import (
     FAILED,
     NOT_APPLIED,
     PASSED,
     UNDECIDED,
+    GateDecision,
     Result,
-    Ruling,
-    Verdict,
+    RuleResult,
 )
+from components.evaluation.metrics.evaluation_files import CHANGE
 from components.evaluation.results import (
     ACCURACY,
-    BALANCED_ACCURACY,
-    LARGEST_LOSS,
+    LEAST_GROUPS,
+    LOWER_IS_BETTER,
+    METRICS,
+    Comparison,
     Evaluation,
     ModelResult,
-    SliceResult,
+    Outcome,
+    wilson,
 )
 from components.serving_check.measurements import Measurements
 
-FLOOR = 'floor'
-_NO_IMAGES = (
-    'no test image is left, because the models were trained on all of them or on similar ones; add '
-    'images that no model was trained on'
-)
-_LATENCY = 'latency per image on one core'
-_ROUNDING = 1e-9  # tolerance for the difference of two shares
-_MORE_TRAINING = 'train on more or better images, or longer'
-_STEP = 100  # settings are multiples of its inverse
+REFERENCE_RULE = 'reference model'
+_FAR = 3  # standard errors
+_SHOWN = 5  # classes in a remark
+_RESULTS: dict[Outcome, Result] = {'worse': FAILED, 'undecided': UNDECIDED}  # others passed
 
-_Settings = dict[str, Any]  # as in `verdict.Ruling`
-_Rulings = Iterator[Ruling]
+_Rules = Iterator[RuleResult]
 
 
-def apply_rules(
-    evaluation: Evaluation, measurements: Measurements, config: EvaluationConfig
-) -> Verdict:
-    """Applies every rule to a candidate model."""
-    rules = (
-        _predictions(evaluation, config),
-        _serving(measurements),
-        _limits(measurements, config),
-    )
-    return Verdict(rulings=tuple(itertools.chain.from_iterable(rules)))
-
-
-def becomes_anchor(evaluation: Evaluation, verdict: Verdict) -> bool:
-    """Whether the candidate is the best model from now on.
-
-    It is the first one, or it is shown to be better than the best model so far. A higher value is
-    not enough: by chance, a slightly worse model would often take its place.
-    """
-    before = evaluation.anchor or evaluation.baseline
-    if not verdict.blessed or before is None:
-        return verdict.blessed
-    pairs = before.overall.pairs
-    return pairs is not None and is_better(pairs.counts)
-
-
-def baseline_accuracy(config: EvaluationConfig, evaluation: Evaluation) -> float:
-    """The minimum: that of the recipe, or by the classes and their shares, rounded up to 0.001."""
-    if config.baseline_accuracy is not None:
-        return config.baseline_accuracy
-    images = [sum(row) for row in evaluation.candidate.confusion]
-    most_frequent = max(images) / max(sum(images), 1)
-    least = max(accuracy_for_classes(len(images)), most_frequent)
-    return math.ceil(least * 1000 - _ROUNDING) / 1000
-
-
-def accuracy_for_classes(classes: int) -> float:
-    """0.9 for two classes; less far above guessing, 1 / classes, for more: 0.51 for a hundred."""
-    guessing = 1 / classes
-    return round(guessing + (1 - guessing) * (0.5 + 0.6 * guessing), 3)
-
-
-def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
-    overall = evaluation.candidate.overall
-    if not overall.images:
-        yield _ruling('test images', FAILED, _NO_IMAGES, 'add new images')
-        return
-    if overall.metrics[ACCURACY].value is None:
-        yield _ruling(
-            'finite',
-            FAILED,
-            'predictions are NaN, as after a diverged training',
-            'lower the learning rates: trainer.feature_extraction.learning_rate and '
-            'trainer.fine_tune.learning_rate',
-        )
-        return
-    yield _ruling('finite', PASSED, 'predictions are finite')
-    yield _enough_images(overall.images, config)
-    yield _one_class(evaluation)
-    yield from _baseline(evaluation, config)
-    yield from _comparison('live model', evaluation, evaluation.baseline, config, CONFIDENCE)
-    if evaluation.anchor:
-        yield from _comparison(
-            'best model so far', evaluation, evaluation.anchor, config, ANCHOR_CONFIDENCE
-        )
-    yield from _floors(evaluation.candidate, config)
-
-
-def _enough_images(images: int, config: EvaluationConfig) -> Ruling:
-    least = config.min_images
-    shown = f'{images} test image{"s" * (images != 1)}, evaluation.min_images {least}'
-    return _ruling(
-        'test images',
-        PASSED if images >= least else FAILED,
-        shown,
-        f'add images until the test split has {least}; the accuracy on fewer is noise',
-        {} if config.floors else {'evaluation.min_images': images},  # floors might then fail
-    )
-
-
-def _one_class(evaluation: Evaluation) -> Ruling:
-    confusion, classes = evaluation.candidate.confusion, evaluation.classes
-    missing = [name for name, row in zip(classes, confusion, strict=True) if not any(row)]
-    columns = zip(*confusion, strict=True)
-    predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
-    if missing:
-        names = ', '.join(missing)
-        return _ruling(
-            'one class', FAILED, f'no judged test image is of {names}', f'add images of {names}'
-        )
-    if len(predicted) < 2:
-        shown = f'predicts {predicted[0]} for every image; test has {len(classes)} classes'
-        remedy = f'check the labels; {_MORE_TRAINING}'
-        return _ruling('one class', FAILED, shown, remedy)
-    return _ruling('one class', PASSED, f'predicts {len(predicted)} of {len(classes)} classes')
-
-
-def _baseline(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
-    overall = evaluation.candidate.overall
-    least = baseline_accuracy(config, evaluation)
-    remedies = {ACCURACY: _MORE_TRAINING, BALANCED_ACCURACY: 'add images of the rare classes'}
-    remedies = {metric: each for metric, each in remedies.items() if metric in overall.metrics}
-    reached = min(_reached(overall, metric, config) for metric in remedies)  # the key is for both
-    settings: _Settings = {'evaluation.baseline_accuracy': reached}
-    for metric, remedy in remedies.items():
-        if metric == BALANCED_ACCURACY and config.baseline_accuracy is None:
-            least = accuracy_for_classes(len(evaluation.classes))
-        name = metric.replace('_', ' ')
-        yield _at_least('baseline', name, overall, metric, least, config, remedy, settings)
-
-
-def _reached(judged: SliceResult, metric: str, config: EvaluationConfig) -> float:
-    """The highest limit that `_at_least` passes, rounded down to a multiple of 0.01."""
-    return math.floor(_judged_value(judged, metric, config) * _STEP + _ROUNDING) / _STEP
-
-
-def _judged_value(judged: SliceResult, metric: str, config: EvaluationConfig) -> float:
-    estimate = judged.metrics[metric]
-    value = estimate.low if config.judge_by == 'lower bound' else estimate.value
-    assert value is not None  # NaN was rejected before
-    return value
-
-
-def _at_least(
-    rule: str,
-    name: str,
-    judged: SliceResult,
-    metric: str,
-    least: float,
-    config: EvaluationConfig,
-    remedy: str,
-    settings: _Settings,
-) -> Ruling:
-    """Compares an accuracy, or the lower end of its interval, with a limit."""
-    value = _judged_value(judged, metric, config)
-    shown = f'lower bound of {name}' if config.judge_by == 'lower bound' else name
-    reason = f'{shown} {_format_apart(value, least)}, {rule} {_exact(least)} (n={judged.images})'
-    passed = value >= least - _ROUNDING
-    return _ruling(rule, PASSED if passed else FAILED, reason, remedy, settings)
-
-
-def _comparison(
-    other: str,
+def decide(
     evaluation: Evaluation,
-    model: ModelResult | None,
+    failures: Collection[str],
+    comparison: Comparison | None,
+    measurements: Measurements,
     config: EvaluationConfig,
-    confidence: float,
-) -> _Rulings:
-    """Compares the candidate with another model, image by image."""
-    if model is None:
-        yield _ruling(other, NOT_APPLIED, f'no {other} of these classes to compare with')
-        return
-    pairs = model.overall.pairs
-    if pairs is None or model.overall.metrics[ACCURACY].value is None:
-        yield _ruling(other, NOT_APPLIED, f'the {other} predicts NaN on these images; not compared')
-        return
-    counts = pairs.counts
-    by_class = [each.pairs.counts for each in model.slices if each.feature == CLASS and each.pairs]
-    overall = functools.partial(compare, counts, confidence=confidence)
-    balanced = functools.partial(compare_balanced, by_class, confidence=confidence)
-    compared: list[tuple[str, str, float, Callable[[float], Comparison]]] = [
-        (ACCURACY, 'max_drop', config.max_drop, overall),
-        (BALANCED_ACCURACY, 'max_balanced_drop', config.max_balanced_drop, balanced),
-    ]
-    if len(by_class) < 2:
-        del compared[1]
-    on_images = f'on the same {counts.images} images'
-    for metric, key, margin, compare_at in compared:
-        result = compare_at(margin)
-        now, before = (
-            each.overall.metrics[metric].value or 0.0 for each in (evaluation.candidate, model)
+    validation_accuracy: float | None = None,
+) -> GateDecision:
+    """Applies every rule to a candidate model.
+
+    `failures` names the thresholds that TFMA found violated; `comparison` is None if there is no
+    reference model; `validation_accuracy` is that of the validation split.
+    """
+    overall = evaluation.candidate.overall
+    images = [sum(row) for row in evaluation.candidate.confusion]
+    value = overall.metrics[config.metric].value if config.metric in overall.metrics else None
+    rules = [*_predictions(evaluation)]
+    remarks: list[str] = []
+    if all(each.result == PASSED for each in rules):
+        rules += [
+            *_minimum(evaluation, images, failures, config),
+            _reference(comparison, failures, config),
+        ]
+        rules += [*_floors(evaluation.candidate, failures, config)]
+        remarks += _remarks(evaluation, validation_accuracy)
+    rules += [*_serving(measurements), *_limits(measurements, config)]
+    return GateDecision(
+        metric=config.metric,
+        value=value,
+        minimum=minimum_of(config, images)[1] if overall.images else None,
+        images=overall.images,
+        comparison=comparison,
+        rules=tuple(rules),
+        remarks=tuple(remarks),
+    )
+
+
+def _predictions(evaluation: Evaluation) -> _Rules:
+    overall, confusion = evaluation.candidate.overall, evaluation.candidate.confusion
+    predicted = [any(column) for column in zip(*confusion, strict=True)]
+    if not overall.images:
+        yield RuleResult(
+            rule='test images',
+            result=FAILED,
+            reason='no test image is left, because the models were trained on all of them or on '
+            'similar ones',
         )
+    elif overall.metrics[ACCURACY].value is None:
+        reason = 'predictions are NaN, as after a diverged training'
+        yield RuleResult(rule='predictions', result=FAILED, reason=reason)
+    elif sum(predicted) < 2:
+        only = evaluation.classes[predicted.index(True)]
+        reason = f'predicts {only} for every image'
+        yield RuleResult(rule='predictions', result=FAILED, reason=reason)
+    else:
+        reason = f'predicts {sum(predicted)} of {len(predicted)} classes'
+        yield RuleResult(rule='predictions', result=PASSED, reason=reason)
+
+
+def _minimum(
+    evaluation: Evaluation,
+    images: Sequence[int],
+    failures: Collection[str],
+    config: EvaluationConfig,
+) -> _Rules:
+    """The rule that TFMA checks: the metric reaches its minimum."""
+    overall = evaluation.candidate.overall
+    name, least = minimum_of(config, images)
+    passed = name not in failures
+    if config.metric not in overall.metrics:  # balanced accuracy of one class
+        reason = f'{_words(config.metric)} is undefined: all test images are of one class'
+    elif name == config.metric:
+        value = overall.metrics[config.metric].value or 0.0
         reason = (
-            f'{metric.replace("_", " ")} {_format_apart(now, before)}, {other} '
-            f'{_format_apart(before, now)} {on_images}: the difference is at least '
-            f'{_bound(result.low, confidence)}, has to be above {_signed(-margin)}'
+            f'{_words(name)} {_apart(value, least)}, minimum {_exact(least)} (n={overall.images})'
         )
-        if result.outcome == 'undecided' and metric == ACCURACY:
-            reason += f'; {power_in_words(counts, margin, confidence)}'
-        elif result.outcome == 'undecided':
-            reason += f'; the rarest class has {min(each.images for each in by_class)} of them'
-        yield _compared(other, result, reason, config, key, compare_at)
-    sums, limit = (pairs.log_loss, pairs.log_loss_squares), config.max_log_loss_rise
-    rise = compare_log_loss(pairs.finite, *sums, limit, confidence)
-    reason = (
-        f'log loss {_signed(rise.difference)} compared with the {other} {on_images}: the '
-        f'difference is at most {_bound(rise.high, confidence)}, has to be below {_signed(limit)}'
+    else:
+        found = overall.metrics[config.metric]
+        most = evaluation.classes[images.index(max(images))]
+        reason = (
+            f'{_words(config.metric)} {found.value or 0.0:.3f}, at least '
+            f'{_apart(found.low or 0.0, least)} with 95 % confidence; always answering {most} '
+            f'reaches {least:.3f} (n={overall.images})'
+        )
+    yield RuleResult(rule='minimum', result=PASSED if passed else FAILED, reason=reason)
+
+
+def _reference(
+    found: Comparison | None, failures: Collection[str], config: EvaluationConfig
+) -> RuleResult:
+    if found is None:
+        reason = 'there is no reference model of these classes to compare with'
+        return RuleResult(rule=REFERENCE_RULE, result=NOT_APPLIED, reason=reason)
+    numbers = (
+        f'{_words(config.metric)} {_apart(found.candidate, found.reference)}, reference '
+        f'{_apart(found.reference, found.candidate)} on the same {found.images:,} images; '
+        f'{found.describe_changes()}'
     )
-    compare_at = functools.partial(compare_log_loss, pairs.finite, *sums, confidence=confidence)
-    yield _compared(other, rise, reason, config, 'max_log_loss_rise', compare_at)
+    result = _RESULTS.get(found.outcome, PASSED)
+    if found.outcome == 'not worse' and f'{config.metric}{CHANGE}' in failures:
+        result = FAILED  # by TFMA's change threshold
+    says = {
+        'better': 'shown to be better than the reference model',
+        'not worse': f'not worse than the reference model by more than {config.margin:g}',
+        'same': 'predicts the same as the reference model for every test image',
+        'worse': 'shown to be worse than the reference model',
+        'undecided': 'undecided whether it is worse than the reference model by more than '
+        f'{config.margin:g}',
+    }[found.outcome]
+    return RuleResult(rule=REFERENCE_RULE, result=result, reason=f'{says}: {numbers}{_more(found)}')
 
 
-def _bound(value: float, confidence: float) -> str:
-    return f'{_signed(value)} ({100 * confidence:g} % confidence)'
+def _more(found: Comparison) -> str:
+    """How many more images decide; empty if it is decided or not known."""
+    if found.groups is not None and found.groups < LEAST_GROUPS:
+        return f'; the images are of {found.groups} groups, and {LEAST_GROUPS} decide'
+    if found.needed is None:
+        return ''
+    return f'; about {found.needed:,} more test images like these decide'
 
 
-def _signed(value: float) -> str:
-    return f'{value:+.4f}'.rstrip('0').rstrip('.') if round(value, 4) else '0'
-
-
-def _compared(
-    other: str,
-    found: Comparison,
-    reason: str,
-    config: EvaluationConfig,
-    key: str,
-    compare_at: Callable[[float], Comparison],
-) -> Ruling:
-    """The ruling of a comparison; `key` is its margin, `compare_at` compares with another one."""
-    if found.outcome == 'not inferior':
-        return _ruling(other, PASSED, reason)
-    if found.outcome == 'inferior':
-        remedy = f'{_MORE_TRAINING}; until then the {other} is the better one'
-        largest = LARGEST_LOSS if key == 'max_log_loss_rise' else 1.0
-        margin = _sufficient_margin(compare_at, largest)
-        return _ruling(other, FAILED, reason, remedy, {f'evaluation.{key}': margin})
-    return _ruling(
-        other,
-        UNDECIDED,
-        reason,
-        'add test images, or train on more or better images',
-        {'evaluation.undecided': 'push'},
-        blocks=config.undecided == 'keep',
-    )
-
-
-def _sufficient_margin(compare_at: Callable[[float], Comparison], largest: float) -> float:
-    """The smallest margin with which a model is not inferior, a multiple of 0.01."""
-
-    def suffices(steps: int) -> bool:
-        return compare_at(steps / _STEP).outcome == 'not inferior'
-
-    steps = range(math.ceil(largest * _STEP))  # the margin after the last one always suffices
-    return bisect.bisect_left(steps, True, key=suffices) / _STEP
-
-
-def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
-    """A ruling per slice with a floor, then one per floor without a slice.
+def _floors(candidate: ModelResult, failures: Collection[str], config: EvaluationConfig) -> _Rules:
+    """A rule per metric with a floor, per slice with one, and per floor without a slice.
 
     The floor of a slice overrides that of its feature.
     """
     unused = set(config.floors)
+    for name in METRICS:
+        if name not in config.floors:
+            continue
+        unused.discard(name)
+        found, limit = candidate.overall.metrics.get(name), config.floors[name]
+        word = 'maximum' if name in LOWER_IS_BETTER else 'floor'
+        value = 'undefined' if found is None else _apart(found.value or 0.0, limit)
+        reason = f'{_words(name)} {value}, {word} {_exact(limit)} (n={candidate.overall.images})'
+        passed = name not in failures
+        yield RuleResult(rule='floor', result=PASSED if passed else FAILED, reason=reason)
     for each in candidate.slices:
         key = f'{each.feature}.{each.name}'
         unused -= {key, each.feature}
@@ -302,68 +182,97 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
         accuracy = each.metrics[ACCURACY].value
         if floor is None or accuracy is None:
             continue
-        name = f'accuracy on {slice_name(each.feature, each.name)}'
-        limit = key if key in config.floors else each.feature
-        floors = {**config.floors, limit: _reached(each, ACCURACY, config)}
-        remedy = f'train on more {slice_name(each.feature, each.name)}'
-        settings: _Settings = {'evaluation.floors': floors}
-        found = _at_least(FLOOR, name, each, ACCURACY, floor, config, remedy, settings)
+        reason = (
+            f'accuracy on {slice_name(each.feature, each.name)} {_apart(accuracy, floor)}, floor '
+            f'{_exact(floor)} (n={each.images})'
+        )
+        result: Result = PASSED if accuracy >= floor else FAILED
         if each.images < config.min_images:
-            reason = f'{found.reason}; undecided below {config.min_images} images'
-            found = _ruling(FLOOR, UNDECIDED, reason)
-        yield found
+            result, reason = NOT_APPLIED, f'{reason}; a floor needs {config.min_images} images'
+        yield RuleResult(rule='floor', result=result, reason=reason)
     for key in sorted(unused):
         feature, _, name = key.partition('.')
-        images = slice_name(feature, name) if name else f'slices by {feature}'
-        shown = f'the test split has no {images}; floor {_exact(config.floors[key])} undecided'
-        yield _ruling(FLOOR, UNDECIDED, shown)
+        missing = slice_name(feature, name) if name else f'slices by {feature}'
+        reason = f'the test split has no {missing}; floor {_exact(config.floors[key])}'
+        yield RuleResult(rule='floor', result=NOT_APPLIED, reason=reason)
 
 
-def _serving(measurements: Measurements) -> _Rulings:
+def _serving(measurements: Measurements) -> _Rules:
     for problem in measurements.problems:
-        yield _ruling('serving', FAILED, problem, 'see the log of the run; no key allows it')
+        yield RuleResult(rule='serving', result=FAILED, reason=problem)
     if not measurements.problems:
         count = len(measurements.checks)
-        yield _ruling('serving', PASSED, f'{count} serving check{"s" * (count != 1)} passed')
+        reason = f'{count} serving check{"s" * (count != 1)} passed'
+        yield RuleResult(rule='serving', result=PASSED, reason=reason)
 
 
-def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
+def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rules:
     limits = (
-        ('size', 'SavedModel size', measurements.size_mb, config.max_megabytes, 'MB', 'megabytes'),
-        ('latency', _LATENCY, measurements.latency_ms, config.max_latency_ms, 'ms', 'latency_ms'),
+        ('size', 'SavedModel size', measurements.size_mb, config.max_megabytes, 'MB'),
+        (
+            'latency',
+            'latency per image on one core',
+            measurements.latency_ms,
+            config.max_latency_ms,
+            'ms',
+        ),
     )
-    for rule, name, value, limit, unit, key in limits:
+    for rule, name, value, limit, unit in limits:
         if limit is not None:
-            shown = 'not measured' if value is None else f'{_format_apart(value, limit, 1)} {unit}'
+            shown = 'not measured' if value is None else f'{_apart(value, limit, 1)} {unit}'
             passed = value is not None and value <= limit
             reason = f'{name} {shown}, limit {limit:g} {unit}'
-            smaller = 'trainer.alpha' if rule == 'size' else 'trainer.image_size or trainer.alpha'
-            settings: _Settings = {} if value is None else {f'evaluation.max_{key}': _above(value)}
-            remedy = f'train a smaller network: lower {smaller}'
-            yield _ruling(rule, PASSED if passed else FAILED, reason, remedy, settings)
+            yield RuleResult(rule=rule, result=PASSED if passed else FAILED, reason=reason)
 
 
-def _above(value: float) -> float:
-    """The next limit above a size or latency, with one decimal."""
-    return math.ceil(value * 10) / 10
+def _remarks(evaluation: Evaluation, validation_accuracy: float | None) -> Iterator[str]:
+    """What a user should know whatever the decision is."""
+    classes, confusion = evaluation.classes, evaluation.candidate.confusion
+    overall = evaluation.candidate.overall
+    accuracy = overall.metrics[ACCURACY].value or 0.0
+    counts = [(row[label], sum(row)) for label, row in enumerate(confusion)]
+    weak = [
+        f'{name} ({right} of {images} images right)'
+        for name, (right, images) in zip(classes, counts, strict=True)
+        if images and _is_no_better_than_guessing(right, images, len(classes), accuracy)
+    ]
+    never = [
+        name
+        for name, column in zip(classes, zip(*confusion, strict=True), strict=True)
+        if not any(column)
+    ]
+    absent = [name for name, (_, images) in zip(classes, counts, strict=True) if not images]
+    if weak:
+        yield f'recall no better than guessing: {_listed(weak)}'
+    if never:
+        yield f'never predicted: {_listed(never)}'
+    if absent:
+        yield f'without a test image, so nothing is known of them: {_listed(absent)}'
+    error = math.sqrt(accuracy * (1 - accuracy) / overall.images)
+    if validation_accuracy is not None and validation_accuracy > accuracy + _FAR * error:
+        yield (
+            f'accuracy {validation_accuracy:.3f} on validation images, {accuracy:.3f} on test '
+            'images: these differ from those of the training'
+        )
 
 
-def _ruling(
-    rule: str,
-    result: Result,
-    reason: str,
-    remedy: str = '',
-    settings: _Settings | None = None,
-    *,
-    blocks: bool | None = None,
-) -> Ruling:
-    """A ruling, which blocks the model by default if the rule failed; others have no remedy."""
-    blocks = result == FAILED if blocks is None else blocks
-    advice: dict[str, Any] = {'remedy': remedy, 'settings': settings or {}} if blocks else {}
-    return Ruling(rule=rule, result=result, reason=reason, blocks=blocks, **advice)
+def _is_no_better_than_guessing(right: int, images: int, classes: int, accuracy: float) -> bool:
+    """Whether a recall is that of guessing, or neither shown above it nor near the accuracy."""
+    recall = wilson(right, images)
+    low, high = recall.low or 0.0, recall.high or 0.0
+    return right / images <= 1 / classes or (low <= 1 / classes and high < accuracy)
 
 
-def _format_apart(value: float, other: float, digits: int = 3) -> str:
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ', '.join(names[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
+
+
+def _words(metric: str) -> str:
+    return metric.replace('_', ' ')
+
+
+def _apart(value: float, other: float, digits: int = 3) -> str:
     """Formats a number with enough digits to show whether it is above or below another."""
     while digits < 9 and value != other:
         rounded = round(value, digits)

@@ -6,7 +6,6 @@ Why TFMA's own metrics do not fit: `docs/decisions/0013-metrics-and-intervals.md
 import dataclasses
 import itertools
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,42 +16,95 @@ from tensorflow_model_analysis.metrics.metric_util import merge_per_key_computat
 
 # The package itself has these names only after an import of TFX, which Beam's workers may lack.
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 
-from components.evaluation.config import SLICED_BY
-from components.evaluation.metrics.estimates import Judged, compare, curves, estimates
+from components.evaluation.config import SLICED_BY, EvaluationConfig, minimum_of
+from components.evaluation.metrics.estimates import Judged, curves, estimates
 from components.evaluation.results import (
     CANDIDATE,
     CONFUSION,
     CURVES,
+    HIGH,
     IMAGES,
-    PAIRED,
-    Estimate,
+    LOW,
+    LOWER_IS_BETTER,
+    METRICS,
+    REFERENCE,
 )
 
+_ROUNDING = 1e-9
 _MOST_PARTS = 1024  # before they are joined
-# Predictions by model, in parts that are joined from time to time.
-_Accumulator = list[dict[str, Judged]]
+# Predictions of a model, in parts that are joined from time to time.
+_Accumulator = list[Judged]
 
 
-def eval_config(models: Sequence[str]) -> config_pb2.EvalConfig:
-    """Configures TFMA: metrics of each model on all images and slices, without thresholds."""
+def eval_config(
+    models: Sequence[str], config: EvaluationConfig, images: Sequence[int]
+) -> config_pb2.EvalConfig:
+    """Configures TFMA: metrics of each model on all images and slices, and the thresholds.
+
+    `images` is the number of test images of each class.
+    """
     metric = config_pb2.MetricConfig(
         class_name=ClassifierMetrics.__name__, module=ClassifierMetrics.__module__
     )
     slices = [config_pb2.SlicingSpec(feature_keys=[name]) for name in SLICED_BY]
     return config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(name=name) for name in models],
+        model_specs=[
+            config_pb2.ModelSpec(name=name, is_baseline=name == REFERENCE) for name in models
+        ],
         slicing_specs=[config_pb2.SlicingSpec(), *slices],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=[metric], model_names=models)],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                metrics=[metric],
+                model_names=models,
+                per_slice_thresholds={
+                    name: _on_all_images(each)
+                    for name, each in _thresholds(config, images, REFERENCE in models).items()
+                },
+            )
+        ],
     )
+
+
+def _thresholds(
+    config: EvaluationConfig, images: Sequence[int], compared: bool
+) -> dict[str, config_pb2.MetricThreshold]:
+    name, least = minimum_of(config, images)
+    found = {name: config_pb2.MetricThreshold(value_threshold=_limit('lower_bound', least))}
+    if compared:
+        change = config_pb2.GenericChangeThreshold(
+            absolute={'value': -config.margin}, direction=config_pb2.HIGHER_IS_BETTER
+        )
+        both = found.setdefault(config.metric, config_pb2.MetricThreshold())
+        both.change_threshold.CopyFrom(change)
+    for key, limit in config.floors.items():
+        if key in METRICS:
+            end = 'upper_bound' if key in LOWER_IS_BETTER else 'lower_bound'
+            found[key] = config_pb2.MetricThreshold(value_threshold=_limit(end, limit))
+    return found
+
+
+def _on_all_images(
+    threshold: config_pb2.MetricThreshold,
+) -> config_pb2.PerSliceMetricThresholds:
+    """A threshold of all images: one without a slice would apply to every slice."""
+    overall = config_pb2.PerSliceMetricThreshold(
+        slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
+    )
+    return config_pb2.PerSliceMetricThresholds(thresholds=[overall])
+
+
+def _limit(end: str, value: float) -> config_pb2.GenericValueThreshold:
+    """A threshold, with a tolerance for the rounding of shares."""
+    rounding = -_ROUNDING if end == 'lower_bound' else _ROUNDING
+    return config_pb2.GenericValueThreshold(**{end: {'value': value + rounding}})
 
 
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
-    The predictions of an image are `Judged` by name of the model. A model other than the candidate
-    is also compared with it, image by image.
+    The predictions of an image are `Judged` by name of the model. The ends of the intervals are
+    metrics of their own, for thresholds: TFMA compares single numbers.
     """
 
     def __init__(self, name: str = 'classifier') -> None:
@@ -71,19 +123,16 @@ def _computations(
 
 @dataclasses.dataclass(eq=False)
 class _Combiner(beam.CombineFn):
-    """Collects the predictions of a model, and those of the candidate for comparison."""
+    """Collects the predictions of a model."""
 
     key: tfma.metrics.MetricKey
-
-    @property
-    def _model(self) -> str:
-        return self.key.model_name or CANDIDATE  # TFMA omits the name of a single model
 
     def create_accumulator(self) -> _Accumulator:
         return []
 
     def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
-        accumulator.append({name: element.predictions[name] for name in (CANDIDATE, self._model)})
+        # TFMA omits the name of a single model.
+        accumulator.append(element.predictions[self.key.model_name or CANDIDATE])
         return self.compact(accumulator) if len(accumulator) > _MOST_PARTS else accumulator
 
     def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
@@ -93,24 +142,23 @@ class _Combiner(beam.CombineFn):
         return [_joined(accumulator)] if accumulator else []
 
     def extract_output(self, accumulator: _Accumulator) -> dict[tfma.metrics.MetricKey, Any]:
-        joined = _joined(accumulator)
-        judged = joined[self._model]
-        outputs = {
+        judged = _joined(accumulator)
+        outputs: dict[str, Any] = {
             IMAGES: len(judged.labels),
             CONFUSION: json.dumps(_confusion(judged)).encode(),
             CURVES: curves(judged).model_dump_json().encode(),
-            **{name: _bounded(each) for name, each in estimates(judged).items()},
         }
-        if self._model != CANDIDATE:
-            outputs[PAIRED] = compare(joined[CANDIDATE], judged).model_dump_json().encode()
-        return {self.key._replace(name=name): value for name, value in outputs.items()}
+        for name, each in estimates(judged).items():
+            outputs[name] = np.nan if each.value is None else each.value
+            if each.low is not None and each.high is not None:
+                outputs |= {f'{name}{LOW}': each.low, f'{name}{HIGH}': each.high}
+        # Thresholds by name have keys without weights.
+        key = self.key._replace(example_weighted=None)
+        return {key._replace(name=name): value for name, value in outputs.items()}
 
 
-def _joined(parts: _Accumulator) -> dict[str, Judged]:
-    return {
-        name: Judged(*map(np.concatenate, zip(*(part[name] for part in parts), strict=True)))
-        for name in parts[0]
-    }
+def _joined(parts: _Accumulator) -> Judged:
+    return Judged(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _confusion(judged: Judged) -> list[tuple[int, int, int]]:
@@ -118,10 +166,3 @@ def _confusion(judged: Judged) -> list[tuple[int, int, int]]:
     cells = np.stack([judged.labels, judged.predicted])[:, judged.finite]
     (labels, predicted), images = np.unique(cells, axis=1, return_counts=True)
     return list(zip(labels.tolist(), predicted.tolist(), images.tolist(), strict=True))
-
-
-def _bounded(estimate: Estimate) -> BoundedValue:
-    """Converts to TFMA's proto, None to NaN."""
-    numbers = (estimate.value, estimate.low, estimate.high)
-    value, low, high = ({'value': math.nan if each is None else each} for each in numbers)
-    return BoundedValue(value=value, lower_bound=low, upper_bound=high)

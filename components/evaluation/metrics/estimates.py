@@ -13,7 +13,7 @@ import numpy as np
 import sklearn.metrics
 
 from components.evaluation import results
-from components.evaluation.results import Bucket, Estimate, PairedCounts, Pairs, wilson
+from components.evaluation.results import Bucket, Estimate, wilson
 
 _CLOSEST = 1e-7  # distance to 0 and 1 to which the exported model clips probabilities
 _BUCKETS = 10  # of confidence, of equal width
@@ -203,23 +203,3 @@ def _downsampled(x: np.ndarray, y: np.ndarray) -> results.Points:
     """At most `_POINTS` points of a curve, including the first and the last."""
     kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
     return tuple(zip(x[kept].tolist(), y[kept].tolist(), strict=True))
-
-
-def compare(candidate: Judged, other: Judged) -> Pairs:
-    """Compares two models on the same images."""
-    right, other_right = (each.predicted == each.labels for each in (candidate, other))
-    finite = candidate.finite & other.finite
-    losses, other_losses = (
-        np.minimum(each.log_losses()[finite], results.LARGEST_LOSS) for each in (candidate, other)
-    )
-    return Pairs(
-        counts=PairedCounts(
-            both_right=int(np.sum(right & other_right)),
-            only_candidate_right=int(np.sum(right & ~other_right)),
-            only_other_right=int(np.sum(~right & other_right)),
-            both_wrong=int(np.sum(~right & ~other_right)),
-        ),
-        log_loss=float(np.sum(losses - other_losses)),
-        log_loss_squares=float(np.sum((losses - other_losses) ** 2)),
-        finite=int(finite.sum()),
-    )

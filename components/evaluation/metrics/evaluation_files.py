@@ -14,16 +14,18 @@ from components.evaluation import results
 from components.evaluation.config import CLASS, SLICES, SOURCE
 from components.evaluation.results import (
     CANDIDATE,
+    HIGH,
+    LOW,
     Estimate,
     Evaluation,
     ModelResult,
-    Pairs,
     SliceResult,
 )
 
 Slice = tuple[str, str]  # feature and name
 Metrics = dict[str, Any]  # TFMA's MetricKeyAndValue by name
 MAX_SOURCES = 20  # those with the most images
+CHANGE = '_change'  # end of the name of a metric whose change is rejected
 _ALL: Slice = (results.OVERALL, '')
 
 
@@ -41,7 +43,20 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 def read_accuracy(folder: Path) -> float | None:
     """Accuracy of the candidate on the test split, 0 to 1; None if it is NaN or missing."""
     metrics = _load(folder)[CANDIDATE].get(_ALL, {})
-    return _estimate(metrics[results.ACCURACY]).value if results.ACCURACY in metrics else None
+    return _estimate(metrics, results.ACCURACY).value
+
+
+def read_failures(folder: Path) -> frozenset[str]:
+    """Names of the metrics of the candidate that TFMA's validation rejects on all images."""
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_validation_result(str(folder))
+    return frozenset(
+        failure.metric_key.name + (CHANGE if failure.metric_key.is_diff else '')
+        for validated in result.metric_validations_per_slice
+        if not validated.slice_key.single_slice_keys  # a slice may lack a metric
+        for failure in validated.failures
+    )
 
 
 def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
@@ -53,6 +68,8 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
         keys = written.slice_key.single_slice_keys
         place = (keys[0].column, keys[0].bytes_value.decode()) if keys else _ALL
         for pair in written.metric_keys_and_values:
+            if pair.key.is_diff:
+                continue
             found[pair.key.model_name or CANDIDATE][place][pair.key.name] = pair
     return found
 
@@ -69,8 +86,7 @@ def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
             feature=feature,
             name=name,
             images=int(metrics[results.IMAGES].value.double_value.value),
-            metrics={key: _estimate(metrics[key]) for key in results.METRICS if key in metrics},
-            pairs=_pairs(metrics),
+            metrics={key: _estimate(metrics, key) for key in results.METRICS if key in metrics},
         )
         for (feature, name), metrics in slices.items()
     }
@@ -102,16 +118,11 @@ def _sorted(found: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator
         yield from sorted(sources, key=lambda each: (-each.images, each.name))[:MAX_SOURCES]
 
 
-def _pairs(metrics: Metrics) -> Pairs | None:
-    """Comparison with the candidate; None for the candidate."""
-    if results.PAIRED not in metrics:
-        return None
-    return Pairs.model_validate_json(metrics[results.PAIRED].value.bytes_value)
-
-
-def _estimate(pair: Any) -> Estimate:
-    interval = pair.confidence_interval
-    bounds = (pair.value, interval.lower_bound, interval.upper_bound)
-    numbers = [each.double_value.value for each in bounds]
-    value, low, high = (None if math.isnan(number) else number for number in numbers)
+def _estimate(metrics: Metrics, name: str) -> Estimate:
+    value, low, high = (_number(metrics.get(f'{name}{end}')) for end in ('', LOW, HIGH))
     return Estimate(value=value, low=low, high=high)
+
+
+def _number(pair: Any) -> float | None:
+    number = math.nan if pair is None else pair.value.double_value.value
+    return None if math.isnan(number) else number

@@ -22,9 +22,9 @@ _BINNED = {
 }
 
 
-def read_extracts(files: dict[str, Path], dropped: frozenset[str]) -> Iterator[dict[str, Any]]:
+def read_extracts(files: dict[str, Path]) -> Iterator[dict[str, Any]]:
     """Reads the predictions of several models, by name, as TFMA's extracts."""
-    return map(_extract, read_rows(files, dropped))
+    return map(_extract, read_rows(files))
 
 
 def _extract(row: PredictedRow) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """Predictor component: runs a model once on every test image."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from typing import List  # noqa: UP035
 
 import numpy as np
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import path_utils
 
 from common import console, features
 from common.artifacts import folder_of
+from components.evaluation.predictions.held_out import find_held_out, groups_of, write_held_out
 from components.evaluation.predictions.prediction_files import write_predictions
 from components.evaluation.predictions.split_images import (
     RecordedImage,
@@ -20,10 +22,13 @@ from components.evaluation.predictions.split_images import (
     read_images,
 )
 from components.inference.classifier import Classifier, load_classifier
+from trainer.training.trained_images import read_trained_images
+
+_log = logging.getLogger(__name__)
 
 
 class Predictions(Artifact):
-    """`predictions.parquet`: see `components.evaluation.predictions.prediction_files`."""
+    """`predictions.parquet` (`prediction_files`), and `held_out.json` (`held_out.HeldOut`)."""
 
     TYPE_NAME = 'catdog.Predictions'
 
@@ -32,34 +37,53 @@ class Predictions(Artifact):
 def Predictor(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     predictions: OutputArtifact[Predictions],
+    near_distance: Parameter[int],
     model: InputArtifact[standard_artifacts.Model] = None,
+    reference_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
-    """Stores the predictions of a model for the split `test` of all spans.
+    """Stores the predictions of `model` for the split `test` of all spans.
 
-    Each image passes through the model once; everything that judges the model reads the result.
-    The predicted class is the one that the model itself exports, with its own threshold. Writes
-    nothing if there is no model, as before the first push.
+    Leaves out the images that `model` or `reference_model`, or a model that one of them started
+    from, was trained on: their bytes, a near-duplicate (`near_distance` is that of the ingestion,
+    `data.checks`) or an image of their group. The others pass through the model once; everything
+    that evaluates it reads the result. The predicted class is the one that the model itself
+    exports, with its own threshold. Writes nothing if there is no model, as before the first push.
     """
     if model is None:
         return
-    files = files_of_split([folder_of(each.uri) for each in examples], 'test')
+    folders = [folder_of(each.uri) for each in examples]
+    spans = [np.load(folder / features.INDEX) for folder in folders]
+    models = [each for each in (model, reference_model) if each]
+    trained = [read_trained_images(folder_of(each.uri)) for each in models]
+    kept, counts = find_held_out(
+        spans, [each for each in trained if each is not None], near_distance
+    )
+    folder = folder_of(predictions.uri)
+    write_held_out(folder, counts)
+    if counts.dropped and reference_model:  # else the other Predictor says the same
+        _log.info(
+            '%s of %s test images left out: a model was trained on them or on similar ones',
+            counts.dropped,
+            counts.dropped + counts.kept,
+        )
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
-    digest = hashlib.sha256()
+    digest, groups = hashlib.sha256(), groups_of(kept)
 
-    def test_images() -> Iterator[RecordedImage]:
-        for image in read_images(files):
+    def held_out() -> Iterator[RecordedImage]:
+        for image in read_images(files_of_split(folders, 'test')):
             digest.update(image.key.encode())
-            yield image
+            if image.key in groups:
+                yield image._replace(group=groups.pop(image.key))
 
-    write_predictions(folder_of(predictions.uri), predict_images(classifier, test_images()))
+    write_predictions(folder, predict_images(classifier, held_out(), counts.kept))
     predictions.set_string_custom_property(features.TEST_IMAGES, digest.hexdigest())
 
 
 def predict_images(
-    classifier: Classifier, images: Iterable[RecordedImage]
+    classifier: Classifier, images: Iterable[RecordedImage], count: int | None = None
 ) -> Iterator[tuple[RecordedImage, int, np.ndarray]]:
-    """Yields each image with the predicted label and the probabilities, for `write_predictions`."""
-    with console.bar('test images', None) as bar:
+    """Yields each image with its predicted label and its probabilities, and shows progress."""
+    with console.bar('test images', count) as bar:
         for batch in batches(images):
             labels, rows = classifier.labels_of_images([image.contents for image in batch])
             for image, label, row in zip(batch, labels, rows, strict=True):

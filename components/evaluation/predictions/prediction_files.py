@@ -2,12 +2,12 @@
 
 Columns: `key`, the hexadecimal SHA-256 digest of the image; `label` and `predicted`, class indices,
 -1 where the prediction is NaN or the image could not be decoded; `probability`, float32 list, of
-each class; `filename`; and the features that slices are made of.
+each class; `filename`; `group`, 0: none; and the features that slices are made of.
 """
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import pyarrow.parquet
 from common import features
 from common.errors import ModelError
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import CANDIDATE
+from components.evaluation.results import CANDIDATE, REFERENCE
 
 PREDICTIONS_FILE = 'predictions.parquet'  # in the artifact's folder; missing without a model
 _ROWS = 8192  # in memory at a time
@@ -30,6 +30,7 @@ _SCHEMA = pa.schema(
         ('predicted', pa.int32()),
         ('probability', pa.list_(pa.float32())),
         ('filename', pa.string()),
+        ('group', pa.uint64()),
         *((name, pa.string()) for name in features.SLICED_TEXTS),
         *((name, pa.float32()) for name in features.SLICED_NUMBERS),
     ]
@@ -51,6 +52,7 @@ def write_predictions(
             'predicted': predicted,
             'probability': _of_classes(probability),
             'filename': image.filename,
+            'group': image.group,
             **image.measures,
         }
         for image, predicted, probability in predictions
@@ -62,52 +64,63 @@ def write_predictions(
 
 
 class PredictedRow(NamedTuple):
-    """A judged image with its predictions by model."""
+    """A test image with its predictions by model."""
 
     key: str
     label: int
     filename: str
+    group: int  # 0: none
     predicted: dict[str, int]  # class index, -1 for NaN
     probability: dict[str, np.ndarray]  # float32 [classes]
     measures: dict[str, Any]  # features that slices are made of, without missing ones
 
 
-def read_rows(files: Mapping[str, Path], left_out: Collection[str]) -> Iterator[PredictedRow]:
-    """Reads the predictions of several models on the same images, by name of the model.
+def prediction_paths(candidate: Path, reference: Path | None) -> dict[str, Path]:
+    """The files of predictions by name of the model, given the folders of the artifacts."""
+    files = {CANDIDATE: candidate / PREDICTIONS_FILE}
+    if reference and (reference / PREDICTIONS_FILE).exists():  # else there is no reference model
+        files[REFERENCE] = reference / PREDICTIONS_FILE
+    return files
 
-    Leaves out images whose key is in `left_out` and repeated ones: each image is judged once.
+
+def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
+    """Reads the predictions of models by name, for the images in the first file.
 
     Raises:
-        ModelError: the files are not predictions on the same images.
+        ModelError: another file lacks some of these images.
     """
     tables = {name: pyarrow.parquet.ParquetFile(file).read() for name, file in files.items()}
     images = next(iter(tables.values())).drop(['predicted', 'probability'])
-    if not all(table['key'].equals(images['key']) for table in tables.values()):
-        names = ', '.join(str(file) for file in files.values())
-        raise ModelError(f'{names} have predictions for different images; run the recipe again')
-    predicted, probability = (
-        {name: table[column].to_numpy() for name, table in tables.items()}
-        for column in ('predicted', 'probability')
-    )
-    done = set(left_out)
+    keys = images['key'].to_pylist()
+    columns = {}
+    for name, table in tables.items():
+        places = {key: place for place, key in enumerate(table['key'].to_pylist())}
+        if not places.keys() >= {*keys}:
+            names = ', '.join(str(file) for file in files.values())
+            raise ModelError(f'{names} have predictions for different images; run the recipe again')
+        order = [places[key] for key in keys]
+        columns[name] = [table[each].to_numpy()[order] for each in ('predicted', 'probability')]
     batches = images.to_batches(_ROWS)
     for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-        if row['key'] in done:
-            continue
-        done.add(row['key'])
         yield PredictedRow(
             row['key'],
             row['label'],
             row['filename'],
-            {name: int(each[number]) for name, each in predicted.items()},
-            {name: each[number] for name, each in probability.items()},
+            row['group'],
+            {name: int(predicted[number]) for name, (predicted, _) in columns.items()},
+            {name: probability[number] for name, (_, probability) in columns.items()},
             {name: row[name] for name in _SLICED if row[name] is not None},
         )
 
 
-def candidate_rows(folder: Path, left_out: Collection[str]) -> Iterator[PredictedRow]:
+def read_labels(file: Path) -> np.ndarray:
+    """Reads the labels of the images in a file of predictions, int [images]."""
+    return pyarrow.parquet.read_table(file, columns=['label'])['label'].to_numpy()
+
+
+def candidate_rows(folder: Path) -> Iterator[PredictedRow]:
     """Reads the predictions of the candidate alone from an artifact's folder, as `read_rows`."""
-    return read_rows({CANDIDATE: folder / PREDICTIONS_FILE}, left_out)
+    return read_rows(prediction_paths(folder, None))
 
 
 def sample_of(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:

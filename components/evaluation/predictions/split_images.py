@@ -23,6 +23,7 @@ class RecordedImage(NamedTuple):
     # Features that slices are made of, as far as the record has them: a text for the class and the
     # source, else a number
     measures: _Values = {}  # noqa: RUF012
+    group: int = 0  # identifier in the index (`data.group_by`); 0: none
 
     @property
     def key(self) -> str:

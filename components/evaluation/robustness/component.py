@@ -1,5 +1,6 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import List  # noqa: UP035
 
@@ -11,10 +12,12 @@ from tfx.utils import path_utils
 from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import candidate_rows, sample_of
+from components.evaluation.predictions.prediction_files import (
+    prediction_paths,
+    read_rows,
+    sample_of,
+)
 from components.evaluation.predictions.split_images import (
     RecordedImage,
     files_of_split,
@@ -22,10 +25,15 @@ from components.evaluation.predictions.split_images import (
 )
 from components.evaluation.results import CANDIDATE, ROBUSTNESS_FILE, Robustness, wilson
 from components.evaluation.robustness.corruptions import measure_robustness
-from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
+from components.evaluation.robustness.mistakes import (
+    changed_rows,
+    draw_changes,
+    draw_mistakes,
+    worst_mistakes,
+)
 from components.inference.classifier import load_classifier
 
-_MAX_MISTAKES = 12
+_MAX_MISTAKES, _MAX_CHANGED = 12, 12
 
 
 class RobustnessResults(Artifact):
@@ -39,27 +47,32 @@ def RobustnessEvaluator(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     model: InputArtifact[standard_artifacts.Model],
     predictions: InputArtifact[Predictions],
-    held_out: InputArtifact[HeldOutImages],
+    reference_predictions: InputArtifact[Predictions],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
     resize: Parameter[str],
 ) -> None:
     """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 
-    `predictions` are those of the model on the split `test` of all spans, of which `held_out`
-    leaves out some; only corrupted copies pass through the model here, and the mistakes for their
-    heat maps. `config` is a `RobustnessConfig` as JSON, `resize` the key of the Trainer.
+    `predictions` are those of the model on the split `test` of all spans; only corrupted copies
+    pass through the model here, and the mistakes for their heat maps. Draws also the images that
+    got better or worse, compared with the reference model. `config` is a `RobustnessConfig` as
+    JSON, `resize` the key of the Trainer.
     """
     settings = RobustnessConfig.model_validate_json(config)
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
-    rows = [*candidate_rows(folder_of(predictions.uri), read_dropped(folder_of(held_out.uri)))]
+    paths = prediction_paths(folder_of(predictions.uri), folder_of(reference_predictions.uri))
+    rows = [*read_rows(paths)]
     worst, sample = worst_mistakes(rows, _MAX_MISTAKES), sample_of(rows, settings.images)
-    keys = [row.key for row in worst + sample]
+    changed = [changed_rows(rows, better=better, most=_MAX_CHANGED) for better in (False, True)]
+    keys = [row.key for row in itertools.chain(worst, sample, *changed)]
     images = {image.key: image for image in find_images(files, keys)}
     right = [row.predicted[CANDIDATE] == row.label for row in sample]
-    result = Robustness(mistakes=draw_mistakes(worst, images, classifier, folder))
+    worse, better = (draw_changes(each, images, classifier.classes, folder) for each in changed)
+    mistakes = draw_mistakes(worst, images, classifier, folder)
+    result = Robustness(mistakes=mistakes, worse=worse, better=better)
     if settings.images:
         with console.bar('corrupted images', len(sample)) as bar:
             read = _advancing(bar, [images[row.key] for row in sample])

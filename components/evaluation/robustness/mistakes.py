@@ -1,12 +1,12 @@
-"""The most confident mistakes on the test split, with Grad-CAM overlays."""
+"""The most confident mistakes on the test split, with Grad-CAM overlays, and changed images."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from components.evaluation.predictions.prediction_files import PredictedRow
+from components.evaluation.predictions.prediction_files import PredictedRow, sample_of
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import CANDIDATE, Mistake
+from components.evaluation.results import CANDIDATE, REFERENCE, ChangedImage, Mistake
 from components.inference.classifier import Classifier
 from components.inference.heat_map import overlay, thumbnail
 
@@ -47,6 +47,44 @@ def draw_mistakes(
         )
         mistakes.append(mistake)
     return tuple(mistakes)
+
+
+def changed_rows(rows: Iterable[PredictedRow], *, better: bool, most: int) -> list[PredictedRow]:
+    """The first images, by digest, that only the candidate or only the reference gets right."""
+    right, wrong = (CANDIDATE, REFERENCE) if better else (REFERENCE, CANDIDATE)
+    changed = (
+        row
+        for row in rows
+        if REFERENCE in row.predicted and row.predicted[right] == row.label != row.predicted[wrong]
+    )
+    return sample_of(changed, most)
+
+
+def draw_changes(
+    rows: Sequence[PredictedRow],
+    images: Mapping[str, RecordedImage],
+    classes: Sequence[str],
+    folder: Path,
+) -> tuple[ChangedImage, ...]:
+    """Writes PNGs of changed images, which are given by key, to the subfolder `changed`."""
+    (folder / 'changed').mkdir(parents=True, exist_ok=True)
+    changes = []
+    for row in rows:
+        picture = f'changed/{row.key[:16]}.png'
+        thumbnail(images[row.key].contents, _LONGEST_SIDE).save(folder / picture)
+        before, after = (
+            None if row.predicted[name] < 0 else classes[row.predicted[name]]
+            for name in (REFERENCE, CANDIDATE)
+        )
+        change = ChangedImage(
+            filename=row.filename,
+            label=classes[row.label],
+            before=before,
+            after=after,
+            picture=picture,
+        )
+        changes.append(change)
+    return tuple(changes)
 
 
 def _confidence(row: PredictedRow) -> float:

@@ -33,10 +33,10 @@ class Words(NamedTuple):
 
 _OF_RUN = Words(
     this='this model',
-    other='live before',
+    other='reference',
     images=' of the test split, which is not used for training',
-    compared='The model that was live before is evaluated on the same images.',
-    alone='There was no live model of these classes to compare with.',
+    compared='The reference model is evaluated on the same images.',
+    alone='There was no reference model of these classes to compare with.',
 )
 
 
@@ -48,7 +48,7 @@ def render_page(data: ReportData, images: PageImages, commands: CommandLine | No
     return _template('page.html.j2').render(
         report=data,
         images=images,
-        again=commands.command('run') if commands else None,
+        comparison=data.gate.comparison,
         bless=commands.short(*bless) if commands else None,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         **_evaluation_variables(data.evaluation, _OF_RUN, config['floors'], config['min_images']),
@@ -71,9 +71,7 @@ def render_labelled_set(data: LabelledSet, images: PageImages, min_images: int) 
     return _template('labelled_set.html.j2').render(
         report=data,
         images=images,
-        css={'not inferior': 'yes', 'inferior': 'no'}.get(
-            data.comparison.outcome if data.comparison else '', 'half'
-        ),
+        comparison=data.comparison,
         **_evaluation_variables(data.evaluation, words, {}, min_images),
     )
 
@@ -82,7 +80,7 @@ def _evaluation_variables(
     evaluation: Evaluation, words: Words, floors: Mapping[str, float], min_images: int
 ) -> dict[str, Any]:
     """Variables of the sections from metrics to mistakes, which both pages have."""
-    candidate, other, classes = evaluation.candidate, evaluation.baseline, evaluation.classes
+    candidate, other, classes = evaluation.candidate, evaluation.reference, evaluation.classes
     models = {words.this: candidate, **({words.other: other} if other else {})}
     by_class = tables.class_rows(candidate.confusion, classes)
     slices = tables.slice_rows(candidate, other, floors, min_images)

@@ -12,6 +12,7 @@ from components.evaluation.results import (
     BRIER,
     ECE,
     LOG_LOSS,
+    LOWER_IS_BETTER,
     MACRO_F1,
     OVERALL,
     PR_AUC,
@@ -32,7 +33,6 @@ NAMES = {
     BRIER: ('Brier score', 'mean squared error of the probabilities'),
     ECE: ('Calibration error', 'mean difference between confidence and accuracy (ECE)'),
 }
-LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
 
 Matrix = Sequence[Sequence[int]]  # images by label and prediction
@@ -42,6 +42,7 @@ Matrix = Sequence[Sequence[int]]  # images by label and prediction
 class MetricRow:
     """A metric of the model of the page, and of the model that it is compared with."""
 
+    name: str  # of `results.METRICS`
     label: str
     meaning: str
     one: Estimate
@@ -83,7 +84,7 @@ def metric_rows(one: ModelResult, other: ModelResult | None) -> list[MetricRow]:
                 difference = a.value - b.value
                 if _is_apart(a, b):
                     better = (difference < 0) == (name in LOWER_IS_BETTER)
-            rows.append(MetricRow(*texts, a, b, difference, better))
+            rows.append(MetricRow(name, *texts, a, b, difference, better))
     return rows
 
 

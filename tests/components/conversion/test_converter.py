@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bright_model import gray
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from example_records import write_records
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -17,8 +19,6 @@ from common.manual_override import ManualOverride, write_override
 from components.conversion.conversion_results import RESULT_FILE, read_result
 from components.conversion.converter import CONVERTED_MODELS, Converter
 from components.conversion.converter_config import ConverterConfig
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import write_predictions
 from pipeline.local.runner import ProgressDagRunner

@@ -14,36 +14,35 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from common import console, features
-from common.blessing import ANCHOR_MODEL_ID
 from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
-from components.evaluation.gate.verdict import read_verdict
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
+from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics import classifier_metrics, evaluation_files
 from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
 from components.evaluation.metrics.component import Evaluator
 from components.evaluation.metrics.estimates import Judged, estimates
-from components.evaluation.metrics.evaluation_files import read_accuracy, read_evaluation
+from components.evaluation.metrics.evaluation_files import (
+    read_accuracy,
+    read_evaluation,
+    read_failures,
+)
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import write_predictions
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import ACCURACY, METRICS, PairedCounts
+from components.evaluation.results import ACCURACY, METRICS
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.local.runner import ProgressDagRunner
 
-CLASSES, THRESHOLDS = ('cats', 'dogs'), {'candidate': 0.6, 'baseline': 0.2}
+CLASSES, THRESHOLDS = ('cats', 'dogs'), {'candidate': 0.6, 'reference': 0.2}
 SOURCES = ['phone', 'web', b'caf\xe9', 'café', 'web', 'web']  # one is invalid UTF-8
 CONFIG = EvaluationConfig(
-    baseline_accuracy=0.5,
-    min_images=10,
-    floors={'brightness.dark': 0.3, 'class.birds': 0.9},
+    min_images=10, floors={'brightness.dark': 0.3, 'class.birds': 0.9, 'log_loss': 0.1}
 )
 
 
 def record(number: int) -> dict[str, object]:
-    """Features of a test image; `candidate` and `baseline` are predictions."""
+    """Features of a test image; `candidate` and `reference` are predictions."""
     random = np.random.default_rng(number)
     label = number % 2
     width = 600 if number % 3 else 270
@@ -56,14 +55,14 @@ def record(number: int) -> dict[str, object]:
         features.WIDTH: width,
         features.ASPECT: width / 300,
         features.SOURCE: SOURCES[number % 6],
-        'candidate': float(random.beta(4, 2) if label else random.beta(2, 4)),
-        'baseline': 0.25,
+        'candidate': float(random.beta(6, 2) if label else random.beta(2, 6)),
+        'reference': 0.25,
     }
 
 
 LEFT_OUT = RecordedImage(b'seen in training', 0, '')
-# The last record has no slicing feature but its class, and a NaN prediction of the baseline.
-LAST = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'baseline': float('nan')}
+# The last record has no slicing feature but its class, and a NaN prediction of the reference.
+LAST = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'reference': float('nan')}
 RECORDS = [*map(record, range(120)), LAST]
 
 
@@ -76,18 +75,22 @@ def predicted(record, name):
 
 
 @component
-def Train(model: OutputArtifact[standard_artifacts.Model]) -> None:
-    pass
+def Train(
+    model: OutputArtifact[standard_artifacts.Model],
+    model_run: OutputArtifact[standard_artifacts.ModelRun],
+) -> None:
+    """Its validation accuracy is far above that on the test images."""
+    stages = [{'best_epoch': 2, 'metrics': {'val_accuracy': [0.5, 0.99, 0.6]}}]
+    Path(model_run.uri, features.HISTORY).write_text(json.dumps(stages))
 
 
 @component
-def Predict(predictions: OutputArtifact[Predictions], name: Parameter[str]) -> None:
-    """Stores the predictions as Predictor does; none for an unknown model."""
-    if name not in THRESHOLDS:
-        return
+def Predict(
+    predictions: OutputArtifact[Predictions], name: Parameter[str], images: Parameter[int]
+) -> None:
+    """Stores the predictions as Predictor does; the reference has more images."""
     rows = [(image(number), *predicted(each, name)) for number, each in enumerate(RECORDS)]
-    rows.append((LEFT_OUT, 0, np.array([0.5], np.float32)))
-    write_predictions(Path(predictions.uri), rows)
+    write_predictions(Path(predictions.uri), rows[::-1] if name == 'reference' else rows[:images])
 
 
 def image(number: int) -> RecordedImage:
@@ -101,65 +104,56 @@ def image(number: int) -> RecordedImage:
 
 
 @component
-def Split(held_out: OutputArtifact[HeldOutImages], kept: Parameter[int]) -> None:
-    dropped = [LEFT_OUT.key, *(image(number).key for number in range(kept, len(RECORDS)))]
-    counts = HeldOut(dropped=len(dropped), kept=kept)
-    write_held_out(Path(held_out.uri), counts, dropped)
-
-
-@component
 def Serve(infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing]) -> None:
     found = Measurements(problems=(), checks=('one image',), size_mb=1)
     Path(infra_blessing.uri, MEASUREMENTS_FILE).write_text(found.model_dump_json())
 
 
-def pipeline(folder: Path, kept: int = len(RECORDS), *, candidate_is_best=False) -> Pipeline:
+def pipeline(folder: Path, images: int = len(RECORDS)) -> Pipeline:
     train, before, serve = Train(), Train().with_id('Before'), Serve()
-    names = {
-        'predictions': 'candidate',
-        'baseline_predictions': 'baseline',
-        'anchor_predictions': 'candidate' if candidate_is_best else '',
+    stored = {
+        'predictions': Predict(name='candidate', images=images),
+        'reference_predictions': Predict(name='reference', images=images).with_id('Reference'),
     }
-    predictions = {key: Predict(name=name).with_id(f'Predict_{key}') for key, name in names.items()}
-    models = {'model': train.outputs['model'], 'baseline_model': before.outputs['model']}
-    if candidate_is_best:
-        models['anchor_model'] = train.outputs['model']
-    split = Split(kept=kept)
-    evaluator = Evaluator(
-        held_out=split.outputs['held_out'],
-        **{key: node.outputs['predictions'] for key, node in predictions.items()},
-    )
+    predictions = {key: node.outputs['predictions'] for key, node in stored.items()}
+    evaluator = Evaluator(**predictions, config=CONFIG.model_dump_json())
     gate = ModelGate(
-        **models,
+        **predictions,
+        model=train.outputs['model'],
+        model_run=train.outputs['model_run'],
+        reference_model=before.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
         infra_blessing=serve.outputs['infra_blessing'],
         config=CONFIG.model_dump_json(),
-        classes=json.dumps(CLASSES),
+        classes=list(CLASSES),
         threshold=THRESHOLDS['candidate'],
     )
-    nodes = [train, before, serve, *predictions.values(), split, evaluator, gate]
+    nodes = [train, before, serve, *stored.values(), evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
     return Pipeline('gate', str(folder), components=nodes, metadata_connection_config=database)
 
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    """Artifacts by node and output, and the console output."""
-    runner, output = ProgressDagRunner(), io.StringIO()
-    with console.output_to(output):
-        runner.run(pipeline(tmp_path_factory.mktemp('gate')))
-    artifacts = {
+def run_pipeline(*args, **keys):
+    """Artifacts by node and output."""
+    runner = ProgressDagRunner()
+    with console.output_to(io.StringIO()):
+        runner.run(pipeline(*args, **keys))
+    return {
         (node, key): each
         for node, result in runner.results.items()
         for key, (each,) in result.outputs.items()
     }
-    return artifacts, output.getvalue()
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return run_pipeline(tmp_path_factory.mktemp('gate'))
 
 
 @pytest.fixture(scope='module')
 def folder(run):
     """Folder of the ModelEvaluation."""
-    return Path(run[0]['Evaluator', 'evaluation'].uri)
+    return Path(run['Evaluator', 'evaluation'].uri)
 
 
 @pytest.fixture(scope='module')
@@ -172,44 +166,42 @@ def slice_of(model, feature, name=''):
     return found
 
 
-def test_gate_blesses_model_with_reason_per_rule(run):
-    artifacts, output = run
-    blessing = artifacts['ModelGate', 'blessing']
+def test_gate_decides_by_tfma_and_the_reference_model(run):
+    decision = read_decision(Path(run['ModelGate', 'gate_decision'].uri))
 
-    assert custom_property(blessing, 'blessed') == 1
-    assert custom_property(blessing, 'current_model_id') == artifacts['Train', 'model'].id
-    assert custom_property(blessing, 'baseline_model_id') == artifacts['Before', 'model'].id
-    assert Path(blessing.uri, 'BLESSED').is_file()
-    rulings = read_verdict(Path(artifacts['ModelGate', 'verdict'].uri)).rulings
-    unused = 'the test split has no images of birds; floor 0.90 undecided'
-    assert [(each.rule, each.result) for each in rulings] == [
-        ('finite', 'passed'),
-        ('test images', 'passed'),
-        ('one class', 'passed'),
-        ('baseline', 'passed'),
-        ('baseline', 'passed'),
-        ('live model', 'not applied'),
+    results = [(each.rule, each.result) for each in decision.rules]
+    assert results == [
+        ('predictions', 'passed'),
+        ('minimum', 'passed'),
+        ('reference model', 'passed'),
+        ('floor', 'failed'),  # of the log loss, which is a maximum
         ('floor', 'passed'),
-        ('floor', 'undecided'),
+        ('floor', 'not applied'),
         ('serving', 'passed'),
     ]
-    assert rulings[7].reason == unused
-    assert f'\n{unused}\n' in output
+    assert decision.comparison.outcome == 'better'
+    assert decision.comparison.images == decision.images == len(RECORDS)
+    assert decision.minimum == pytest.approx(61 / 121)
+    assert any('0.990 on validation images' in remark for remark in decision.remarks)
 
 
-@pytest.mark.slow
-def test_best_model_so_far_is_not_compared_with_itself(tmp_path):
-    """An earlier recipe: the Trainer's cache returns a model that later ones did not surpass."""
-    runner = ProgressDagRunner()
-    with console.output_to(io.StringIO()):
-        runner.run(pipeline(tmp_path, candidate_is_best=True))
+def test_blessing_is_like_that_of_tfx(run):
+    blessing = run['ModelGate', 'blessing']
+    assert custom_property(blessing, 'blessed') == 0
+    assert custom_property(blessing, 'current_model_id') == run['Train', 'model'].id
+    assert custom_property(blessing, 'baseline_model_id') == run['Before', 'model'].id
+    assert Path(blessing.uri, 'NOT_BLESSED').is_file()
 
-    outputs = runner.results['ModelGate'].outputs
-    ((blessing,), (verdict,)) = outputs['blessing'], outputs['verdict']
-    rulings = read_verdict(Path(verdict.uri)).rulings
-    assert 'best model so far' not in [each.rule for each in rulings]
-    model = runner.results['Train'].outputs['model'][0].id
-    assert custom_property(blessing, ANCHOR_MODEL_ID) == model
+
+def test_limits_are_thresholds_of_tfma(folder):
+    config = tfma.load_eval_result(str(folder), model_name='candidate').config
+    found = config.metrics_specs[0].per_slice_thresholds
+    thresholds = {name: each.thresholds[0].threshold for name, each in found.items()}
+
+    assert thresholds['accuracy_low'].value_threshold.lower_bound.value == pytest.approx(61 / 121)
+    assert thresholds['accuracy'].change_threshold.absolute.value == -CONFIG.margin
+    assert thresholds['log_loss'].value_threshold.upper_bound.value == pytest.approx(0.1)
+    assert read_failures(folder) == {'log_loss', 'accuracy_change'}  # a prediction is NaN
 
 
 @pytest.mark.parametrize(
@@ -243,46 +235,28 @@ def test_confusion_counts_images_by_label_and_prediction(evaluation):
 
 
 def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
-    baseline = evaluation.baseline
+    reference = evaluation.reference
 
-    assert {each.value for each in baseline.overall.metrics.values()} == {None}
-    assert slice_of(baseline, 'class', 'cats').metrics[ACCURACY].value == 0
-    assert baseline.confusion == ((0, 60), (0, 60))
-    assert baseline.roc == ((0, 0), (1, 1))
-    assert [bucket.images for bucket in baseline.calibration] == [120]
+    assert {each.value for each in reference.overall.metrics.values()} == {None}
+    assert slice_of(reference, 'class', 'cats').metrics[ACCURACY].value == 0
+    assert reference.confusion == ((0, 60), (0, 60))
+    assert reference.roc == ((0, 0), (1, 1))
+    assert [bucket.images for bucket in reference.calibration] == [120]
     assert len(evaluation.candidate.roc) > 50
 
 
 @pytest.mark.slow
 def test_no_model_is_blessed_if_no_test_image_is_left(tmp_path):
-    runner = ProgressDagRunner()
-    with console.output_to(io.StringIO()):
-        runner.run(pipeline(tmp_path, kept=0))
-
-    verdict = read_verdict(Path(runner.results['ModelGate'].outputs['verdict'][0].uri))
-    (reason,) = verdict.objections
-    assert reason.startswith('no test image is left, because the models were trained on all of')
+    run = run_pipeline(tmp_path, images=0)
+    decision = read_decision(Path(run['ModelGate', 'gate_decision'].uri))
+    assert not decision.blessed
+    assert decision.objections[0].startswith('no test image is left')
 
 
 def test_each_model_has_its_own_threshold(evaluation):
-    """The baseline predicts 0.25 for each image, which is above its threshold."""
+    """The reference predicts 0.25 for each image, which is above its threshold."""
     assert evaluation.threshold == THRESHOLDS['candidate']
-    assert slice_of(evaluation.baseline, 'class', 'cats').metrics[ACCURACY].value == 0
-
-
-def test_counts_pairs_by_slice(evaluation):
-    cats = [each for each in RECORDS if not each[features.LABEL]]
-    right = sum(each['candidate'] < THRESHOLDS['candidate'] for each in cats)
-
-    pairs = slice_of(evaluation.baseline, 'class', 'cats').pairs
-
-    counts = PairedCounts(only_candidate_right=right, both_wrong=len(cats) - right)
-    assert (pairs.counts, pairs.finite) == (counts, len(cats))
-    losses = [-np.log(1 - each['candidate']) + np.log(0.75) for each in cats]
-    assert pairs.log_loss == pytest.approx(sum(losses))
-    assert pairs.log_loss_squares == pytest.approx(sum(np.square(losses)))
-    assert evaluation.baseline.overall.pairs.finite == len(RECORDS) - 1  # one is NaN
-    assert evaluation.candidate.overall.pairs is None
+    assert slice_of(evaluation.reference, 'class', 'cats').metrics[ACCURACY].value == 0
 
 
 def test_slices_are_sorted(evaluation):
@@ -338,4 +312,4 @@ def test_metric_of_six_classes_joins_parts(monkeypatch):
     expected = estimates(judged)
     assert set(expected) == set(METRICS)
     for key, estimate in expected.items():
-        assert found[key].value.value == pytest.approx(estimate.value)
+        assert found[key] == pytest.approx(estimate.value)

@@ -3,10 +3,10 @@
 import sys
 
 import pytest
+from components.evaluation.gate.verdict import Ruling, Verdict
 from example_record import record
 
 from common import console
-from components.evaluation.gate.verdict import Ruling, Verdict
 from pipeline.execution.outcome import show_run
 
 BLOCKING = Ruling(

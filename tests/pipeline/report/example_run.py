@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import PIL.Image
+from components.evaluation.gate.verdict import Ruling, Verdict
 
 from components.evaluation.config import SLICES
-from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import ModelResult, wilson
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of

@@ -1,10 +1,10 @@
 import pytest
+from components.evaluation.gate.verdict import Verdict
 
 from common.errors import ConfigError
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import log_undecided
 from components.evaluation.gate.rules import apply_rules, becomes_anchor
-from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import (
     ACCURACY,
     BALANCED_ACCURACY,

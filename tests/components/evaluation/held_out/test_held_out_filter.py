@@ -7,18 +7,18 @@ import os
 import apache_beam as beam
 import numpy as np
 import pytest
-from image_bytes import encoded
-from made_images import labelled, memory_source, picture
-from tfx.types import standard_artifacts
-
-from common import console, features
-from common.errors import DataError, ModelError
 from components.evaluation.held_out.component import (
     HeldOutFilter,
     HeldOutImages,
     find_held_out,
 )
 from components.evaluation.held_out.held_out_files import HeldOut, read_dropped, read_held_out
+from image_bytes import encoded
+from made_images import labelled, memory_source, picture
+from tfx.types import standard_artifacts
+
+from common import console, features
+from common.errors import DataError, ModelError
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig

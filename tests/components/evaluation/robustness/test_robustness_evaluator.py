@@ -3,12 +3,12 @@
 import PIL.Image
 import pytest
 from bright_model import gray
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from example_records import write_records
 from tfx.types import standard_artifacts
 
 from common import features
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from components.evaluation.predictions.component import Predictions, Predictor
 from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE, read_rows
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness

@@ -1,1 +1,0 @@
-"""HeldOutFilter: the test images that no model was trained on."""

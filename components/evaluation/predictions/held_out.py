@@ -1,0 +1,58 @@
+"""The test images that no model was trained on. Imports neither TensorFlow nor TFX."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.features import SPLITS
+from common.strict_model import StrictModel
+from components.image_example_gen.ingestion.duplicates import has_near
+from trainer.training.trained_images import digests
+
+HELD_OUT_FILE = 'held_out.json'  # in the folder of a Predictions artifact: a HeldOut
+
+
+class HeldOut(StrictModel):
+    """Numbers of different test images."""
+
+    dropped: int = 0  # left out: a model was trained on them, a near-duplicate or their group
+    kept: int = 0  # models are evaluated on them
+
+
+def find_held_out(
+    spans: Sequence[np.ndarray], trained: Sequence[np.ndarray], near: int
+) -> tuple[np.ndarray, HeldOut]:
+    """Returns the index entries of the test images that no model was trained on, and counts.
+
+    Args:
+        spans: the index of each span (`components.image_example_gen.ingestion.duplicates.IMAGE`).
+        trained: the index of each model (`trainer.training.trained_images.TRAINED_IMAGE`).
+        near: largest distance of near-duplicates, in bits of 256; 0 compares bytes only.
+    """
+    records = np.concatenate(spans)
+    records = records[records['split'] == SPLITS.index('test')]
+    keys, first = np.unique(digests(records), return_index=True)
+    images = records[first]
+    seen = np.zeros(len(images), bool)
+    for index in trained:
+        seen |= np.isin(keys, digests(index))
+        seen |= np.isin(images['group'], index['group']) & (images['group'] > 0)
+        if near:
+            seen |= has_near(images['perceptual'], index['perceptual'], near)
+    return images[~seen], HeldOut(dropped=int(seen.sum()), kept=int((~seen).sum()))
+
+
+def groups_of(images: np.ndarray) -> dict[str, int]:
+    """The group of each image by the hexadecimal digest of its bytes; 0: none."""
+    return dict(zip(_keys(images), images['group'].tolist(), strict=True))
+
+
+def write_held_out(folder: Path, counts: HeldOut) -> None:
+    """Writes the counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HELD_OUT_FILE).write_text(counts.model_dump_json(indent=1))
+
+
+def _keys(images: np.ndarray) -> Iterator[str]:
+    return (bytes(digest).hex() for digest in images['sha256'])
