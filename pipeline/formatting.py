@@ -8,6 +8,7 @@ import pydantic_core
 
 from common.console import one_line
 from common.errors import ConfigError
+from components.evaluation.gate.decision import GateDecision
 
 if TYPE_CHECKING:  # it takes a tenth of the time of a command that prints no table
     from rich.text import Text
@@ -32,6 +33,17 @@ def unwrapped(line: str) -> 'Text':
     from rich.text import Text
 
     return Text(one_line(line), no_wrap=True, overflow='ignore')
+
+
+def describe_gate(gate: GateDecision) -> str:
+    """The metric that decides, in one line: its minimum, the reference model and what changed."""
+    value = 'NaN' if gate.value is None else f'{gate.value:.4f}'
+    minimum = 'none' if gate.minimum is None else f'{gate.minimum:.4f}'
+    line = f'test {gate.metric.replace("_", " ")} {value} (n={gate.images:,}, minimum {minimum}'
+    if gate.comparison is None:
+        return f'{line}, no reference model)'
+    reference = f'reference model {gate.comparison.reference:.4f}'
+    return f'{line}, {reference}); {gate.comparison.describe_changes()}'
 
 
 def describe_left_out(images: int | None, left_out: Mapping[str, int]) -> list[str]:

@@ -37,7 +37,7 @@ class Recorder:
         evaluated: bool = True,
         state: int = Execution.COMPLETE,
         base: mlmd.Artifact | None = None,
-        baseline: mlmd.Artifact | None = None,
+        reference: mlmd.Artifact | None = None,
         model: mlmd.Artifact | None = None,
         config: dict | None = None,
         destination: str = '/serving',
@@ -81,7 +81,7 @@ class Recorder:
             'components.evaluation.gate.component.ModelGate',
             {
                 'model': [model],
-                'baseline_model': [baseline] if baseline else [],
+                'reference_model': [reference] if reference else [],
                 'evaluation': [self.artifact('ModelEvaluation', test_images=test_images)],
             },
             {'blessing': [blessing]},

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from components.evaluation.results import ACCURACY, LEAST_GROUPS, Comparison, Outcome
 
 _Z = float(norm.ppf(0.95))  # of each one-sided bound
-_DRAWS, _CHUNK, _SEED = 10_000, 500, 0
+_DRAWS, _CHUNK, _SEED = 10_000, 100, 0
 _EDGE = 1 - 1e-9  # largest difference that is searched
 
 _Bounds = tuple[float, float]
@@ -53,8 +53,9 @@ def compare(
     low, high = _score_bounds([changes[strata == each] for each in np.unique(strata)])
     clusters = None
     if groups is not None and groups.any():
-        own = np.where(groups > 0, groups.astype(str), np.arange(len(groups)).astype('U') + '.')
-        clusters = np.unique(own, return_inverse=True)[1]
+        found = np.unique(groups, return_inverse=True)[1]
+        single = len(groups) + np.arange(len(groups))
+        clusters = np.unique(np.where(groups > 0, found, single), return_inverse=True)[1]
         lower, upper = _bootstrap_bounds(changes, strata, clusters)
         low, high = min(low, lower), max(high, upper)
     number = None if clusters is None else int(clusters.max()) + 1
@@ -124,10 +125,11 @@ def _bootstrap_bounds(changes: np.ndarray, strata: np.ndarray, clusters: np.ndar
     np.add.at(images, (clusters, strata), 1)
     np.add.at(totals, (clusters, strata), changes)
     random = np.random.default_rng(_SEED)
-    even = np.full(cells[0], 1 / cells[0])
+    rows = np.arange(_CHUNK)[:, np.newaxis] * cells[0]
     found = []
     for _ in range(_DRAWS // _CHUNK):
-        drawn = random.multinomial(cells[0], even, _CHUNK)
+        places = rows + random.integers(cells[0], size=(_CHUNK, cells[0]))
+        drawn = np.bincount(places.ravel(), minlength=_CHUNK * cells[0]).reshape(_CHUNK, -1)
         number = drawn @ images  # a stratum without images has no part in the mean
         shares = np.divide(drawn @ totals, number, out=np.zeros_like(number), where=number > 0)
         found.append(shares.sum(axis=1) / (number > 0).sum(axis=1))

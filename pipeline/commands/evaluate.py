@@ -54,6 +54,7 @@ def evaluate(
         tempfile.TemporaryDirectory(prefix='evaluate-') as work,
         console.output_to(sys.stderr),
         library_output_to(log),
+        console.phase('evaluation', folder.name, brief=True),
     ):
         found = measure(recipe, folder, other, Path(work))
         images = embedded(Path(work), found)

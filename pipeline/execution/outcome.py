@@ -9,7 +9,7 @@ from common.artifacts import SERVED
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
-from components.evaluation.gate.decision import GATE_DECISION, GateDecision, read_decision
+from components.evaluation.gate.decision import GATE_DECISION, read_decision
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
 from components.image_example_gen.image_example_gen import QUARANTINE
@@ -21,7 +21,7 @@ from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import display_name
 from pipeline.execution.run_artifacts import Results, example_folders, file_of, folder
-from pipeline.formatting import describe_left_out
+from pipeline.formatting import describe_gate, describe_left_out
 from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
 
@@ -109,17 +109,6 @@ def show_run(run: Run, page: Path | None = None) -> None:
         return
     style = {'style': 'bold red', 'always': True}
     _log.info('NOT BLESSED: %s', '; '.join(run.reasons), extra=style)
-
-
-def describe_gate(gate: GateDecision) -> str:
-    """The metric that decides, in one line: its minimum, the reference model and what changed."""
-    value = 'NaN' if gate.value is None else f'{gate.value:.4f}'
-    minimum = 'none' if gate.minimum is None else f'{gate.minimum:.4f}'
-    line = f'test {gate.metric.replace("_", " ")} {value} (n={gate.images:,}, minimum {minimum}'
-    if gate.comparison is None:
-        return f'{line}, no reference model)'
-    reference = f'reference model {gate.comparison.reference:.4f}'
-    return f'{line}, {reference}); {gate.comparison.describe_changes()}'
 
 
 def _destination(run: Run) -> str:

@@ -1,5 +1,7 @@
 """Warnings about images that a run accepts, and that still make a poor model."""
 
+from collections.abc import Mapping
+
 from pipeline.new_recipe.groups import group_hint
 from pipeline.new_recipe.survey import Survey
 
@@ -29,7 +31,7 @@ def warnings(found: Survey) -> list[str]:
     return lines
 
 
-def rare_classes(classes: dict[str, int]) -> dict[str, int]:
+def rare_classes(classes: Mapping[str, int]) -> dict[str, int]:
     """The classes with so few images, compared with the largest one, that they need weights."""
     largest = max(classes.values())
     return {name: number for name, number in classes.items() if number * _IMBALANCE <= largest}

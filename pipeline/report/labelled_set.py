@@ -68,7 +68,8 @@ def evaluate(recipe: Recipe, version: Path, against: Path | None, work: Path) ->
             f'version {against.name} has {describe_classes(others[0].classes)}, version '
             f'{version.name} {describe_classes(classes)}; they cannot be compared'
         )
-    records, tally = _ingest(recipe, open_labelled(recipe.data, classes), work)
+    spans = open_labelled(recipe.data, classes)
+    records, tally = _ingest(recipe, spans, work)
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')
     provenance = Provenance(mounted_store(recipe), recipe.name)
@@ -102,6 +103,7 @@ def evaluate(recipe: Recipe, version: Path, against: Path | None, work: Path) ->
         against=against.name if against else None,
         data=recipe.data.describe(),
         evaluated=utc_now(),
+        notes=tuple(dict.fromkeys(note for span in spans for note in span.source.notes)),
         tally=tally,
         held_out=counts,
         unknown=tuple(name for name, index in trained.items() if index is None),

@@ -74,6 +74,7 @@ class LabelledSet(StrictModel):
     against: str | None  # the other version
     data: str  # source and place of the images
     evaluated: Moment
+    notes: tuple[str, ...]  # how the images were understood, and what was left out
     tally: Tally
     held_out: HeldOut  # images that neither version was trained on
     unknown: tuple[str, ...]  # versions whose training images are not known
@@ -90,17 +91,18 @@ class LabelledSet(StrictModel):
         return (
             f'{found.outcome} compared with version {self.against}: {found.describe_changes()}; '
             f'{100 * (found.candidate - found.reference):+.2f} percentage points '
-            f'({100 * found.low:+.2f} to {100 * found.high:+.2f})'
+            f'(95 % bounds {100 * found.low:+.2f} and {100 * found.high:+.2f})'
         )
 
     @property
     def remarks(self) -> list[str]:
         """What was left out, and why, a line each."""
-        lines = [f'of {self.tally.seen:,} images: {each}' for each in self.tally.clauses()]
+        lines = [*self.notes]
+        lines += [f'of {self.tally.seen:,} images: {each}' for each in self.tally.clauses()]
         if dropped := self.held_out.dropped:
             lines.append(
-                f'{dropped:,} images are left out, because a version was trained on them or on '
-                'similar ones'
+                f'left out, because a version was trained on them or on similar ones: {dropped:,} '
+                f'image{"s" * (dropped != 1)}'
             )
         return lines + [
             f'the training images of version {name} are not known, so none of them is left out'

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from components.evaluation.gate.decision import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
-from pipeline.formatting import describe_left_out, named, time_of, unwrapped
+from pipeline.formatting import describe_gate, describe_left_out, named, time_of, unwrapped
 from pipeline.run.record import Run
 
 _STYLES: dict[Result, str] = {
@@ -36,6 +36,7 @@ def as_text(run: Run) -> RenderableType:
     lines = [unwrapped(f'{name}: {value}') for name, value in facts.items() if value]
     if run.gate is None:
         return Group(head, *lines)
+    lines.append(unwrapped(describe_gate(run.gate)))
     lines += [unwrapped(f'note: {remark}') for remark in run.gate.remarks]
     for result, colour in _STYLES.items():
         reasons = [each.reason for each in run.gate.rules if each.result == result]

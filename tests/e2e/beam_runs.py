@@ -35,8 +35,7 @@ SMALL = {
     'trainer.cache': False,
     'trainer.feature_extraction.epochs': 1,
     'trainer.fine_tune.epochs': 0,
-    'evaluation.baseline_accuracy': 0.0,
-    'evaluation.min_images': 1,
+    'evaluation.minimum': 0.0,
 }
 CLASSES = ('cats', 'dogs')
 INGESTION = 'ImageExampleGen'

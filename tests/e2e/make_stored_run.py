@@ -32,11 +32,8 @@ trainer:
   batch_size: 8
   feature_extraction: {{epochs: 20, learning_rate: 0.01}}
 evaluation:
-  baseline_accuracy: 0.5
-  min_images: 5
-  max_drop: 0.5
-  max_balanced_drop: 0.5
-  max_log_loss_rise: 5
+  minimum: 0.5
+  margin: 0.5
   robustness: {{images: 0}}
 """
 

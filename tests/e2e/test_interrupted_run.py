@@ -25,7 +25,7 @@ BEFORE_TRAINER = {  # without those that are never cached
 @pytest.fixture(scope='module')
 def workspace(tmp_path_factory, make_image_folder):
     folder = tmp_path_factory.mktemp('interrupted')
-    recipe = 'evaluation: {baseline_accuracy: 0.6, min_images: 10}'
+    recipe = 'evaluation: {minimum: 0.6}'
     return Workspace(folder, make_image_folder(folder / 'pets', per_class=80), recipe)
 
 

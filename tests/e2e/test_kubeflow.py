@@ -20,11 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourte
 MORE = """
   warm_start: live
 evaluation:
-  baseline_accuracy: 0.0
-  min_images: 1
-  max_drop: 1
-  max_balanced_drop: 1
-  max_log_loss_rise: 5
+  minimum: 0.0
+  margin: 1
 retrain: {webhook_env: HOOK}
 """
 
@@ -125,19 +122,19 @@ def test_next_run_moves_the_window_and_warm_starts(cluster, second):
     assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
     assert 'warm start from the live model' in second.finished['trainer'].output
-    assert ', live model ' in second.finished['pusher'].output
+    assert ', reference model ' in second.finished['pusher'].output
     assert len(cluster.pushed()) == 2
 
 
 def test_pusher_task_outputs_metrics(first, second):
     assert set(metrics_of(second)) == {
         'blessed',
-        'baseline_accuracy',
-        'previous_accuracy',
+        'minimum',
+        'reference',
         *(name for name in METRICS if name not in LEAST_CLASSES),
     }
     assert metrics_of(second)['blessed'] == 1.0
-    assert 'previous_accuracy' not in metrics_of(first)
+    assert 'reference' not in metrics_of(first)
 
 
 def metrics_of(run):

@@ -36,14 +36,12 @@ RECIPE = """
 data:
   checks: {max_bad_share: 0.15}
 evaluation:
-  baseline_accuracy: 0.6  # far below what a training on squares reaches, above a constant
-  min_images: 10
+  minimum: 0.6  # far below what a training on squares reaches, above a constant
 """
 NEVER_CACHED = (
     'NewestSpans',
     'PreviousStatistics',
-    'BaselineResolver',
-    'AnchorResolver',
+    'ReferenceResolver',
     'Pusher',
 )
 
@@ -128,11 +126,8 @@ def first(url, workspace, rejected):
 def test_model_that_breaks_a_rule_is_not_pushed(workspace, rejected):
     done, run = rejected
     assert done.returncode == 3, done.stdout + done.stderr
-    accuracy, reason, remedy, hint = done.stdout.splitlines()[-4:]
-    assert 'not compared with a live model' in accuracy
-    assert remedy.startswith(
-        'remedy: train a smaller network: lower trainer.alpha; or accept this '
-    )
+    accuracy, reason, hint = done.stdout.splitlines()[-3:]
+    assert 'no reference model' in accuracy
     assert f' report --config={workspace.recipe}' in hint
     assert (run.result, len(run.reasons)) == ('not blessed', 1)
     assert reason == f'NOT BLESSED: {run.reasons[0]}'
@@ -182,7 +177,7 @@ def test_console_and_summary_report_the_used_images(workspace, first):
 def test_run_ends_with_decision_and_next_command(workspace, first):
     done, model = first
     accuracy, verdict, hint = done.stdout.splitlines()[-3:]
-    assert re.match(r'test accuracy (0\.\d+|1\.0+) \(minimum 0\.6000, not compared', accuracy)
+    assert re.match(r'test accuracy (0\.\d+|1\.0+) \(n=\d+, minimum 0\.6000, no refer', accuracy)
     assert verdict == f'BLESSED and pushed to {model}'
     assert f' report --config={workspace.recipe}' in hint
 

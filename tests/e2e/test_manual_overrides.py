@@ -37,8 +37,7 @@ def list_models(workspace: Workspace) -> list[dict]:
 def workspace(tmp_path_factory, make_image_folder) -> Workspace:
     folder = tmp_path_factory.mktemp('overrides')
     pets = make_image_folder(folder / 'pets', per_class=80)
-    margins = 'max_drop: 0.5, max_balanced_drop: 0.5, max_log_loss_rise: 5'
-    recipe = f'evaluation: {{baseline_accuracy: 0.6, min_images: 10, {margins}}}'
+    recipe = 'evaluation: {minimum: 0.6, margin: 0.5}'
     return Workspace(folder, pets, recipe)
 
 
@@ -70,7 +69,7 @@ def test_repeated_run_respects_override(workspace, results):
     sentence = 'its blessing was manually withdrawn by ada: cats were taken for dogs'
     rolled_back = results['run after rollback'].stdout
     assert rolled_back.splitlines()[-2] == f'NOT BLESSED: {sentence}'
-    assert re.search(r'live model (0\.\d+|1\.0)', rolled_back)
+    assert re.search(r'reference model (0\.\d+|1\.0)', rolled_back)
     assert 'BLESSED, unchanged, in' in results['run after bless'].stdout
     assert results['run after unbless'].stdout.splitlines()[-2].endswith('ada: they were cats')
 
@@ -120,7 +119,7 @@ def test_copied_runs_are_compared_with_the_live_model_and_change_no_other(
 
     assert done.returncode in (0, 3), done.stdout + done.stderr
     record = read_runs(copied.runs)[-1]
-    assert record.previous_accuracy is not None
+    assert record.gate.comparison is not None
     assert record.model.startswith(str(tmp_path))
     assert copied.versions()[0].name == workspace.versions()[0].name
 

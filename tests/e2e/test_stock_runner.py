@@ -29,7 +29,7 @@ def recipe(tmp_path):
             'workdir': str(tmp_path),
             'data': {'source': 'drawings', 'count': 200},
             'trainer': trainer,
-            'evaluation': {'baseline_accuracy': 0.5, 'min_images': 1},
+            'evaluation': {'minimum': 0.5},
         }
     )
 

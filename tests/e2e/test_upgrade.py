@@ -119,10 +119,10 @@ def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next
     before, output, after = next_run
 
     assert 'warm start from the live model, /proc/self/cwd/squares/art' in output
-    assert after.previous_accuracy == pytest.approx(before.accuracy, abs=0.1)
+    assert after.gate.comparison.reference == pytest.approx(before.accuracy, abs=0.1)
     assert after.blessed
     lineage = json.loads(invoke('models', 'show', after.version, '--json'))
-    assert lineage['baseline']['version'] == lineage['parents'][0]['version'] == version
+    assert lineage['reference']['version'] == lineage['parents'][0]['version'] == version
 
 
 def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):

@@ -16,8 +16,7 @@ SMALL = (
     'trainer={image_size: 32, alpha: 0.35, weights: random, batch_size: 16, seed: 1, '
     'warm_start: live, feature_extraction: {epochs: 1}, fine_tune: '
     '{from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}}',
-    'evaluation={baseline_accuracy: 0.0, min_images: 1, max_drop: 1, max_balanced_drop: 1, '
-    'max_log_loss_rise: 5}',
+    'evaluation={minimum: 0.0, margin: 1}',
     'data.splits={train: 3, eval: 1, test: 1}',
 )
 CLASSES = ('cat', 'dog', 'fox')
@@ -106,5 +105,5 @@ def test_next_run_starts_from_the_last_blessed_model(run, first):
     assert 'Tuner' not in second  # disabled in the recipe
     model = re.search(r'warm start from the live model, (\S+)', second)[1]
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
-    assert 'not compared with a live model)' in first
+    assert 'no reference model)' in first
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)

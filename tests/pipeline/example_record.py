@@ -3,19 +3,23 @@
 import datetime
 from typing import Any
 
-from components.evaluation.gate.verdict import Ruling, Verdict
-
+from components.evaluation.gate.decision import GateDecision, RuleResult
 from pipeline.run.record import Run
 
 STARTED = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
-PASSED = Verdict(rulings=(Ruling(rule='baseline', result='passed', reason='accuracy 0.95'),))
+PASSED = GateDecision(
+    metric='accuracy',
+    value=0.95,
+    minimum=0.9,
+    images=400,
+    rules=(RuleResult(rule='minimum', result='passed', reason='accuracy 0.95'),),
+)
 # The end of a run that pushed its model.
 PUSHED: dict[str, Any] = {
     'result': 'blessed',
     'exit_code': 0,
-    'verdict': PASSED,
+    'gate': PASSED,
     'accuracy': 0.95,
-    'baseline_accuracy': 0.9,
     'model': '/artifacts/Trainer/model/7',
     'folder': '/serving/7',
     'version': '7',

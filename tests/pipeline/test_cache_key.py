@@ -23,8 +23,8 @@ OPTIONAL = [
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
-# Nodes that leave out images.
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'Converter'}
+# Nodes that read the stored predictions.
+JUDGED = {'Evaluator', 'RobustnessEvaluator', 'ModelGate', 'Converter'}
 # Nodes with a hash of their code.
 WITH_CODE = {
     *JUDGED,
@@ -33,10 +33,8 @@ WITH_CODE = {
     'Tuner',
     'Trainer',
     'Predictor',
-    'live_predictor',
-    'best_predictor',
+    'reference_predictor',
     'ServingCheck',
-    'ModelGate',
     'FolderPredictor',
 }
 
@@ -108,7 +106,10 @@ def changed_nodes(tmp_path_factory):
         ('components.pusher.versions', set()),
         ('components.image_example_gen.ingestion.span', set()),
         ('components.evaluation.gate.rules', {'ModelGate'}),
-        ('components.evaluation.held_out.held_out_files', JUDGED),
+        (
+            'components.evaluation.predictions.prediction_files',
+            {*JUDGED, 'Predictor', 'reference_predictor'},
+        ),
         ('components.conversion.formats', {'Converter'}),
         ('components.serving_check.probe', {'ServingCheck'}),
         ('components.image_example_gen.inspection.examine', {'FolderPredictor'}),

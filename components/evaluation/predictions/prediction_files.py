@@ -69,10 +69,10 @@ class PredictedRow(NamedTuple):
     key: str
     label: int
     filename: str
-    group: int  # 0: none
     predicted: dict[str, int]  # class index, -1 for NaN
     probability: dict[str, np.ndarray]  # float32 [classes]
     measures: dict[str, Any]  # features that slices are made of, without missing ones
+    group: int = 0  # 0: none
 
 
 def prediction_paths(candidate: Path, reference: Path | None) -> dict[str, Path]:
@@ -106,10 +106,10 @@ def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
             row['key'],
             row['label'],
             row['filename'],
-            row['group'],
             {name: int(predicted[number]) for name, (predicted, _) in columns.items()},
             {name: probability[number] for name, (_, probability) in columns.items()},
             {name: row[name] for name in _SLICED if row[name] is not None},
+            row['group'],
         )
 
 

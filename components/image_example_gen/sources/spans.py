@@ -148,10 +148,13 @@ def open_labelled(config: DataConfig, classes: Sequence[str]) -> tuple[Span, ...
     else:
         spans = (Span(FIRST_SPAN, make_source(config, complete=False)),)
     counts = sum((span.source.counts for span in spans), Counter[str]())
-    if unknown := sorted_names(counts.keys() - {*classes}):
+    unknown = sorted_names(counts.keys() - {*classes})
+    outside = sum(span.source.labels.outside for span in spans)
+    if unknown or outside:
+        what = f'of {describe_classes(unknown)}' if unknown else 'with numbers of other classes'
         raise DataError(
-            f'{config.describe()} has images of {describe_classes(unknown)}, which the model does '
-            f'not know; it has {describe_classes(classes)}'
+            f'{config.describe()} has images {what}, which the model does not know; it has '
+            f'{describe_classes(classes)}'
         )
     return spans
 

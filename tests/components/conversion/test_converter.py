@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bright_model import gray
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from example_records import write_records
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -38,14 +36,11 @@ class Stage:
         ]
         for split in ('train', 'test'):
             write_records(folder / 'examples' / f'Split-{split}' / 'records', records)
-        predicted = ((image, image.label, np.array([image.label], np.float32)) for image in IMAGES)
-        write_predictions(folder / 'predictions', predicted)
-        (folder / 'held_out').mkdir()
-        self.leave_out([])
+        self.predict(IMAGES)
 
-    def leave_out(self, images):
-        counts = HeldOut(dropped=len(images), kept=0)
-        write_held_out(self._folder / 'held_out', counts, [image.key for image in images])
+    def predict(self, images):
+        predicted = ((image, image.label, np.array([image.label], np.float32)) for image in images)
+        write_predictions(self._folder / 'predictions', predicted)
 
     def run(self, blessed):
         """Returns what the node has written."""
@@ -53,7 +48,6 @@ class Stage:
             'model': standard_artifacts.Model,
             'examples': standard_artifacts.Examples,
             'predictions': Predictions,
-            'held_out': HeldOutImages,
         }
         nodes = {
             name: Importer(str(self._folder / name), kind).with_id(name)
@@ -125,6 +119,6 @@ def test_only_blessed_models_are_converted_and_an_override_decides(stage):
 
 
 def test_nothing_is_converted_without_test_images(stage):
-    stage.leave_out(IMAGES)
+    stage.predict([])
 
     assert stage.run(blessed=True).result.skipped == 'no test image is left'

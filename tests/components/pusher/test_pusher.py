@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tfx.types import standard_artifacts
 
@@ -7,6 +8,9 @@ from common.errors import ModelError, PushError
 from common.manual_override import ManualOverride, write_override
 from components.conversion.conversion_results import RESULT_FILE
 from components.conversion.converter import ConvertedModels
+from components.evaluation.comparison import compare
+from components.evaluation.gate.component import GateDecisions
+from components.evaluation.gate.decision import GateDecision, write_decision
 from components.pusher import component
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
@@ -40,20 +44,30 @@ class Run:
         blessed: bool = True,
         converted: ConvertedModels | None = None,
         bucket: str = '',
-        baseline: Path | None = None,
+        reference: Path | None = None,
+        better: bool = True,
     ) -> dict[str, object]:
         """Returns the custom properties of PushedModel."""
         blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
         blessing.set_int_custom_property('blessed', int(blessed))
         parameters = ('pets', str(self.serving), 3, bucket, 'today')
-        compared = standard_artifacts.Model() if baseline else None
+        compared = standard_artifacts.Model() if reference else None
         if compared:
-            compared.uri = str(baseline)
+            compared.uri = str(reference)
+        decision = GateDecisions()
+        decision.uri = str(self.serving.parent / 'decision')
+        labels, predicted = np.zeros(9, int), np.arange(9) // 8
+        comparison = compare(labels, *(labels, predicted)[:: 1 if better else -1])
+        write_decision(
+            GateDecision(metric='accuracy', rules=(), comparison=comparison if compared else None),
+            Path(decision.uri),
+        )
         component.Pusher.test_call(
             self.model,
             blessing,
             self.examples,
             self.evaluation,
+            decision,
             *parameters,
             pushed,
             compared,
@@ -132,7 +146,14 @@ def live(run, tmp_path, monkeypatch):
 
 
 def test_pushes_if_it_was_compared_with_the_live_model(run, live):
-    assert run.push(baseline=live)['pushed'] == 1
+    assert run.push(reference=live)['pushed'] == 1
+
+
+@pytest.mark.parametrize('better', [True, False])
+def test_version_with_the_higher_metric_is_the_reference(run, live, better):
+    before = versions_in(run.serving)[-1]
+    version = Path(run.push(reference=live, better=better)['pushed_destination'])
+    assert read_note(version).about.reference == (None if better else int(before.name))
 
 
 @pytest.mark.parametrize('compared', [None, 'other'])
@@ -140,7 +161,7 @@ def test_model_that_was_compared_with_another_one_is_not_pushed(run, live, tmp_p
     (tmp_path / 'other' / 'Format-Serving').mkdir(parents=True)
     before = versions_in(run.serving)
     with pytest.raises(PushError, match=r'went live while .*; nothing is pushed: run the recipe'):
-        run.push(baseline=tmp_path / compared if compared else None)
+        run.push(reference=tmp_path / compared if compared else None)
     assert versions_in(run.serving) == before
     override = {'blessed': True, 'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
     write_override(Path(run.model.uri), ManualOverride(**override))

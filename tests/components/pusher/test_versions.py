@@ -145,6 +145,17 @@ def test_keeps_last_versions_and_does_not_push_live_model_again(serving, tmp_pat
     assert [path.name for path in serving.glob('.*')] == [versions.LOCK]
 
 
+def test_keeps_the_reference_of_the_live_version(serving, tmp_path):
+    first = put(make_model(tmp_path / '0', 'weights 0'), serving).folder
+    about = About(reference=int(first.name))
+    for number in (1, 2, 3):
+        push(make_model(tmp_path / f'{number}', f'weights {number}'), serving, keep=2, about=about)
+    left = [(path / WEIGHTS).read_text() for path in versions_in(serving)]
+    assert left == ['weights 0', 'weights 2', 'weights 3']
+    put(make_model(tmp_path / '4', 'weights 4'), serving, keep=2)
+    assert len(versions_in(serving)) == 2
+
+
 def test_version_that_cannot_be_removed_is_a_warning(serving, old, new, monkeypatch, caplog):
     first = put(old, serving)
 

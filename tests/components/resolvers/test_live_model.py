@@ -1,4 +1,3 @@
-import datetime
 import io
 import json
 import shutil
@@ -9,11 +8,9 @@ from metadata_recorder import Recorder
 from tfx.types import standard_artifacts
 
 from common import console
-from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID
 from common.manual_override import ManualOverride, write_override
 from components.pusher import reference
-from components.resolvers import live_model
-from components.resolvers.live_model import CANDIDATE, AnchorModelStrategy, LiveModelStrategy
+from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 
 CATS_AND_DOGS = ('cats', 'dogs')
 
@@ -23,11 +20,11 @@ class Models:
 
     def __init__(self, folder):
         self.folder, self.serving, self.recorder = folder, folder / 'serving', Recorder()
-        self.models, self.blessings = [], []
+        self.models = []
         self.output = ''
 
     def add(self, *versions, classes=None):
-        """Records a blessed model, and pushes it as these versions."""
+        """Records a model, and pushes it as these versions."""
         number = len(self.models) + 1
         folder = self.folder / 'models' / str(number)
         extra = folder / 'Format-Serving' / 'assets.extra'
@@ -36,23 +33,14 @@ class Models:
         if classes:
             (extra / 'classes.json').write_text(json.dumps(classes))
         model = self.recorder.artifact('Model', str(folder))
-        blessing = {'blessed': 1, CURRENT_MODEL_ID: model.id}
-        for found, kind, record in (
-            (self.models, standard_artifacts.Model(), model),
-            (
-                self.blessings,
-                standard_artifacts.ModelBlessing(),
-                self.recorder.artifact('ModelBlessing', **blessing),
-            ),
-        ):
-            kind.set_mlmd_artifact(record)
-            found.append(kind)
+        self.models.append(standard_artifacts.Model())
+        self.models[-1].set_mlmd_artifact(model)
         for version in versions:
             shutil.copytree(extra.parent, self.serving / str(version))
 
     def resolve(self, candidate=True):
         """The number of the resolved model, or None; keeps the printed output."""
-        inputs = {'model': self.models, 'model_blessing': self.blessings}
+        inputs = {'model': self.models}
         if candidate:
             inputs[CANDIDATE] = self.models[-1:]
         output = io.StringIO()
@@ -62,13 +50,8 @@ class Models:
         self.output = output.getvalue()
         assert resolved.get(CANDIDATE) == inputs.get(CANDIDATE)
         (model,) = resolved['model'] or [None]
-        blessed = [
-            each.get_int_custom_property(CURRENT_MODEL_ID) for each in resolved['model_blessing']
-        ]
-        if not blessed:  # a model that was not in the metadata
-            return model
-        assert blessed == [model.id]
-        return self.models.index(model) + 1
+        # A model that was not in the metadata has no number.
+        return self.models.index(model) + 1 if model in self.models else model
 
 
 @pytest.fixture
@@ -133,8 +116,7 @@ def test_version_that_is_not_in_the_metadata_is_added_once(models):
     again = standard_artifacts.Model()
     again.set_mlmd_artifact(stored)
     models.models.insert(0, again)  # as TFX gives it to the next run
-    found = models.resolve(candidate=False)
-    assert (found.id, stored.state) == (again.id, stored.LIVE)
+    assert (models.resolve(candidate=False), stored.state) == (1, stored.LIVE)
     context = models.recorder.pipeline.id
     assert stored.id in {
         each.id for each in models.recorder.store.get_artifacts_by_context(context)
@@ -185,50 +167,69 @@ def test_model_with_other_classes_is_not_compared(models, previous, candidate, c
     assert ('2 classes (cats, dogs)' in models.output) is not compared
 
 
-@pytest.fixture
-def resolve_anchor(tmp_path, monkeypatch):
-    """`resolve_anchor(baseline, anchor)`: numbers of the models 1 to 3; returns that resolved."""
-    unusable = {tmp_path / '3' / 'Format-Serving': 'it is damaged'}
-    monkeypatch.setattr(live_model, 'why_unusable', unusable.get)
-    recorder = Recorder()
-    models = [standard_artifacts.Model() for _ in range(3)]
-    for number, each in enumerate(models, 1):
-        (tmp_path / str(number)).mkdir()
-        each.set_mlmd_artifact(recorder.artifact('Model', str(tmp_path / str(number))))
+def note(models, version, reference):
+    values = {'version': version, 'pushed': '2026-11-21T00:00Z', 'about': {'reference': reference}}
+    file = models.serving / str(version) / 'assets.extra' / 'push.json'
+    file.write_text(json.dumps(values))
 
-    def resolve(baseline, anchor):
-        blessings = []
-        if baseline:
-            values = {CURRENT_MODEL_ID: models[baseline - 1].id}
-            if anchor:
-                values[ANCHOR_MODEL_ID] = models[anchor - 1].id
-            blessings.append(standard_artifacts.ModelBlessing())
-            blessings[0].set_mlmd_artifact(recorder.artifact('ModelBlessing', **values))
-        inputs = {'model': models, 'model_blessing': blessings}
-        found = AnchorModelStrategy().resolve_artifacts(recorder.store, inputs)
-        assert found['model_blessing'] == blessings
-        return [models.index(each) + 1 for each in found['model']]
 
-    return resolve
+def withdraw(models, version):
+    override = ManualOverride(blessed=False, person='eve', reason='x', moment='2026-11-21T00:00Z')
+    write_override(models.serving / str(version) / 'assets.extra', override)
 
 
 @pytest.mark.parametrize(
-    ('baseline', 'anchor', 'expected'),
+    ('reference', 'resolved'),
     [
-        pytest.param(2, 1, [1], id='an earlier model was better'),
-        pytest.param(2, 2, [], id='the live model is the best'),
-        pytest.param(2, None, [], id='blessing of an earlier version of this program'),
-        pytest.param(2, 3, [], id='damaged'),
-        pytest.param(None, None, [], id='no live model'),
+        pytest.param(1, 1, id='an earlier version is better'),
+        pytest.param(None, 3, id='the live version is the best'),
+        pytest.param(7, 3, id='removed'),
+        pytest.param(2, 3, id='withdrawn, as by a rollback'),
     ],
 )
-def test_resolves_best_model_so_far(resolve_anchor, baseline, anchor, expected):
-    assert resolve_anchor(baseline, anchor) == expected
+def test_candidate_is_compared_with_the_reference_of_the_live_version(models, reference, resolved):
+    for versions in ([1], [2], [3], []):
+        models.add(*versions)
+    note(models, 3, reference)
+    withdraw(models, 2)
+
+    assert models.resolve() == resolved
+    assert models.resolve(candidate=False) == 3  # a warm start
 
 
-@pytest.mark.parametrize(('blessed', 'expected'), [(False, []), (True, [1])])
-def test_best_model_must_not_be_withdrawn(resolve_anchor, tmp_path, blessed, expected):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    override = ManualOverride(blessed=blessed, person='kim', reason='x', moment=now)
-    write_override(tmp_path / '1', override)
-    assert resolve_anchor(2, 1) == expected
+def test_repeated_run_has_the_same_reference_model(models):
+    for versions in ([1], [2], []):
+        models.add(*versions)
+    note(models, 2, 1)
+    assert models.resolve() == 1
+    shutil.copytree(f'{models.models[2].uri}/Format-Serving', models.serving / '3')  # pushed
+    note(models, 3, 1)
+    assert models.resolve() == 1
+
+
+def test_candidate_that_is_the_reference_is_compared_with_the_live_version(models):
+    models.add(2)
+    models.add(1)  # the model comes from the cache of the Trainer
+    note(models, 2, 1)
+    assert models.resolve() == 1
+
+
+def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models):
+    """Version 3 is a copy of 1, which replaced 2."""
+    for versions in ([1, 3], [2], []):
+        models.add(*versions)
+    note(models, 2, None)
+    note(models, 3, None)
+    withdraw(models, 2)
+    assert models.resolve() == 1
+    note(models, 3, 2)  # the reference of its time was rolled back from
+    assert models.resolve() == 1
+
+
+def test_damaged_reference_is_not_used(models, damaged):
+    for versions in ([1], [2], []):
+        models.add(*versions)
+    note(models, 2, 1)
+    damaged.add('1')
+    assert models.resolve() == 2
+    assert 'version 1 is not used' in models.output

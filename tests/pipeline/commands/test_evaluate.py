@@ -112,7 +112,7 @@ def test_text_is_of_images_that_the_version_was_not_trained_on(call, images, wor
     assert done.exit_code == 0, done.output
     first, *_, last = done.stdout.splitlines()
     assert first == f'version 7 on folder {images}: 16 images, 2 classes (cats, dogs)'
-    assert '4 images are left out' in done.stdout
+    assert 'on similar ones: 4 images' in done.stdout
     assert 'not known' not in done.stdout
     assert 'dogs/cat.jpg' in done.stdout  # a mistake
     page = workdir / 'demo' / 'evaluations' / last.rpartition('/')[2]
@@ -159,16 +159,18 @@ def test_divided_spans_are_evaluated_as_a_whole(call, make_image_folder, tmp_pat
         (['{images}', '--against', '5'], 'version 5 has 2 classes (a, b), version 7 2 classes'),
         (['{empty}'], 'no images'),
         (['{foxes}'], 'has images of 1 class (foxes), which the model does not know'),
+        (['{numbers}'], 'has images with numbers of other classes, which the model does not'),
         (['{broken}'], 'no image can be used: 2 quarantined'),
     ],
 )
 def test_mistakes_are_one_line(call, images, make_image_folder, tmp_path, words, message):
     make_image_folder(tmp_path / 'foxes', per_class=1, classes=('cats', 'foxes'))
+    make_image_folder(tmp_path / 'numbers', per_class=1, classes=('0', '1', '2'))
     for name in ('cats', 'dogs'):
         (tmp_path / 'broken' / name).mkdir(parents=True)
         (tmp_path / 'broken' / name / '1.jpg').write_bytes(b'no image')
     (tmp_path / 'empty').mkdir()
-    places = {name: tmp_path / name for name in ('foxes', 'broken', 'empty')}
+    places = {name: tmp_path / name for name in ('foxes', 'numbers', 'broken', 'empty')}
 
     done = call(*(word.format(images=images, **places) for word in words))
 

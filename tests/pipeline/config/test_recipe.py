@@ -91,7 +91,7 @@ def test_file_that_is_no_text_is_one_error_line(tmp_path):
 
 
 def test_reports_all_errors_with_received_and_valid_values(write):
-    path = write('trainer:\n  alpha: 6\n  image_size: big\nevaluation: {baseline_accuracy: 95}\n')
+    path = write('trainer:\n  alpha: 6\n  image_size: big\nevaluation: {minimum: 95}\n')
 
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
@@ -100,7 +100,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
     assert size.startswith(f'{path}: trainer.image_size: Input should be a valid integer')
     assert size.endswith("got 'big'")
     assert alpha.endswith('trainer.alpha: Input should be less than or equal to 2, got 6')
-    assert accuracy.endswith('baseline_accuracy: Input should be less than or equal to 1, got 95')
+    assert accuracy.endswith('minimum: Input should be less than or equal to 1, got 95')
 
 
 @pytest.mark.parametrize(

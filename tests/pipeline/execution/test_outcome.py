@@ -3,24 +3,21 @@
 import sys
 
 import pytest
-from components.evaluation.gate.verdict import Ruling, Verdict
-from example_record import record
+from example_record import PASSED, record
 
 from common import console
+from components.evaluation.results import Comparison
 from pipeline.execution.outcome import show_run
 
-BLOCKING = Ruling(
-    rule='floors',
-    result='failed',
-    reason='dark',
-    blocks=True,
-    remedy='add test images',
-    settings={'evaluation.floors': {'brightness.dark': 0.8}},
+COMPARED = Comparison(
+    outcome='worse', images=400, better=0, worse=6, candidate=0.98, reference=0.995, low=-1, high=-1
 )
 REJECTED = {
     'result': 'not blessed',
     'reasons': ('too [bold]low', 'b'),
-    'verdict': Verdict(rulings=(BLOCKING,)),
+    'gate': PASSED.model_copy(
+        update={'value': 0.98, 'comparison': COMPARED, 'remarks': ('never predicted: owls',)}
+    ),
 }
 
 
@@ -42,7 +39,7 @@ def test_prints_times_findings_accuracy_and_decision(printed):
         '60.0 s, 1 of 2 components cached',
         'warning: 2 of 2,002 images are left out: 2 empty',
         'warning: width of [b] moved',
-        'test accuracy 0.9500 (minimum 0.9000, not compared with a live model)',
+        'test accuracy 0.9500 (n=400, minimum 0.9000, no reference model)',
         'BLESSED and pushed to /serving/7',
     ]
 
@@ -53,9 +50,12 @@ def test_prints_times_findings_accuracy_and_decision(printed):
         ({'unchanged': True}, ['BLESSED, unchanged, in /serving/7']),
         ({'live_version': '8'}, ['BLESSED and pushed to /serving/7, but the live version is 8']),
         (
-            {'accuracy': None, 'previous_accuracy': 0.9, 'manual_override': 'blessed by eve'},
+            {
+                'gate': PASSED.model_copy(update={'value': None}),
+                'manual_override': 'blessed by eve',
+            },
             [
-                'test accuracy NaN (minimum 0.9000, live model 0.9000)',
+                'test accuracy NaN (n=400, minimum 0.9000, no reference model)',
                 'blessed by eve',
                 'BLESSED and pushed to /serving/7',
             ],
@@ -63,9 +63,10 @@ def test_prints_times_findings_accuracy_and_decision(printed):
         (
             REJECTED,
             [
+                'test accuracy 0.9800 (n=400, minimum 0.9000, reference model 0.9950); '
+                'no images got better, 6 worse',
+                'warning: never predicted: owls',
                 'NOT BLESSED: too [bold]low; b',
-                'remedy: add test images; or accept this model with evaluation.floors: '
-                '{"brightness.dark": 0.8}',
             ],
         ),
         ({**REJECTED, 'manual_override': 'withdrawn by eve'}, ['NOT BLESSED: too [bold]low; b']),

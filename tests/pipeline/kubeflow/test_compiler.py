@@ -50,8 +50,8 @@ OVERRIDES = [
 ]
 
 
-RESOLVERS = ('baseline-resolver', 'anchor-resolver')
-PREDICTORS = ('predictor', 'live-predictor', 'best-predictor')
+RESOLVERS = ('reference-resolver',)
+PREDICTORS = ('predictor', 'reference-predictor')
 
 
 class Compiled:

@@ -256,9 +256,8 @@ def test_retry_of_a_failed_run_forgets_its_end(task, monkeypatch, tmp_path):
 def test_metrics_are_numbers_that_exist():
     estimates = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 
-    assert metrics(record(accuracy=None, previous_accuracy=0.85, metrics=estimates)) == {
+    assert metrics(record(accuracy=None, metrics=estimates)) == {
         'blessed': 1.0,
         'auc': 0.99,
-        'baseline_accuracy': 0.9,
-        'previous_accuracy': 0.85,
+        'minimum': 0.9,
     }

@@ -71,7 +71,7 @@ def test_brief_output_has_a_line_for_each_phase_and_warnings(run):
         Trainer=60.0,
         Predictor=None,
         ServingCheck=None,  # in between
-        baseline_resolver=0.2,
+        reference_resolver=0.2,
         ModelGate='no reason',
     ) == [
         'data done in 15.3 s: ImageExampleGen 12.0 s, StatisticsGen 3.2 s',

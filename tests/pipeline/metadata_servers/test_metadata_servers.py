@@ -128,7 +128,7 @@ def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
         'fine_tune': {'from_layer': 0, 'batch_norm': 'train', 'epochs': 12, 'learning_rate': 0.01},
     }
     command = [sys.executable, 'pipeline_runner.py', 'run', '--data', images, '--workdir', tmp_path]
-    command += ['--set=name=squares', '--set=evaluation={baseline_accuracy: 0, min_images: 1}']
+    command += ['--set=name=squares', '--set=evaluation={minimum: 0}']
     command += [f'--set=metadata.address={mysql("catdog_run")}']
     command += [f'--set=trainer={json.dumps({**SQUARES, **stages})}']
 

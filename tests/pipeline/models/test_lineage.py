@@ -27,9 +27,9 @@ def trace(pets):
 def three(pets):
     """Three pushed versions, each warm-started from the one before, and one rejected model."""
     first = pets.train({1: 'aaaa'}, config=config())
-    second = pets.train({1: 'aaaa', 2: 'bbbb'}, base=first, baseline=first, config=config())
-    pets.train({2: 'bbbb'}, base=second, baseline=second, blessed=False, config=config())
-    third = pets.train({2: 'bbbb', 3: 'cccc'}, base=second, baseline=second, config=config())
+    second = pets.train({1: 'aaaa', 2: 'bbbb'}, base=first, reference=first, config=config())
+    pets.train({2: 'bbbb'}, base=second, reference=second, blessed=False, config=config())
+    third = pets.train({2: 'bbbb', 3: 'cccc'}, base=second, reference=second, config=config())
     return [pets.push(each) for each in (first, second, third)]
 
 
@@ -45,12 +45,12 @@ def test_traces_version_or_folder_to_all_its_parents(pets, three, form):
     assert found.model.spans == {2: 'bbbb', 3: 'cccc'}
     assert (found.model.run, found.model.code) == ('run-4', 'code4')
     assert [each.version for each in found.parents] == [three[1].name, three[0].name]
-    assert found.baseline.version == three[1].name
+    assert found.reference.version == three[1].name
 
 
-def test_first_model_has_no_parent_and_no_baseline(pets, three):
+def test_first_model_has_no_parent_and_no_reference(pets, three):
     found = lineage.trace(pets.provenance, pets.serving, three[0].name)
-    assert (found.parents, found.baseline, found.model.weights) == ((), None, 'random')
+    assert (found.parents, found.reference, found.model.weights) == ((), None, 'random')
 
 
 def test_unknown_version_and_model(pets, three):
@@ -63,7 +63,7 @@ def test_unknown_version_and_model(pets, three):
 
 def test_parent_requires_equal_architecture(pets, trace):
     first = pets.train({1: 'a'}, config=config(alpha=0.35))
-    second = pets.train({2: 'b'}, base=first, baseline=first, config=config(alpha=1.0))
+    second = pets.train({2: 'b'}, base=first, reference=first, config=config(alpha=1.0))
     assert trace(second).parents == ()
 
 

@@ -65,7 +65,7 @@ def test_prints_what_it_found_and_writes_a_recipe_that_says_what_it_is_based_on(
     assert (recipe.name, recipe.home) == ('my_trash', tmp_path / 'runs' / 'my_trash')
     assert recipe.data.classes == tuple(sorted(SIX))
     assert recipe.trainer.fine_tune == load_recipe('small').trainer.fine_tune
-    assert (recipe.evaluation.undecided, recipe.evaluation.min_images) == ('push', 10)
+    assert (recipe.evaluation.metric, recipe.evaluation.minimum) == ('accuracy', None)
 
 
 def test_reads_photographs_of_telephones(init, tmp_path):
@@ -178,7 +178,6 @@ def test_weights_without_a_download(init, trash, tmp_path):
     assert init('My trash', '--weights', 'embedded').exit_code == 0
     embedded = load_recipe('recipe.yaml')
     assert embedded.trainer == load_recipe('demo').trainer
-    assert embedded.evaluation.baseline_accuracy == pytest.approx(0.58)
 
     file = tmp_path / 'mine.weights.h5'
     file.write_bytes(b'\x89HDF\r\n\x1a\n')

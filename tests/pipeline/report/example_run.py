@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import PIL.Image
-from components.evaluation.gate.verdict import Ruling, Verdict
 
 from components.evaluation.config import SLICES
-from components.evaluation.results import ModelResult, wilson
+from components.evaluation.gate.decision import GateDecision, RuleResult
+from components.evaluation.results import Comparison, ModelResult, wilson
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
 from pipeline.report.embedded_images import data_uri
@@ -21,12 +21,22 @@ REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 FLOORS = {'class': 0.9, 'brightness.dark': 0.9, 'size': 0.9}
 
 
-def verdict(*rulings: tuple[str, str], **advice: object) -> Verdict:
-    return Verdict(
-        rulings=[
-            Ruling(rule='any', result=result, reason=reason, blocks=result == 'failed', **advice)
-            for result, reason in rulings
-        ]
+def gate(*rules: tuple[str, str], **values: object) -> GateDecision:
+    return GateDecision(
+        **{'metric': 'accuracy', 'value': 0.97, 'minimum': 0.95, 'images': 402, **values},
+        rules=[RuleResult(rule='any', result=result, reason=reason) for result, reason in rules],
+    )
+
+
+def compared(outcome: str, better: int, worse: int, **values: object) -> Comparison:
+    """402 images, with a reference model of 0.955."""
+    candidate = 0.955 + (better - worse) / 402
+    return Comparison(
+        outcome=outcome,
+        images=402,
+        better=better,
+        worse=worse,
+        **{'candidate': candidate, 'reference': 0.955, 'low': -0.05, 'high': 0.05, **values},
     )
 
 
@@ -35,11 +45,13 @@ COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--con
 HELD_OUT = {'dropped': 0, 'kept': 402}
 LIVE = {
     'result': 'blessed',
-    'verdict': verdict(
-        ('passed', 'accuracy 0.970, baseline 0.95 (n=402)'),
-        ('passed', 'accuracy 0.015 above the live model'),
-        ('undecided', 'accuracy on small images 0.8, floor 0.9 (n=15)'),
+    'gate': gate(
+        ('passed', 'accuracy 0.970, minimum 0.95 (n=402)'),
+        ('passed', 'shown to be better than the reference model'),
+        ('not applied', 'accuracy on small images 0.8, floor 0.9 (n=15)'),
         ('passed', '8.4 ms for one image, at most 50 ms'),
+        comparison=compared('better', 9, 3),
+        remarks=('never predicted: owls',),
     ),
     'version': VERSION,
     'live_version': VERSION,
@@ -47,11 +59,10 @@ LIVE = {
 REJECTED = {
     'result': 'not blessed',
     'reasons': (REASON,),
-    'verdict': verdict(
-        ('passed', 'accuracy 0.958, baseline 0.95 (n=402)'),
+    'gate': gate(
+        ('passed', 'accuracy 0.958, minimum 0.95 (n=402)'),
         ('failed', REASON),
-        remedy='train on more dark images',
-        settings={'evaluation.max_drop': 0.05},
+        comparison=compared('worse', 0, 6),
     ),
     'live_version': VERSION,
 }
@@ -91,7 +102,7 @@ def example(
             'classes': classes,
             'threshold': 0.5,
             'candidate': model_result(0.97 + better, classes),
-            'baseline': model_result(0.955, classes),
+            'reference': model_result(0.955, classes),
         },
         'robustness': _robustness(),
         'serving': {
@@ -121,7 +132,7 @@ def example(
         'origin': {
             'model': _trained(VERSION, run_id),
             'parents': [_trained('1795197947', '2026-11-20T18:04')],
-            'baseline': _trained('1795197947', '2026-11-20T18:04'),
+            'reference': _trained('1795197947', '2026-11-20T18:04'),
         },
     }
     return ReportData.model_validate({**values, **changes})
@@ -210,7 +221,14 @@ def _robustness() -> dict:
             }
             for number in range(6)
         ],
+        **{name: [_changed(name, number) for number in range(2)] for name in ('worse', 'better')},
     }
+
+
+def _changed(name: str, number: int) -> dict:
+    before, after = ('cats', 'dogs') if name == 'worse' else ('dogs', 'cats')
+    file = f'cats/{name}.{number}.jpg'
+    return {'filename': file, 'label': 'cats', 'before': before, 'after': after, 'picture': 'p.png'}
 
 
 def _converted(**correct: int) -> dict:
@@ -270,4 +288,6 @@ def images_for(data: ReportData) -> PageImages:
         samples=((data.evaluation.classes[0], image),) * 8,
         views=image,
         mistakes=tuple((each, image, image) for each in data.robustness.mistakes),
+        worse=tuple((each, image) for each in data.robustness.worse),
+        better=tuple((each, image) for each in data.robustness.better),
     )

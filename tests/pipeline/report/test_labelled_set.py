@@ -31,6 +31,7 @@ def evaluation(classes=('cats', 'dogs'), against='2', **changes):
         'against': against,
         'data': 'folder /srv/[new]',
         'evaluated': '2026-11-21T18:05:00Z',
+        'notes': ('2 notes',),
         'tally': Tally(21, {'truncated': 1}),
         'held_out': {'dropped': 4, 'kept': 20},
         'unknown': (),
@@ -67,7 +68,8 @@ def test_both_name_the_versions_and_what_was_left_out(page_of):
     for text in (page_of(evaluation()), text_of(evaluation())):
         for expected in ('version 3', 'version 2', '3 images got better, 1 worse', '1 quarantined'):
             assert expected in text
-        assert '4' in text
+        assert '2 notes' in text
+        assert 'similar ones: 4 images' in text
         assert 'test split' not in text
         assert 'live' not in text
 

@@ -74,13 +74,13 @@ def test_text_has_the_decision_rule_by_rule(home, call):
     lines = live.stdout.splitlines()
     assert lines[0].startswith(f'BLESSED: filtered_160, run {FIRST}, ')
     assert f'live then: version {VERSION}' in lines
-    assert 'passed      accuracy 0.970, baseline 0.95 (n=402)' in lines
+    assert 'passed      accuracy 0.970, minimum 0.95 (n=402)' in lines
     assert rejected.stdout.startswith(f'NOT BLESSED: filtered_160, run {SECOND}, ')
     assert f'failed      {REASON}' in rejected.stdout
 
 
 def test_text_of_a_failed_run_has_its_error(home, call):
-    failed = {'result': 'failed', 'reasons': ('Trainer failed: no space',), 'verdict': None}
+    failed = {'result': 'failed', 'reasons': ('Trainer failed: no space',), 'gate': None}
     write_run(home, record(id='x', started=LATER, decision='span 3 is new', **failed))
     record_override(home, 'bless', About(recipe='pets', person='ann', reason='good'), '8')
 

@@ -53,7 +53,7 @@ def test_posts_json_with_retries_after_temporary_errors(post):
     message = request['json']
     assert (message['result'], message['version']) == ('blessed', '7')
     assert message['started'] == '2026-11-21T02:00:00Z'
-    assert not {'config', 'metrics', 'verdict'} & set(message)
+    assert not {'config', 'metrics', 'gate'} & set(message)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,26 @@
 """Predictor and RobustnessEvaluator, which reads its predictions."""
 
+import numpy as np
 import PIL.Image
 import pytest
 from bright_model import gray
-from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from example_records import write_records
 from tfx.types import standard_artifacts
 
 from common import features
+from common.errors import ModelError
 from components.evaluation.predictions.component import Predictions, Predictor
-from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE, read_rows
+from components.evaluation.predictions.prediction_files import (
+    PREDICTIONS_FILE,
+    read_rows,
+    write_predictions,
+)
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
 from components.evaluation.robustness.component import RobustnessEvaluator, RobustnessResults
+from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.inference.classifier import Classifier
+
+NEAR = 10
 
 
 def record(image):
@@ -23,6 +30,14 @@ def record(image):
         features.LABEL: image.label,
         features.BRIGHTNESS: 0.25,
     }
+
+
+def write_index(folder, images):
+    """Writes the index of a span with test images."""
+    digests = (np.frombuffer(bytes.fromhex(each.key), np.uint8) for each in images)
+    test, nothing = features.SPLITS.index('test'), np.zeros(32, np.uint8)
+    entries = [(digest, nothing, 0, test, 0, 0) for digest in digests]
+    np.save(folder / features.INDEX, np.array(entries, IMAGE))
 
 
 def function_of(component):
@@ -40,29 +55,23 @@ def artifacts(tmp_path_factory, make_saved_model):
     for number, name in enumerate(('data_tfrecord-00000-of-00001', 'data_tfrecord-00000.gz')):
         images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1), gray(20, 0)]
         write_records(folder / f'span-{number}' / 'Split-test' / name, map(record, images))
+        write_index(folder / f'span-{number}', images)
     spans = [standard_artifacts.Examples(), standard_artifacts.Examples()]
     model, predictions = standard_artifacts.Model(), Predictions()
     names = ((spans[0], 'span-0'), (spans[1], 'span-1'), (model, 'model'), (predictions, 'out'))
     for artifact, name in names:
         artifact.uri = str(folder / name)
-    function_of(Predictor)(examples=spans, model=model, predictions=predictions)
+    function_of(Predictor)(examples=spans, model=model, predictions=predictions, near_distance=NEAR)
     return {'examples': spans, 'model': model, 'predictions': predictions}
 
 
-def held_out(folder, dropped=()):
-    """An artifact that leaves out images, given by their digests."""
-    artifact = HeldOutImages()
-    artifact.uri = str(folder)
-    write_held_out(folder, HeldOut(dropped=len(dropped), kept=0), dropped)
-    return artifact
-
-
-def evaluate(artifacts, target, config, dropped=()):
-    results = RobustnessResults()
-    results.uri = str(target)
+def evaluate(artifacts, target, config, reference='none'):
+    """`reference` is the folder with the predictions of the reference model."""
+    results, others = RobustnessResults(), Predictions()
+    results.uri, others.uri = str(target), str(reference)
     function_of(RobustnessEvaluator)(
         **artifacts,
-        held_out=held_out(target, dropped),
+        reference_predictions=others,
         robustness=results,
         config=config,
         resize='squeeze',
@@ -73,7 +82,7 @@ def evaluate(artifacts, target, config, dropped=()):
 def test_predictions_are_stored_once_per_image(artifacts, tmp_path):
     file = f'{artifacts["predictions"].uri}/{PREDICTIONS_FILE}'
 
-    found = list(read_rows({'candidate': file}, ()))
+    found = list(read_rows({'candidate': file}))
 
     assert [(row.filename, row.label, row.predicted['candidate']) for row in found] == [
         *(('0/30.png', 0, 0), ('1/200.png', 1, 1), ('1/90.png', 1, 0), ('0/20.png', 0, 0)),
@@ -88,12 +97,12 @@ def test_same_images_have_the_same_digest(artifacts, tmp_path):
     again = Predictions()
     again.uri = str(tmp_path)
     inputs = {key: artifacts[key] for key in ('examples', 'model')}
-    function_of(Predictor)(**inputs, predictions=again)
+    function_of(Predictor)(**inputs, predictions=again, near_distance=NEAR)
     first = artifacts['predictions'].get_string_custom_property('test_images')
     assert again.get_string_custom_property('test_images') == first
 
     inputs['examples'] = inputs['examples'][:1]
-    function_of(Predictor)(**inputs, predictions=again)
+    function_of(Predictor)(**inputs, predictions=again, near_distance=NEAR)
     assert again.get_string_custom_property('test_images') != first
 
 
@@ -107,13 +116,26 @@ def test_robustness_evaluates_all_spans(artifacts, tmp_path):
         assert picture.size == (48, 32)
 
 
-def test_images_that_are_left_out_are_not_judged(artifacts, tmp_path):
-    dropped = [gray(90, 1).key, gray(30, 0).key]
+def test_images_that_got_worse_or_better_are_drawn(artifacts, tmp_path):
+    dogs = [gray(each, 1) for each in (200, 90, 201, 91)]
+    cats = [gray(each, 0) for each in (30, 20, 31)]
+    rows = [(image, 1, np.array([0.9], np.float32)) for image in cats + dogs]
+    write_predictions(tmp_path / 'reference', rows)  # predicts dogs for all
 
-    found = evaluate(artifacts, tmp_path, '{"images": 100}', dropped)
+    found = evaluate(artifacts, tmp_path, '{"images": 0}', tmp_path / 'reference')
 
-    assert {row.images for row in found.corrupted} == {5}
-    assert [each.filename for each in found.mistakes] == ['1/91.png']
+    assert {each.filename for each in found.worse} == {'1/90.png', '1/91.png'}
+    assert {each.filename for each in found.better} == {'0/30.png', '0/20.png', '0/31.png'}
+    change = found.better[0]
+    assert (change.label, change.before, change.after) == ('cats', 'dogs', 'cats')
+    with PIL.Image.open(tmp_path / change.picture) as picture:
+        assert picture.size == (48, 32)
+
+
+def test_reference_without_some_images_is_an_error(artifacts, tmp_path):
+    write_predictions(tmp_path / 'reference', [(gray(30, 0), 0, np.array([0.1], np.float32))])
+    with pytest.raises(ModelError, match='predictions for different images; run the recipe again'):
+        evaluate(artifacts, tmp_path, '{"images": 0}', tmp_path / 'reference')
 
 
 def test_robustness_runs_no_clean_image_through_the_model(artifacts, tmp_path, monkeypatch):

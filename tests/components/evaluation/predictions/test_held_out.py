@@ -1,24 +1,26 @@
-"""HeldOutFilter on ingested spans and models with an index of their images."""
+"""The test images that Predictor leaves out, on ingested spans and models with an index."""
 
 import hashlib
-import io
 import os
 
 import apache_beam as beam
 import numpy as np
 import pytest
-from components.evaluation.held_out.component import (
-    HeldOutFilter,
-    HeldOutImages,
-    find_held_out,
-)
-from components.evaluation.held_out.held_out_files import HeldOut, read_dropped, read_held_out
 from image_bytes import encoded
 from made_images import labelled, memory_source, picture
 from tfx.types import standard_artifacts
 
-from common import console, features
+from common import features
 from common.errors import DataError, ModelError
+from components.evaluation.predictions import component
+from components.evaluation.predictions.component import Predictions, Predictor
+from components.evaluation.predictions.held_out import (
+    HELD_OUT_FILE,
+    HeldOut,
+    find_held_out,
+    groups_of,
+)
+from components.evaluation.predictions.prediction_files import candidate_rows
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -71,24 +73,31 @@ def train(tmp_path):
     return write
 
 
+class Classifier:
+    """Predicts the first class."""
+
+    def labels_of_images(self, images):
+        return [0] * len(images), np.full((len(images), 1), 0.1, np.float32)
+
+
 @pytest.fixture
-def judge(tmp_path):
-    """`judge(records, ...)`: the counts, the digests left out, and the console output."""
+def predict(tmp_path, monkeypatch):
+    """`predict(records, ...)`: the counts, and the digests of the images with predictions."""
+    monkeypatch.setattr(component, 'load_classifier', lambda _: Classifier())
 
     def run(*spans, **models):
         examples = [standard_artifacts.Examples() for _ in spans]
         for artifact, records in zip(examples, spans, strict=True):
             artifact.uri = str(records)
-        held_out, output = HeldOutImages(), io.StringIO()
-        held_out.uri = str(tmp_path)
-        with console.output_to(output):
-            HeldOutFilter.EXECUTOR_SPEC.executor_class._FUNCTION(
-                examples=examples,
-                held_out=held_out,
-                near_distance=NEAR,
-                **models,
-            )
-        return read_held_out(tmp_path), read_dropped(tmp_path), output.getvalue().strip()
+        predictions = Predictions()
+        predictions.uri = str(tmp_path)
+        Predictor.EXECUTOR_SPEC.executor_class._FUNCTION(
+            examples=examples, predictions=predictions, near_distance=NEAR, **models
+        )
+        counts = HeldOut.model_validate_json((tmp_path / HELD_OUT_FILE).read_bytes())
+        rows = [*candidate_rows(tmp_path)]
+        assert len(rows) == counts.kept
+        return counts, {row.key for row in rows}
 
     return run
 
@@ -113,12 +122,12 @@ def digests_in(records, *splits):
     return {bytes(each).hex() for each in index['sha256'][np.isin(index['split'], splits)]}
 
 
-def test_drops_saved_again_pictures_that_the_live_model_was_trained_on(
-    train, judge, first, resaved
+def test_drops_saved_again_pictures_that_the_reference_was_trained_on(
+    train, predict, first, resaved
 ):
-    live, new = train(first), train(resaved)
+    reference, new = train(first), train(resaved)
 
-    counts, dropped, output = judge(resaved, model=new, baseline_model=live)
+    counts, kept = predict(resaved, model=new, reference_model=reference)
 
     before, after = digests_in(first, TRAIN, EVAL), digests_in(resaved, TEST)
     leaked = {
@@ -126,28 +135,25 @@ def test_drops_saved_again_pictures_that_the_live_model_was_trained_on(
         for image, other in zip(images(), images(quality=70), strict=True)
         if digest(image) in before and digest(other) in after
     }
-    assert dropped == leaked != set()
-    assert (counts.dropped, counts.kept) == (len(leaked), len(after - leaked))
-    assert output.startswith(f'{len(leaked)} of {len(after)} test images left out')
+    assert after - kept == leaked != set()
+    assert counts == HeldOut(dropped=len(leaked), kept=len(kept))
 
 
-def test_drops_images_that_an_ancestor_was_trained_on(train, judge, first, resaved):
-    new = train(resaved, base=train(first))
-
-    counts, _, _ = judge(resaved, model=new)
-
+def test_drops_images_that_an_ancestor_was_trained_on(train, predict, first, resaved):
+    counts, _ = predict(resaved, model=train(resaved, base=train(first)))
     assert counts.dropped > 0
 
 
-def test_keeps_all_images_without_overlap_and_logs_nothing(train, judge, first):
-    counts, dropped, output = judge(first, model=train(first), anchor_model=train(first))
-
-    assert (counts.dropped, counts.kept) == (0, len(digests_in(first, TEST)))
-    assert (dropped, output) == (frozenset(), '')
+def test_keeps_all_images_without_overlap(train, predict, first):
+    counts, kept = predict(first, model=train(first), reference_model=train(first))
+    assert counts == HeldOut(dropped=0, kept=len(kept))
+    assert kept == digests_in(first, TEST)
 
 
 @pytest.mark.parametrize('case', ['splits', 'parts'])
-def test_changed_division_leaves_out_images_of_the_old_training_splits(train, judge, ingest, case):
+def test_changed_division_leaves_out_images_of_the_old_training_splits(
+    train, predict, ingest, case
+):
     """Other shares; or a folder of train and validation that became a flat one."""
     parts = [
         each._replace(part=('train', 'eval_and_test')[n > 29]) for n, each in enumerate(images())
@@ -155,28 +161,26 @@ def test_changed_division_leaves_out_images_of_the_old_training_splits(train, ju
     before = ingest(parts if case == 'parts' else images())
     after = ingest(images(), splits={'train': 1, 'eval': 1, 'test': 3})
 
-    counts, dropped, _ = judge(after, model=train(after), baseline_model=train(before))
+    counts, kept = predict(after, model=train(after), reference_model=train(before))
 
+    dropped = digests_in(after, TEST) - kept
     assert dropped == digests_in(before, TRAIN, EVAL) & digests_in(after, TEST)
     assert counts.dropped == len(dropped) > 0
 
 
-def test_nothing_left_and_unknown_models_are_logged(train, judge, first, resaved):
+def test_nothing_is_left_and_models_without_index_drop_nothing(train, predict, first):
     old = standard_artifacts.Model()
     old.uri = '/nowhere'
     whole = read_record_index([f'{first}/Split-train/*'])
     whole['split'] = TRAIN
     model = train(first)
+    assert predict(first, model=model, reference_model=old)[0].dropped == 0
     write_trained_images(whole, f'{model.uri}/Format-Serving', None)
 
-    counts, dropped, output = judge(first, model=model, baseline_model=old)
+    counts, kept = predict(first, model=model, reference_model=old)
 
-    images = len(digests_in(first, TEST))
-    assert (counts.kept, counts.dropped, len(dropped)) == (0, images, images)
-    unknown, left_out = output.splitlines()
-    assert unknown == 'the live model has no index of the images that it was trained on'
-    assert left_out.startswith(f'{images} of {images} ')
-    assert left_out.endswith('none is left')
+    assert counts == HeldOut(dropped=len(digests_in(first, TEST)), kept=0)
+    assert not kept
 
 
 def entry(number, split=TEST, label=0, group=0, picture=None):
@@ -189,12 +193,12 @@ def test_judges_repeated_images_once_and_leaves_out_bytes_near_duplicates_and_gr
     other = np.concatenate([entry(1), entry(5, picture=3), entry(6, group=8)])
     trained = np.concatenate([entry(2), entry(3), entry(7, group=9)])
 
-    counts, dropped = find_held_out([one, other], [trained], NEAR)
+    kept, counts = find_held_out([one, other], [trained], NEAR)
 
     assert counts == HeldOut(dropped=3, kept=2)
-    assert {int(each, 16) for each in dropped} == {2, 4, 5}
-    counts, dropped = find_held_out([one, other], [trained], 0)
-    assert {int(each, 16) for each in dropped} == {2, 4}
+    assert {int(key, 16): group for key, group in groups_of(kept).items()} == {1: 0, 6: 8}
+    kept, _ = find_held_out([one, other], [trained], 0)
+    assert {int(key, 16) for key in groups_of(kept)} == {1, 5, 6}
 
 
 def test_index_of_a_model_is_sorted_and_includes_its_base(train, first, resaved):

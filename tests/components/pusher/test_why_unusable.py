@@ -4,9 +4,9 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from components.pusher.model_compatibility import why_unusable
 
 from common.features import SIGNATURE_EXAMPLES
+from components.pusher.reference import why_unusable
 
 
 class Doubling(tf.Module):
