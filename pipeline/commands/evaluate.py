@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from common import console, stack
+from common.errors import ModelError
 from common.files import write_atomically
 from components.image_example_gen.inspection.examine import start
+from components.image_example_gen.sources.base.labels import describe_classes
+from components.image_example_gen.sources.spans import open_labelled
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import find_model
 from pipeline.commands.options import Command, PathType, json_option, load, show, stored_options
@@ -42,8 +45,13 @@ def evaluate(
         recipe = load(data=data, **options)
     folder = find_model(recipe.serving_directory, version)
     other = find_model(recipe.serving_directory, against) if against else None
-    for each in filter(None, (folder, other)):
-        read_classes(each)  # raises for an unsuitable model
+    classes = read_classes(folder)
+    if other and (others := read_classes(other)) != classes:
+        raise ModelError(
+            f'version {other.name} has {describe_classes(others)}, version {folder.name} '
+            f'{describe_classes(classes)}; they cannot be compared'
+        )
+    spans = open_labelled(recipe.data, classes)
     stack.set_tensorflow_log_level(3)
     start()  # worker processes, which import TensorFlow meanwhile
     from pipeline.report.embedded_images import embedded
@@ -56,7 +64,7 @@ def evaluate(
         library_output_to(log),
         console.phase('evaluation', folder.name, brief=True),
     ):
-        found = measure(recipe, folder, other, Path(work))
+        found = measure(recipe, spans, folder, other, Path(work))
         images = embedded(Path(work), found)
     min_images = recipe.evaluation.min_images
     compared = f'-against-{other.name}' if other else ''

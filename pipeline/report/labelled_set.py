@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 
 from common.artifacts import folder_of
-from common.errors import DataError, ModelError
+from common.errors import DataError
 from common.features import INDEX, SPLITS
 from components.evaluation.gate.component import compare_stored
 from components.evaluation.metrics.component import measure
@@ -35,9 +35,8 @@ from components.evaluation.robustness.mistakes import (
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.inspection.examine import worker_processes
-from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.source import Source
-from components.image_example_gen.sources.spans import Span, open_labelled
+from components.image_example_gen.sources.spans import Span
 from components.inference.classifier import Classifier
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
@@ -50,25 +49,22 @@ from trainer.training.trained_images import read_trained_images
 _PICTURES = 12  # of mistakes, and of images that got better or worse
 
 
-def evaluate(recipe: Recipe, version: Path, against: Path | None, work: Path) -> LabelledSet:
+def evaluate(
+    recipe: Recipe, spans: Sequence[Span], version: Path, against: Path | None, work: Path
+) -> LabelledSet:
     """Evaluates a version, and another one `against` it, on the images of `recipe.data`.
 
     Images are checked as at ingestion, and those that one of the versions was trained on are left
-    out, as in a run. `work` is an empty folder for records, predictions and pictures.
+    out, as in a run. Both versions have the classes of the `spans`. `work` is an empty folder for
+    records, predictions and pictures.
 
     Raises:
-        DataError: there are no labelled images, none is left, or some are of an unknown class.
-        ModelError: a version cannot be loaded, or the two have other classes.
+        DataError: no image can be used, or none is left.
+        ModelError: a version cannot be loaded.
     """
     versions = [version, *([against] if against else [])]
     models = [Classifier(folder) for folder in versions]
-    classes, (_, *others) = models[0].classes, models
-    if against and others[0].classes != classes:
-        raise ModelError(
-            f'version {against.name} has {describe_classes(others[0].classes)}, version '
-            f'{version.name} {describe_classes(classes)}; they cannot be compared'
-        )
-    spans = open_labelled(recipe.data, classes)
+    classes = models[0].classes
     records, tally = _ingest(recipe, spans, work)
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')

@@ -11,6 +11,7 @@ import pytest
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.errors import USAGE
+from common.features import CLASSES_FILE
 from pipeline.models.provenance import Provenance
 from pipeline_runner import main
 from trainer.training.trained_images import TRAINED_IMAGE, TRAINED_ON
@@ -18,12 +19,13 @@ from trainer.training.trained_images import TRAINED_IMAGE, TRAINED_ON
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, make_saved_model):
-    """Version 7 is right on every image, version 6 is always wrong; 5 has other classes."""
+    """Version 7 is right on every image; 5 has other classes, and cannot be loaded."""
     folder = tmp_path_factory.mktemp('work')
-    serving = folder / 'demo' / 'serving'
-    make_saved_model(serving / '5', classes=('a', 'b'))
-    make_saved_model(serving / '6', slope=-0.1)
-    make_saved_model(serving / '7')
+    other = folder / 'demo' / 'serving' / '5'
+    (other / CLASSES_FILE).parent.mkdir(parents=True)
+    (other / CLASSES_FILE).write_text('["a", "b"]')
+    (other / 'saved_model.pb').touch()
+    make_saved_model(other.with_name('7'))
     return folder
 
 
@@ -77,7 +79,9 @@ def test_evaluates_the_live_version_on_all_usable_images(live):
     assert live['unknown'] == ['7']  # it was not trained here
 
 
-def test_compares_two_versions_image_by_image(call, images, workdir):
+def test_compares_two_versions_image_by_image(call, images, workdir, make_saved_model):
+    make_saved_model(workdir / 'demo' / 'serving' / '6', slope=-0.1)  # always wrong
+
     found = result_of(call(images, '--against', '6', '--json'))
 
     assert metrics_of(found) == (20, metrics_of(found)[1])
