@@ -3,6 +3,7 @@
 See `docs/decisions/0017-non-inferiority.md` for the choice of methods and their error rates.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -82,6 +83,7 @@ def compare(
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def score_bound(better: int, worse: int, images: int) -> float:
     """Returns Tango's lower bound of a difference of paired proportions.
 

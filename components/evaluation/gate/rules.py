@@ -56,14 +56,12 @@ def decide(
     value = overall.metrics[config.metric].value if config.metric in overall.metrics else None
     rules = [*_predictions(evaluation)]
     remarks: list[str] = []
-    if all(each.result == PASSED for each in rules):
-        rules += [
-            *_minimum(evaluation, images, failures, config),
-            _reference(comparison, failures, config),
-        ]
-        rules += [*_floors(evaluation.candidate, failures, config)]
+    if overall.metrics[ACCURACY].value is not None:  # of no images or NaN predictions
+        rules.append(_minimum(evaluation, images, failures, config))
+        rules.append(_reference(comparison, failures, config))
+        rules += _floors(evaluation.candidate, failures, config)
         remarks += _remarks(evaluation, validation_accuracy)
-    rules += [*_serving(measurements), *_limits(measurements, config)]
+    rules += (*_serving(measurements), *_limits(measurements, config))
     return GateDecision(
         metric=config.metric,
         value=value,
@@ -102,7 +100,7 @@ def _minimum(
     images: Sequence[int],
     failures: Collection[str],
     config: EvaluationConfig,
-) -> _Rules:
+) -> RuleResult:
     """The rule that TFMA checks: the metric reaches its minimum."""
     overall = evaluation.candidate.overall
     name, least = minimum_of(config, images)
@@ -122,7 +120,7 @@ def _minimum(
             f'({least:.3f}): {_words(config.metric)} {found.value or 0.0:.3f}, at least '
             f'{_apart(found.low or 0.0, least)} with 95 % confidence (n={overall.images})'
         )
-    yield RuleResult(rule='minimum', result=PASSED if passed else FAILED, reason=reason)
+    return RuleResult(rule='minimum', result=PASSED if passed else FAILED, reason=reason)
 
 
 def _reference(

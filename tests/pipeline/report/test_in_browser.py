@@ -2,7 +2,7 @@
 
 import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, open_page
-from example_run import COMMANDS, REASON, REJECTED, example, images_for
+from example_run import COMMANDS, LIVE, REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_page
 
@@ -45,10 +45,14 @@ LOADED = """new Promise(done => {
 })"""
 
 
+WITHDRAWN = {**LIVE, 'result': 'not blessed', 'manual_override': 'withdrawn by eve'}
+
+
 def reports():
     runs = {
         'live': example(),
         'rejected': example('2026-11-22T18:04', REJECTED, better=-0.012),
+        'withdrawn': example('2026-11-22T18:05', WITHDRAWN),
         'hostile': example(classes=HOSTILE),
         '20 classes': example(classes=tuple(f'kind {number}' for number in range(20))),
         '100 classes': example(classes=tuple(f'kind {number}' for number in range(100))),
@@ -166,7 +170,7 @@ def test_address_of_a_folded_part_opens_it_and_contents_stay_in_view(browser):
     ],
 )
 def test_button_copies_the_command(browser, clipboard):
-    page = browser.open('rejected')
+    page = browser.open('withdrawn')
     page.evaluate("""document.addEventListener('copy', () => {
       window.selected = document.activeElement.value; })""")
     page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}}})")

@@ -93,7 +93,7 @@ def test_error_rates_of_the_balanced_accuracy(sizes):
 
 @pytest.mark.parametrize('groups', [20, 60])
 def test_error_rates_with_groups(groups):
-    """150 draws of groups of ten images of which all change, or none."""
+    """100 draws of groups of ten images of which all change, or none."""
     random = np.random.default_rng(12)
     labels, members = np.zeros(groups * 10, int), np.repeat(np.arange(groups), 10)
 
@@ -102,8 +102,8 @@ def test_error_rates_with_groups(groups):
         return labels, np.where(change < worse, -1, 0), np.where(change > 1 - better, -1, 0)
 
     keys = {'margin': 0.15, 'groups': members + 1}
-    assert simulated(lambda: draw(0.05, 0.2), 150, **keys)[0] <= 0.1
-    assert simulated(lambda: draw(0.1, 0.1), 150, **keys)[1] <= 0.1
+    assert simulated(lambda: draw(0.05, 0.2), 100, **keys)[0] <= 0.1
+    assert simulated(lambda: draw(0.1, 0.1), 100, **keys)[1] <= 0.1
 
 
 def histories(images, mean, spread, times, seed, ticks=60):
