@@ -141,6 +141,7 @@ class AugmentConfig(StrictModel):
 
 def _warm_start(value: object) -> object:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = COLD if text is None else text
     is_file = isinstance(text, str) and text.endswith('.keras') and ':/' not in text
     if text in (COLD, LIVE) or is_file or (isinstance(text, str) and text.isdecimal()):
         return text

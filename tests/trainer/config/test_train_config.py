@@ -45,6 +45,7 @@ def test_reports_invalid_value_as_one_error(values, message):
     ('given', 'value', 'from_version', 'file'),
     [
         ('none', 'none', False, None),
+        (None, 'none', False, None),
         ('live', 'live', True, None),
         (1795284347, '1795284347', True, None),
         ('a/model.keras', 'a/model.keras', False, Path('a/model.keras')),
