@@ -18,6 +18,7 @@ except KeyboardInterrupt:
 COMMANDS = {  # the function of each, in a module of `pipeline.commands`
     'init': 'init:init',
     'run': 'run:run',
+    'evaluate': 'evaluate:evaluate',
     'runs': 'runs:runs',
     'report': 'report:report',
     'models': 'models:models',

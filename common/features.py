@@ -55,6 +55,8 @@ AUGMENTED_VIEWS = 'figures/augmented_views.png'
 SPLITS = ('train', 'eval', 'test')
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # custom properties of Examples, named by TFX
 EARLIER = 'earlier_ingestion'  # custom property of Examples: folder of those whose splits are kept
+# Custom property of Examples: JSON, fingerprints by number of the spans that are there, not read.
+OTHER_SPANS = 'other_spans'
 TEST_IMAGES = 'test_images'  # custom property of predictions and evaluations: digest of the split
 JUDGED_ONLY = 'judged_only'  # custom property of Examples of a span that is not trained on
 # In the folder of a span's records: `manifest.json` is written last; `index.npy` has an entry per

@@ -60,9 +60,13 @@ def imported_modules(*parts: Any) -> set[str]:
 
 def content_hash(weights: str) -> str:
     """Hashes a weights file; for weights without a file, such as `imagenet`, returns the name."""
-    path = weights_file(weights)
+    return file_hash(weights_file(weights)) or weights
+
+
+def file_hash(path: Path | None) -> str | None:
+    """Hashes a file; None if there is none."""
     if path is None or not path.is_file():
-        return weights
+        return None
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 

@@ -23,12 +23,12 @@ from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampl
 from components.image_example_gen.sources.spans import open_window
 from components.pusher.component import Pusher
 from components.resolvers.spans import PREVIOUS
-from pipeline.cache_key import code_of, content_hash, model_hash
+from pipeline.cache_key import code_of, content_hash, file_hash, model_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
-from pipeline.resolver_nodes import live_model, newest_spans, previous_statistics
+from pipeline.resolver_nodes import live_model, newest_spans, previous_statistics, warm_start
 from pipeline.schema import statistics_options, write_schema
 
 # Modules of the functions that components of TFX call; named, as only these components need them.
@@ -70,15 +70,15 @@ def create_pipeline(
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
-    warm_start = live_model(recipe, 'warm_start_resolver') if recipe.trainer.warm_start else None
-    tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
+    base = warm_start(recipe, examples) if recipe.trainer.starts_from_version else None
+    tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, base)
 
     reference = live_model(recipe, 'reference_resolver', trainer.outputs['model'])
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, trainer, reference)
     transform.add_upstream_node(anomaly_gate)
 
     optional = [example_gen, newest, statistics_gen, schema_gen, validator, previous, anomaly_gate]
-    optional += [transform, warm_start, tuner, trainer, reference, *evaluation_nodes]
+    optional += [transform, base, tuner, trainer, reference, *evaluation_nodes]
     nodes = [node for node in optional if node is not None]
     for node in nodes:
         if isinstance(node, BaseComponent) and node is not example_gen:
@@ -126,13 +126,13 @@ def _tuner_and_trainer(
     classes: tuple[str, ...],
     examples: BaseChannel,
     transform: BaseNode,
-    warm_start: BaseNode | None,
+    base: BaseNode | None,
 ) -> tuple[BaseNode | None, BaseNode]:
     """Creates the Trainer, and the Tuner if the recipe has one, with the same inputs."""
     inputs = {
         'examples': examples,
         'transform_graph': transform.outputs['transform_graph'],
-        'base_model': warm_start.outputs['model'] if warm_start else None,
+        'base_model': base.outputs['model'] if base else None,
         'train_args': trainer_pb2.TrainArgs(splits=['train']),
         'eval_args': trainer_pb2.EvalArgs(splits=['eval']),
     }
@@ -171,5 +171,6 @@ def _training_config(recipe: Recipe, classes: tuple[str, ...], module: str) -> d
         'code': code_of(module),
         'pixels': code_of(PREPROCESSING),
         'weights': content_hash(recipe.trainer.weights),
+        'warm_start': file_hash(recipe.trainer.warm_start_file),
         'model': model_hash(recipe.trainer.model),
     }

@@ -5,6 +5,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
+from components.image_example_gen.image_example_gen import EXAMPLES
 from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 from components.resolvers.spans import (
     EVALUATED,
@@ -15,6 +16,7 @@ from components.resolvers.spans import (
     PreviousSpanStatisticsStrategy,
     SpanSelectionStrategy,
 )
+from components.resolvers.warm_start import WarmStartStrategy
 from pipeline.config.recipe import Recipe
 
 
@@ -41,15 +43,29 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
     ).with_id(PREVIOUS)
 
 
-def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel | None = None) -> BaseNode:
-    """Resolves the live model; for a candidate, the reference model that it is compared with."""
+def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel) -> BaseNode:
+    """Resolves the reference model that a candidate is compared with."""
     return Resolver(
         strategy_class=LiveModelStrategy,
-        config={
-            'serving': str(recipe.serving_directory),
-            'pipeline': recipe.name,
-            'artifacts': str(recipe.artifacts_directory),
-        },
+        config=_places(recipe),
         model=Channel(type=standard_artifacts.Model),
-        **({CANDIDATE: candidate} if candidate else {}),
+        **{CANDIDATE: candidate},
     ).with_id(node_id)
+
+
+def warm_start(recipe: Recipe, examples: BaseChannel) -> BaseNode:
+    """Resolves the model that the training of these examples starts from."""
+    return Resolver(
+        strategy_class=WarmStartStrategy,
+        config={**_places(recipe), 'wanted': recipe.trainer.warm_start},
+        model=Channel(type=standard_artifacts.Model),
+        **{EXAMPLES: examples},
+    ).with_id('warm_start_resolver')
+
+
+def _places(recipe: Recipe) -> dict[str, str]:
+    return {
+        'serving': str(recipe.serving_directory),
+        'pipeline': recipe.name,
+        'artifacts': str(recipe.artifacts_directory),
+    }

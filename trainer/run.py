@@ -50,15 +50,16 @@ def run_fn(fn_args: FnArgs) -> None:
     with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args)) as folder:
         job = make_job(fn_args)
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
-            network, warm = job.start()
+            network, base = job.start()
             inputs = job.inputs(network, run_dir.parent / ACTIVATIONS)
-            training = train(job, network, inputs, folder, warm=warm, events=run_dir / EVENTS)
+            warm, events = base is not None, run_dir / EVENTS
+            training = train(job, network, inputs, folder, warm=warm, events=events)
         for history in training.histories:
             for sentence in filter(None, (history.overfitting, history.discarded)):
                 _log.info(sentence)
         write_history(run_dir / HISTORY, training.histories)
         model = _calibrated(job, network, training, run_dir)
-        _export(job, model, network, fn_args, warm=warm)
+        _export(job, model, network, fn_args, base)
         write_network(run_dir, network)
         write_augmented_views(run_dir, job)
         job.timings.write(run_dir / 'timings.json')
@@ -79,17 +80,20 @@ def _calibrated(job: Job, network: Network, training: Training, run_dir: Path) -
     return scale_logits(model, calibration.temperature)
 
 
-def _export(job: Job, model: keras.Model, network: Network, fn_args: FnArgs, *, warm: bool) -> None:
-    """Writes the SavedModel, the weights for a warm start and the index of the images."""
+def _export(
+    job: Job, model: keras.Model, network: Network, fn_args: FnArgs, base: Path | None
+) -> None:
+    """Writes the SavedModel, the weights for a warm start and the index of the images.
+
+    `base` is the index of the model that the training started from, if any.
+    """
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)
         limit = fn_args.custom_config['max_megapixels']
         export(model, job.transform, job.classes, directory, job.config.threshold, limit)
         write_requests(directory, model, job)
         save_weights(network, job.description, weights_folder(fn_args.serving_model_dir))
-        write_trained_images(
-            _record_index(fn_args), fn_args.serving_model_dir, job.base_model if warm else None
-        )
+        write_trained_images(_record_index(fn_args), fn_args.serving_model_dir, base)
 
 
 def _identity(fn_args: FnArgs) -> str:

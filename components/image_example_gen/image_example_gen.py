@@ -22,11 +22,15 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
-from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, SPAN
+from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, OTHER_SPANS, SPAN
 from common.files import write_atomically
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
-from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
+from components.image_example_gen.ingestion.checks import (
+    check_bad_share,
+    describe_empty_splits,
+    describe_left_spans,
+)
 from components.image_example_gen.ingestion.ingested import (
     FORMAT,
     RUN,
@@ -43,6 +47,7 @@ from components.image_example_gen.sources.spans import (
     Span,
     judged_spans,
     open_older_spans,
+    open_other_spans,
     open_window,
 )
 
@@ -68,7 +73,8 @@ class ImageExampleGenSpec(ComponentSpec):
 class ImageExampleGenDriver(CacheKeyDriver):
     """Adds the fingerprints of the spans and the earlier ingestion to the cache key.
 
-    The earlier ingestion is also recorded as an input of the execution.
+    The earlier ingestion is also recorded as an input of the execution. The fingerprints of the
+    other spans, which are there and are not read, tell a warm start which images still exist.
     """
 
     output = EXAMPLES
@@ -76,7 +82,12 @@ class ImageExampleGenDriver(CacheKeyDriver):
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
         (prepared,) = execution_info.output_dict[EXAMPLES]
         config, _, _, images = _open(execution_info.exec_properties, prepared)
-        earlier = find_earlier(folder_of(prepared.uri).parent, config, images)
+        runs = folder_of(prepared.uri).parent
+        earlier = find_earlier(runs, config, images)
+        others = {
+            span.number: known_fingerprint(span.source, runs, span.number)
+            for span in open_other_spans(config, images)
+        }
         # The launcher names the folder of an output after the execution, and gives no ID.
         execution = int(folder_of(prepared.uri).name)
         with self._metadata_handle as handle:
@@ -88,7 +99,11 @@ class ImageExampleGenDriver(CacheKeyDriver):
             ]
             with contextlib.suppress(AlreadyExistsError):  # the task of this node was started twice
                 handle.store.put_events(events)
-        return {FINGERPRINT: json.dumps(images), EARLIER: earlier}
+        return {
+            FINGERPRINT: json.dumps(images),
+            EARLIER: earlier,
+            OTHER_SPANS: json.dumps(others),
+        }
 
 
 class ImageExampleGenExecutor(BaseBeamExecutor):
@@ -139,6 +154,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
         if empty := describe_empty_splits(counts, len(window), judged):
             _log.warning('%s', empty)
+        if left := describe_left_spans(earlier, {span.number for span in window}):
+            _log.warning('%s', left)
         run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
         write_atomically(folders[0] / RUN, run.model_dump_json())
 
@@ -148,8 +165,8 @@ class ImageExampleGen(BaseBeamComponent):
 
     The output `examples` has one artifact per span, oldest first, with the splits train, eval and
     test as TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span`,
-    `input_fingerprint`, `earlier_ingestion`, and `judged_only` for spans before the window. The
-    output `quarantine` lists the images that cannot be used.
+    `input_fingerprint`, `earlier_ingestion`, `other_spans`, and `judged_only` for spans before the
+    window. The output `quarantine` lists the images that cannot be used.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -178,7 +195,8 @@ def _artifact(prepared: Artifact, span: Span, fingerprint: str, *, trained_on: b
     if not trained_on:
         artifact.set_int_custom_property(JUDGED_ONLY, 1)
     artifact.set_string_custom_property(FINGERPRINT, fingerprint)
-    artifact.set_string_custom_property(EARLIER, prepared.get_string_custom_property(EARLIER))
+    for name in (EARLIER, OTHER_SPANS):
+        artifact.set_string_custom_property(name, prepared.get_string_custom_property(name))
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     return artifact

@@ -121,13 +121,6 @@ class Recipe(StrictModel):
         data = self.data.model_copy(update={'classes': classes})
         return self.model_copy(update={'data': data})
 
-    def for_retraining(self) -> 'Recipe':
-        """Returns the recipe of a scheduled run, which starts from the live model."""
-        if not self.retrain.warm_start:
-            return self
-        trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})
-        return self.model_copy(update={'trainer': trainer})
-
     def as_json(self) -> str:
         """All keys, also those with defaults, except `kubeflow`; for a compiled pipeline.
 
@@ -140,7 +133,7 @@ class Recipe(StrictModel):
         """IDs of the optional nodes in the graph of this recipe."""
         enabled = {
             'newest_spans': self.data.may_have_spans,
-            'warm_start_resolver': self.trainer.warm_start is not None,
+            'warm_start_resolver': self.trainer.starts_from_version,
             'Tuner': self.tuner is not None,
             'Converter': self.converter is not None,
             'FolderPredictor': self.inference is not None,

@@ -14,6 +14,7 @@ PATHS = (
     'pipeline_root',
     'data.path',
     'trainer.weights',
+    'trainer.warm_start',
     'inference.path',
     'kubeflow.connection.ca_certificate',
 )
@@ -32,6 +33,7 @@ def make_absolute(values: dict[str, Any], folder: Path) -> None:
             section = section.get(parent) if isinstance(section, dict) else None
         path = section.get(key) if isinstance(section, dict) else None
         is_name = dotted == 'trainer.weights' and path in NAMED_WEIGHTS
+        is_name |= dotted == 'trainer.warm_start' and not str(path).endswith('.keras')
         if isinstance(path, str) and path and ':/' not in path and not is_name:
             with contextlib.suppress(ValueError):  # null bytes, no valid Unicode
                 section[key] = absolute(path, folder)

@@ -35,6 +35,3 @@ class RetrainConfig(StrictModel):
         description='environment variable with the URL that the results of ticks are posted to; '
         'such URLs are secrets, so a recipe does not hold one',
     )
-    warm_start: bool = Field(
-        True, description='continue from the live model; off: use trainer.warm_start'
-    )

@@ -15,11 +15,12 @@ from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.listing import convert_os_errors
 from components.image_example_gen.sources.spans import FIRST_SPAN, Span, open_window
 from components.inference.inference_config import images_in
-from components.pusher.serving_folder import check_owner, live_classes
+from components.pusher.serving_folder import check_owner, find_model, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
-from trainer.config.train import check_class_weights
+from trainer.config.train import COLD, LIVE, check_class_weights, describe_warm_start
 from trainer.model.weights import check_weights_file
+from trainer.training.trained_images import TRAINED_ON
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +50,28 @@ def check(recipe: Recipe, *, start_workers: bool = False) -> tuple[tuple[str, ..
     check_classes(recipe, classes, live_classes(recipe.serving_directory))
     check_class_weights(recipe.trainer, classes)
     trainer = recipe.trainer
-    weights = ' or '.join(filter(None, (trainer.warm_start, trainer.weights)))
-    _log.info('network: %s, weights: %s', trainer.network, weights)
+    _log.info('network: %s, weights: %s', trainer.network, _check_warm_start(recipe))
     check_network(recipe, images)
     return classes, images
+
+
+def _check_warm_start(recipe: Recipe) -> str:
+    """Describes the initial weights; raises ModelError or ConfigError if there are no such ones."""
+    trainer = recipe.trainer
+    file = trainer.warm_start_file
+    if file:
+        if not file.is_file() or not file.with_name(TRAINED_ON).is_file():
+            raise ConfigError(
+                f'trainer.warm_start: {file} or the {TRAINED_ON} next to it does not exist; give '
+                'a file that `export --to keras` wrote'
+            )
+        return str(file)
+    if trainer.warm_start == COLD:
+        return trainer.weights
+    if trainer.warm_start == LIVE:
+        return f'those of the live model, or {trainer.weights}'
+    find_model(recipe.serving_directory, trainer.warm_start)
+    return f'those of {describe_warm_start(trainer.warm_start)}'
 
 
 @convert_os_errors()

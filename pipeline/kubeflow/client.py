@@ -154,7 +154,6 @@ def submit_recipe(recipe: Recipe, schedule: Schedule | None = None) -> str:
     cluster cannot express the schedule, or KubeflowError.
     """
     if schedule:
-        recipe = recipe.for_retraining()
         schedule.kubeflow(recipe.kubeflow.connection.cron_timezone)  # raises before connecting
     client = KubeflowClient(recipe.kubeflow.connection)  # fails before the slow compilation
     from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX

@@ -59,7 +59,7 @@ def run_recorded(
     with contextlib.ExitStack() as contexts:
         contexts.callback(share_folders, recipe.home)
         if not verbose:
-            contexts.enter_context(_library_output_to(log))
+            contexts.enter_context(library_output_to(log))
         try:
             return _run(recipe, record, commands, verbose, use_cache)
         except Exception as error:
@@ -118,7 +118,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _library_output_to(log: Path) -> Iterator[None]:
+def library_output_to(log: Path) -> Iterator[None]:
     """Redirects standard output and error to a file, except for what `common.console` prints."""
     log.parent.mkdir(parents=True, exist_ok=True)
     stream = console.output_stream()

@@ -1,5 +1,6 @@
 """Writes a version in another format, without a run and without a push."""
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.models.mounts import mounted_store
 from pipeline.models.provenance import Provenance, training_config
 from trainer.config.train import TrainConfig
+from trainer.training.trained_images import TRAINED_ON
 
 _EXPORTS = 'exports'  # in the folder of the runs
 _FORMATS: dict[str, tuple[Format, ...]] = {'tflite': ('float16', 'int8'), 'onnx': ('onnx',)}
@@ -43,11 +45,15 @@ def export(recipe: Recipe, version: Path, kind: Kind, data: Path | None) -> list
     """
     classifier, target = Classifier(version), recipe.home / _EXPORTS / version.name
     if kind == 'keras':
-        model = _rebuild(recipe, version, classifier)
+        model, trained_on = _rebuild(recipe, version, classifier)
         target.mkdir(parents=True, exist_ok=True)
         model.save(target / KERAS_FILE)
         write_labels(classifier.classes, target)
-        return [target / KERAS_FILE, target / LABELS_FILE]
+        names = [KERAS_FILE, LABELS_FILE]
+        if trained_on.is_file():  # not of models of earlier versions
+            shutil.copyfile(trained_on, target / TRAINED_ON)
+            names.append(TRAINED_ON)
+        return [target / name for name in names]
     calibration = None
     if kind == 'tflite':
         most = (recipe.converter or ConverterConfig()).calibration_images
@@ -65,13 +71,15 @@ def _training(recipe: Recipe, version: Path) -> tuple[Artifact, Node] | None:
     return (model, trainer) if model and trainer else None
 
 
-def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> keras.Model:
+def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> tuple[keras.Model, Path]:
+    """The model in Keras, and the index of its training images."""
     problem = 'the metadata do not have its training'
     if found := _training(recipe, version):
         model, trainer = found
         try:
             config = TrainConfig.model_validate(training_config(trainer)['train'])
-            return rebuild(classifier, config, folder_of(model.uri))
+            folder = folder_of(model.uri)
+            return rebuild(classifier, config, folder), folder / TRAINED_ON
         except ValidationError:
             problem = 'it was trained by other code'
         except ModelError as error:

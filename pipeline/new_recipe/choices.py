@@ -58,6 +58,8 @@ def _data(found: Survey, place: str) -> dict[str, Any]:
     data = found.data.model_dump(mode='json', exclude_defaults=True, exclude={'splits'})
     data['url' if 'url' in data else 'path'] = redacted(place)
     data.setdefault('classes', list(found.classes))
+    if found.spans:
+        data['window'] = found.data.window
     if found.group_by:
         data['group_by'] = found.group_by.model_dump(exclude_none=True)
     return data

@@ -59,7 +59,7 @@ def create_recipe(
     config = recipe_of({'name': 'new'}, [*data_overrides(place, detected), *settings]).data
     is_described = any(key.startswith(_LAYOUT) for key in keys)
     layout = 'as --set describes it' if is_described else detected.layout
-    found = survey(config, layout, all_spans='data.window' not in keys)
+    found = survey(config, layout)
     if not found.sides:
         raise DataError(f'{place}: no image can be read, such as {"; ".join(found.examples)}')
     chosen = choose(found, shown, weights)

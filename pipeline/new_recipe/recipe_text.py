@@ -14,7 +14,7 @@ _TEMPLATE = Path(__file__).with_name('recipe.yaml.j2')
 _DATA_COMMENTS = {
     'path': 'absolute, or relative to this file',
     'label_pattern': 'the class is what the parentheses match in a file name',
-    'window': 'number of newest spans to train on: all that there are',
+    'window': 'spans to train on: all, or the number of the newest ones',
     'group_by': 'images of one group, such as a film, stay in one split',
 }
 _TRAINER_COMMENTS = {

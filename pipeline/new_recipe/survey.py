@@ -96,8 +96,8 @@ class Survey:
                 self.pictures[label].append(picture.convert('RGB'))
 
 
-def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
-    """Opens the images, of `all_spans` or of the window, and checks a sample of them.
+def survey(data: DataConfig, layout: str) -> Survey:
+    """Opens the images, of spans those of the window, and checks a sample of them.
 
     `layout` describes how the images are laid out. The sample has evenly spaced shards; a shard of
     folders has images of all classes.
@@ -106,8 +106,6 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
         DataError: the images cannot be used.
     """
     numbers = tuple(sorted(span_numbers(data)))
-    if all_spans:
-        data = data.model_copy(update={'window': max(len(numbers), 1)})
     sources = [span.source for span in open_window(data)]
     counts = sum((source.counts for source in sources), Counter[str]())
     found = Survey(

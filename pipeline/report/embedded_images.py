@@ -4,13 +4,15 @@ import base64
 import io
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from common.artifacts import folder_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
+from components.evaluation.results import Robustness
 from components.inference.heat_map import thumbnail
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
-from pipeline.report.page_data import PageImages, ReportData
+from pipeline.report.page_data import LabelledSet, PageImages, ReportData
 
 _SAMPLES, _MISTAKES = 12, 12
 _SCANNED_RECORDS = 400  # to find samples of all classes
@@ -22,19 +24,25 @@ def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views, misclassified and changed images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
     folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
+    return embedded(folder, data.robustness)._replace(
+        samples=tuple(_samples(results, data.evaluation.classes)),
+        views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
+    )
 
-    def embedded(name: str) -> str:
+
+def embedded(folder: Path, found: Robustness | LabelledSet) -> PageImages:
+    """The pictures of mistakes and changed images in a folder."""
+
+    def picture(name: str) -> str:
         return data_uri((folder / name).read_bytes())
 
     return PageImages(
-        samples=tuple(_samples(results, data.evaluation.classes)),
-        views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
         mistakes=tuple(
-            (each, embedded(each.picture), each.explanation and embedded(each.explanation))
-            for each in data.robustness.mistakes[:_MISTAKES]
+            (each, picture(each.picture), each.explanation and picture(each.explanation))
+            for each in found.mistakes[:_MISTAKES]
         ),
-        worse=tuple((each, embedded(each.picture)) for each in data.robustness.worse),
-        better=tuple((each, embedded(each.picture)) for each in data.robustness.better),
+        worse=tuple((each, picture(each.picture)) for each in found.worse),
+        better=tuple((each, picture(each.picture)) for each in found.better),
     )
 
 

@@ -8,7 +8,13 @@ from common.strict_model import StrictModel
 from components.conversion.conversion_results import ConversionResult
 from components.evaluation.gate.decision import GateDecision
 from components.evaluation.predictions.held_out import HeldOut
-from components.evaluation.results import ChangedImage, Evaluation, Mistake, Robustness
+from components.evaluation.results import (
+    ChangedImage,
+    Comparison,
+    Evaluation,
+    Mistake,
+    Robustness,
+)
 from components.image_example_gen.ingestion.ingested import Counts, Tally
 from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
@@ -58,6 +64,50 @@ class ReportData(Run):
     def word(self) -> str:
         """`Live`, `Blessed, not live` or `Not live`, at the end of the run."""
         return 'Live' if self.live else 'Blessed, not live' if self.blessed else 'Not live'
+
+
+class LabelledSet(StrictModel):
+    """A version on labelled images, with another one on the same images for comparison."""
+
+    recipe: str
+    version: str
+    against: str | None  # the other version
+    data: str  # source and place of the images
+    evaluated: Moment
+    notes: tuple[str, ...]  # how the images were understood, and what was left out
+    tally: Tally
+    held_out: HeldOut  # images that neither version was trained on
+    unknown: tuple[str, ...]  # versions whose training images are not known
+    evaluation: Evaluation
+    comparison: Comparison | None
+    mistakes: tuple[Mistake, ...]
+    worse: tuple[ChangedImage, ...]  # compared with the other version
+    better: tuple[ChangedImage, ...]
+
+    def describe_comparison(self) -> str:
+        """The paired comparison with the other version, in one line; empty without one."""
+        if not (found := self.comparison):
+            return ''
+        return (
+            f'{found.outcome} compared with version {self.against}: {found.describe_changes()}; '
+            f'{100 * (found.candidate - found.reference):+.2f} percentage points '
+            f'(95 % bounds {100 * found.low:+.2f} and {100 * found.high:+.2f})'
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out, and why, a line each."""
+        lines = [*self.notes]
+        lines += [f'of {self.tally.seen:,} images: {each}' for each in self.tally.clauses()]
+        if dropped := self.held_out.dropped:
+            lines.append(
+                f'left out, because a version was trained on them or on similar ones: {dropped:,} '
+                f'image{"s" * (dropped != 1)}'
+            )
+        return lines + [
+            f'the training images of version {name} are not known, so none of them is left out'
+            for name in self.unknown
+        ]
 
 
 class PageImages(NamedTuple):

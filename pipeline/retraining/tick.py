@@ -75,7 +75,7 @@ def _run_attempts(
                     record.end('nothing new', exit_code=0)
                     break
                 _log.info(record.run.decision)
-                run_recorded(training.for_retraining(), record, verbose=verbose, commands=commands)
+                run_recorded(training, record, verbose=verbose, commands=commands)
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise

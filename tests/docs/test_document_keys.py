@@ -102,10 +102,10 @@ def test_keys_exist_and_defaults_are_right(file):
     ('text', 'problem'),
     [
         ('Set `trainer.batch: 5`.', 'trainer.batch'),
-        ('Raise `data.window` (7).', 'the default is 1, not 7'),
+        ('Raise `data.window` (7).', 'the default is all, not 7'),
         ('Set `trainer.precision` (default `float32`).', 'the default is auto, not float32'),
         ('It keeps reports (`report.keep`, 20).', 'the default is 50, not 20'),
-        ('| key of `data` | |\n| --- | --- |\n| `window` | newest spans (2) |\n', 'is 1, not 2'),
+        ('| key of `data` | |\n| --- | --- |\n| `window` | newest spans (2) |\n', 'is all, not 2'),
         ('```yaml\nconverter: {max_drop: 0.5}  # the defaults\n```\n', 'is 0.02, not 0.5'),
         ('| key of `data:` | |\n| --- | --- |\n| `source`, `pth` | |\n', 'no key pth'),
     ],

@@ -18,7 +18,7 @@ from pipeline.run.record import read_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
 MORE = """
-  warm_start: latest_blessed
+  warm_start: live
 evaluation:
   minimum: 0.0
   margin: 1

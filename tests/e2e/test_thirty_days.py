@@ -43,6 +43,7 @@ trainer:
   image_size: 32
   alpha: 0.35
   batch_size: 16
+  warm_start: live
   precision: float32
   head: {dropout: 0}
   feature_extraction: {epochs: 20, learning_rate: 0.03}
@@ -66,7 +67,7 @@ BY_DAY = {
     KILLED_PUSHING: 'interrupted',
     WORSE: 'not blessed',
 }
-UNTRAINED = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
+UNTRAINED = [('trainer.feature_extraction.learning_rate', 1e-9), ('trainer.warm_start', 'none')]
 TICK = """
 import datetime, os, signal, sys
 from pathlib import Path

@@ -83,7 +83,7 @@ def stored_stack(stored):
 def next_run(continued):
     """Record of the stored run; output and record of the next one, with a warm start."""
     changes = (
-        'trainer.warm_start=latest_blessed',
+        'trainer.warm_start=live',
         'trainer.weights=random',
         'trainer.feature_extraction.epochs=1',
     )

@@ -14,7 +14,7 @@ from workspace import RUNNER
 pytestmark = pytest.mark.slow
 SMALL = (
     'trainer={image_size: 32, alpha: 0.35, weights: random, batch_size: 16, seed: 1, '
-    'warm_start: latest_blessed, feature_extraction: {epochs: 1}, fine_tune: '
+    'warm_start: live, feature_extraction: {epochs: 1}, fine_tune: '
     '{from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}}',
     'evaluation={minimum: 0.0, margin: 1}',
     'data.splits={train: 3, eval: 1, test: 1}',
@@ -77,9 +77,9 @@ def first(first_run) -> str:
 
 
 def test_first_run_starts_from_random_weights(first, pets):
-    assert 'weights: latest_blessed or random' in first
+    assert 'weights: those of the live model, or random' in first
     assert f'{pets}: 180 images, 3 classes (cat, dog, fox)' in first
-    assert 'no warm start: no model has been blessed yet; starting from random' in first
+    assert 'no warm start: no model is live; starting from trainer.weights' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
 
 

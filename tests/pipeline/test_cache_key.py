@@ -17,7 +17,7 @@ from trainer.model import weights
 
 PACKAGES = ('common', 'trainer', 'components', 'pipeline')
 OPTIONAL = [
-    ('trainer.warm_start', 'latest_blessed'),
+    ('trainer.warm_start', 'live'),
     ('tuner.space', {'head.dropout': [0.1, 0.2]}),
     ('converter', {}),
     ('inference.path', '/images'),

@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 from training_jobs import small_application
 
-from common.features import INDEX
+from common.features import INDEX, MANIFEST
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from trainer import run
 from trainer.model import backbone
 from trainer.results import Calibration
 from trainer.run import run_fn
 from trainer.training.calibration import log_loss
-from trainer.training.trained_images import read_trained_images
+from trainer.training.trained_images import read_trained_images, span_key
 from trainer.tune import tuner_fn
 
 
@@ -29,7 +29,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     job = small_job(
         augment={'flip': True},
         flip_averaging=True,
-        warm_start='latest_blessed',
+        warm_start='live',
         fine_tune={'epochs': 1, 'from_layer': 0, 'learning_rate': 1e38},  # far too high
     )
     tuner = {'trials': 1, 'space': {'batch_size': [4]}}
@@ -39,6 +39,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     folder = tmp_path / 'span-1'
     folder.mkdir()
     np.save(folder / INDEX, index)
+    (folder / MANIFEST).write_text('{"fingerprint": "a"}')
     files = {}
     for name, split in job.splits.items():
         files[name] = shutil.copytree(
@@ -82,6 +83,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     assert names | {'model/weights/architecture.json'} <= written
     trained_on = read_trained_images(tmp_path / 'model')
     assert trained_on['sha256'][:, 0].tolist() == [2, 3]  # those of train and eval
+    assert trained_on['span'].tolist() == [span_key('a')] * 2
     assert (tmp_path / 'run/figures/augmented_views.png').is_file()
     assert [*tmp_path.glob('run/tensorboard/fine_tune/validation/events.*')]
     served = tf.saved_model.load(fn_args.serving_model_dir).signatures['serve_pixels']

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,6 +20,7 @@ from common.strict_model import StrictModel
 
 EMBEDDED_NETWORK = ('MobileNetV2', 0.35)  # backbone and alpha
 NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
+COLD, LIVE = 'none', 'live'  # values of `warm_start` that are neither a version nor a file
 
 
 Resize = Literal['squeeze', 'crop', 'pad']  # how an image becomes square
@@ -137,6 +139,18 @@ class AugmentConfig(StrictModel):
         return self.flip and not any(v for key, v in self.changes.items() if key != 'flip')
 
 
+def _warm_start(value: object) -> object:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = COLD if text is None else text
+    is_file = isinstance(text, str) and text.endswith('.keras') and ':/' not in text
+    if text in (COLD, LIVE) or is_file or (isinstance(text, str) and text.isdecimal()):
+        return text
+    raise ValueError(
+        f'input should be {LIVE}, {COLD}, the number of a version, or a .keras file that '
+        '`export --to keras` wrote'
+    )
+
+
 def _tag_class_weights(value: object) -> str | None:
     if value == 'balanced':
         return 'word'
@@ -180,8 +194,10 @@ class TrainConfig(StrictModel):
         description="'embedded' (MobileNetV2 0.35), 'imagenet', 'random' or the path of a weights "
         "file; for a `model` also 'random', which keeps the weights that it has",
     )
-    warm_start: Literal['latest_blessed'] | None = Field(
-        None, description='initialise with the weights of the live model'
+    warm_start: Annotated[str, BeforeValidator(_warm_start)] = Field(
+        COLD,
+        description='initialise with the weights of the live model (live), of a version, or of a '
+        'file that `export --to keras` wrote; none: start from `weights`',
     )
     batch_size: int = Field(32, ge=1, le=2**16, description='images per training step')
     seed: int = Field(
@@ -260,6 +276,16 @@ class TrainConfig(StrictModel):
         return self
 
     @property
+    def starts_from_version(self) -> bool:
+        """Whether a warm start takes the live model or another version."""
+        return self.warm_start == LIVE or self.warm_start.isdecimal()
+
+    @property
+    def warm_start_file(self) -> Path | None:
+        """The file of a warm start; None for a version, and without a warm start."""
+        return Path(self.warm_start) if self.warm_start.endswith('.keras') else None
+
+    @property
     def network(self) -> str:
         """Names the network, as in `MobileNetV2 0.35 at 96 pixels`."""
         width = '' if self.alpha == 1 else f' {self.alpha}'
@@ -272,6 +298,11 @@ class TrainConfig(StrictModel):
             *parents, last = dotted.split('.')
             functools.reduce(dict.__getitem__, parents, changed)[last] = value
         return TrainConfig.model_validate(changed)
+
+
+def describe_warm_start(value: str) -> str:
+    """Names the model of a warm start from a version, as in `version 3`."""
+    return 'the live model' if value == LIVE else f'version {value}'
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:

@@ -13,14 +13,15 @@ import keras
 import tensorflow_transform as tft
 
 from common.errors import ModelError
-from trainer.config.train import TrainConfig
+from trainer.config.train import COLD, LIVE, TrainConfig, describe_warm_start
 from trainer.data.activation_cache import ActivationCache, check_space
 from trainer.data.dataset import ImageSplit
 from trainer.data.tensors import Tensors, images_of, plan_inputs
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.training import devices
-from trainer.training.warm_start import describe, load_weights
+from trainer.training.trained_images import TRAINED_ON
+from trainer.training.warm_start import describe, load_keras_file, load_weights
 
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
@@ -66,18 +67,27 @@ class Job:
         """The properties that a base model must share."""
         return describe(self.config, self.classes, self.splitting)
 
-    def start(self) -> tuple[Network, bool]:
-        """Returns the network and whether its weights are those of the base model (warm start)."""
-        network = self.build_network()
-        if self.config.warm_start is None:
-            return network, False
+    def start(self) -> tuple[Network, Path | None]:
+        """Returns the network, and after a warm start the index of the images of its weights.
+
+        Raises ModelError if the weights of a given version or file do not fit.
+        """
+        network, wanted = self.build_network(), self.config.warm_start
+        if file := self.config.warm_start_file:
+            load_keras_file(network, self.classes, file)
+            _log.info('warm start from %s', file)
+            return network, file.with_name(TRAINED_ON)
+        if wanted == COLD or not self.base_model:  # the resolver has said why there is none
+            return network, None
         try:
             folder = load_weights(network, self.description, self.base_model)
         except ModelError as reason:
+            if wanted != LIVE:
+                raise
             _log.info('no warm start: %s; starting from %s', reason, self.config.weights)
-            return network, False
-        _log.info('warm start from the live model, %s', folder)
-        return network, True
+            return network, None
+        _log.info('warm start from %s, %s', describe_warm_start(wanted), folder)
+        return network, folder / TRAINED_ON
 
     def build_network(self) -> Network:
         """Builds backbone and head; deterministic for a seed."""

@@ -3,12 +3,19 @@
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import DataError
 from common.features import SPLITS
-from components.image_example_gen.ingestion.ingested import Counts, Tally, describe_bad
+from components.image_example_gen.ingestion.ingested import (
+    RUN,
+    Counts,
+    Run,
+    Tally,
+    describe_bad,
+    read_ingested,
+)
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 
 _NOT_TRAINED = 'unknown class'  # a recipe may have some of the classes of the data
@@ -43,6 +50,24 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     if 'under two labels' in reasons:
         message += '; if images of different classes look alike, set data.checks.near_distance: 0'
     raise DataError(message)
+
+
+def describe_left_spans(earlier: str, trained: Collection[int]) -> str | None:
+    """Counts the images that the earlier ingestion trained on, and this one does not; or None.
+
+    `earlier` is its folder, empty without one; `trained` has the numbers of the spans to train on.
+    """
+    try:
+        before = Run.model_validate_json((Path(earlier) / RUN).read_bytes()) if earlier else None
+        left = [n for n in before.trained_spans if n not in trained] if before else []
+        counts = [read_ingested(Path(earlier) / f'span-{number}').counts for number in left]
+    except (OSError, ValueError):  # removed since, or of another version
+        return None
+    if not left:
+        return None
+    images = sum(sum(each[split].values()) for each in counts for split in ('train', 'eval'))
+    names = f'span{"s" * (len(left) > 1)} {", ".join(map(str, left))}'
+    return f'no longer trained on: {images:,} images of {names} (data.window)'
 
 
 def describe_empty_splits(spans: Sequence[Counts], window: int, test_window: int) -> str | None:

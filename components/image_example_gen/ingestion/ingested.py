@@ -79,6 +79,12 @@ class Run(StrictModel):
     earlier: str  # the folder of the earlier ingestion; empty without one
 
     @property
+    def trained_spans(self) -> list[int]:
+        """Numbers of the spans in the window, oldest first."""
+        oldest = 0 if self.data.window == 'all' else -self.data.window
+        return sorted(self.images)[oldest:]
+
+    @property
     def splits(self) -> tuple[object, ...]:
         """What the splits depend on, besides the images."""
         return self.format, self.data.splits, self.data.group_by, self.data.checks.near_distance

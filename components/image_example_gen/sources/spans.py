@@ -3,6 +3,7 @@
 Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`.
 """
 
+import contextlib
 import datetime
 import importlib
 import itertools
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
+    describe_classes,
     new_names,
     require_classes,
     require_images,
@@ -86,7 +88,8 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     found = span_folders(config)
     if not found:
         return (Span(FIRST_SPAN, make_source(config)),)
-    return _open_spans(config, _newest(found, config.window))
+    oldest = 0 if config.window == 'all' else -config.window
+    return _open_spans(config, dict([*found.items()][oldest:]))
 
 
 def span_numbers(config: DataConfig) -> frozenset[int]:
@@ -112,6 +115,16 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     return tuple(older)
 
 
+def open_other_spans(config: DataConfig, opened: Collection[int]) -> tuple[Span, ...]:
+    """Opens the spans whose numbers are not among those that are `opened`, if they have images."""
+    others = []
+    for number, folder in span_folders(config).items():
+        if number not in opened:
+            with contextlib.suppress(DataError):
+                others.append(Span(number, _open_source(config, folder)))
+    return tuple(others)
+
+
 def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: int) -> int:
     """Returns the number of newest spans whose test splits models are judged on.
 
@@ -122,19 +135,43 @@ def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: 
     return max(test_window, sum(images < min_test_images for images in newer))
 
 
-def _newest(folders: Folders, number: int) -> Folders:
-    return dict(list(folders.items())[-number:])
+def open_labelled(config: DataConfig, classes: Sequence[str]) -> tuple[Span, ...]:
+    """Opens all spans of a set to evaluate a model of these classes on, which may lack some.
+
+    Raises DataError if there are no labelled images, or some of another class.
+    """
+    renamed = config.classes if config.class_names == tuple(classes) else None
+    config = config.model_copy(update={'classes': renamed or tuple(classes)})
+    folders = span_folders(config)
+    if folders:
+        spans = _spans_in(config, folders)
+    else:
+        spans = (Span(FIRST_SPAN, make_source(config, complete=False)),)
+    counts = sum((span.source.counts for span in spans), Counter[str]())
+    unknown = sorted_names(counts.keys() - {*classes})
+    outside = sum(span.source.labels.outside for span in spans)
+    if unknown or outside:
+        what = f'of {describe_classes(unknown)}' if unknown else 'with numbers of other classes'
+        raise DataError(
+            f'{config.describe()} has images {what}, which the model does not know; it has '
+            f'{describe_classes(classes)}'
+        )
+    return spans
 
 
-def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
+def _spans_in(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     sources = {number: _open_source(config, folder) for number, folder in folders.items()}
     own = {name for source in sources.values() for name in source.counts}
     new = _new_names(config, own)
     classes = config.class_names or tuple(sorted_names(own))
-    spans = tuple(
+    return tuple(
         Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
     )
-    place = f'the spans in {config.spans_place}'
+
+
+def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
+    spans = _spans_in(config, folders)
+    place, classes = f'the spans in {config.spans_place}', spans[0].source.classes
     counts = sum((span.source.counts for span in spans), Counter[str]())
     if not counts.keys() <= set(classes):  # images of others: a listed name may be misspelled
         require_images(place, counts, classes)

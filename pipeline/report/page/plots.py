@@ -93,7 +93,7 @@ def _unit_square(title: str, x_label: str, y_label: str, lines: Sequence[Line]) 
     return Plot(title, f'{title} of {names}', x_label, y_label, x, y, lines)
 
 
-def calibration(evaluation: Evaluation) -> Plot:
+def calibration(evaluation: Evaluation, model: str = 'this model') -> Plot:
     """Reliability diagram: observed share by predicted probability, with a histogram."""
     two = len(evaluation.classes) == 2
     name = evaluation.classes[1] if two else 'the predicted class'
@@ -107,7 +107,7 @@ def calibration(evaluation: Evaluation) -> Plot:
         f'share of {name}' if two else 'accuracy',
         Scale(0, 1, LEFT, RIGHT),
         Scale(0, 1, BOTTOM - _HISTOGRAM, TOP),
-        [Line('guess', 'perfect', _DIAGONAL), Line('a', 'this model', points)],
+        [Line('guess', 'perfect', _DIAGONAL), Line('a', model, points)],
         dots=[(x, y, f'probability {x:.2f}, share {y:.2f}') for x, y in points],
         bars=[(each.confidence, each.images / most, each.images) for each in buckets],
     )

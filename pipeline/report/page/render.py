@@ -1,59 +1,104 @@
-"""Renders the report of a run as one self-contained HTML file."""
+"""Renders the report of a run, and of an evaluation, as one self-contained HTML file."""
 
 import base64
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import yaml
 
 from components.evaluation.config import slice_name
-from components.evaluation.results import Estimate
+from components.evaluation.results import Estimate, Evaluation
 from pipeline.command_line import CommandLine
 from pipeline.report.page import plots, tables
-from pipeline.report.page_data import PageImages, ReportData
+from pipeline.report.page_data import LabelledSet, PageImages, ReportData
 
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
 _MISSING = '–'  # noqa: RUF001
 
 
+class Words(NamedTuple):
+    """What the sections of an evaluation call its models and images."""
+
+    this: str
+    other: str
+    images: str  # after `On 402 images`
+    compared: str  # a sentence, if there is another model
+    alone: str  # a sentence, if there is none
+
+
+_OF_RUN = Words(
+    this='this model',
+    other='reference',
+    images=' of the test split, which is not used for training',
+    compared='The reference model is evaluated on the same images.',
+    alone='There was no reference model of these classes to compare with.',
+)
+
+
 def render_page(data: ReportData, images: PageImages, commands: CommandLine | None = None) -> str:
     """Renders the report of a run, with the commands that follow it, if there is a command line."""
-    evaluation, robustness, config = data.evaluation, data.robustness, data.config['evaluation']
-    candidate, names = evaluation.candidate, evaluation.classes
-    models = {'this model': candidate}
-    if evaluation.reference:
-        models['reference'] = evaluation.reference
-    by_class = tables.class_rows(candidate.confusion, names)
-    slices = tables.slice_rows(
-        candidate, evaluation.reference, config['floors'], config['min_images']
-    )
-    losses = [(each.loss or 0.0, each.corruption) for each in robustness.corrupted]
+    config, classes = data.config['evaluation'], data.evaluation.classes
+    losses = [(each.loss or 0.0, each.corruption) for each in data.robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
-    return _template().render(
+    return _template('page.html.j2').render(
         report=data,
         images=images,
+        comparison=data.gate.comparison,
         bless=commands.short(*bless) if commands else None,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-        metrics=tables.metric_rows(candidate, evaluation.reference),
-        by_class=by_class,
-        weakest=sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
-        macro=tables.macro_average(by_class),
-        confusions=tables.confusions(candidate.confusion, names),
-        **tables.slice_variables(slices),
-        min_images=config['min_images'],
-        plots=(*plots.ranking(models, names), plots.calibration(evaluation)),
+        **_evaluation_variables(data.evaluation, _OF_RUN, config['floors'], config['min_images']),
         worst=max((each for each in losses if each[0] > 0), default=None),
-        totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in names},
+        totals={name: sum(n.get(name, 0) for n in data.data.counts.values()) for name in classes},
         curves=plots.training_curves(data.stages),
     )
 
 
+def render_labelled_set(data: LabelledSet, images: PageImages, min_images: int) -> str:
+    """Renders the evaluation of a version on labelled images."""
+    other = f'version {data.against}'
+    words = Words(
+        this=f'version {data.version}',
+        other=other,
+        images='',
+        compared=f'{other.capitalize()} is evaluated on the same images.',
+        alone='',
+    )
+    return _template('labelled_set.html.j2').render(
+        report=data,
+        images=images,
+        comparison=data.comparison,
+        **_evaluation_variables(data.evaluation, words, {}, min_images),
+    )
+
+
+def _evaluation_variables(
+    evaluation: Evaluation, words: Words, floors: Mapping[str, float], min_images: int
+) -> dict[str, Any]:
+    """Variables of the sections from metrics to mistakes, which both pages have."""
+    candidate, other, classes = evaluation.candidate, evaluation.reference, evaluation.classes
+    models = {words.this: candidate, **({words.other: other} if other else {})}
+    by_class = tables.class_rows(candidate.confusion, classes)
+    slices = tables.slice_rows(candidate, other, floors, min_images)
+    return {
+        'words': words,
+        'metrics': tables.metric_rows(candidate, other),
+        'by_class': by_class,
+        'weakest': sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
+        'macro': tables.macro_average(by_class),
+        'confusions': tables.confusions(candidate.confusion, classes),
+        **tables.slice_variables(slices),
+        'min_images': min_images,
+        'plots': (*plots.ranking(models, classes), plots.calibration(evaluation, words.this)),
+    }
+
+
 @functools.cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('pipeline.report.page'),
         autoescape=True,
@@ -74,7 +119,7 @@ def _template() -> jinja2.Template:
     script = _SCRIPT.read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {'script': script, 'script_hash': digest, 'slice_name': slice_name}
-    return environment.get_template('page.html.j2')
+    return environment.get_template(name)
 
 
 def _number(value: float | None, digits: int = 4) -> str:

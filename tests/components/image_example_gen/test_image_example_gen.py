@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 from typing import List  # noqa: UP035
@@ -158,6 +159,7 @@ def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
     runs.run()
     assert [each.uri.rpartition('/')[2] for each in runs.examples()] == ['span-1', 'span-2']
     old = folder_of(runs.examples()[1].uri) / INDEX
+    assert custom_property(runs.examples()[0], 'other_spans') == '{}'
     runs.add(*range(25, 35), span=3)
     with caplog.at_level(logging.INFO):
         runs.run()
@@ -165,11 +167,14 @@ def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
     assert [custom_property(each, 'span') for each in runs.examples()] == [2, 3]
     assert 'span 2: 10 images, linked from an earlier run' in caplog.text
     assert 'span 3: 10 images, new' in caplog.text
+    assert 'no longer trained on: 8 images of span 1 (data.window)' in caplog.messages
+    (other,) = json.loads(custom_property(runs.examples()[0], 'other_spans'))
+    assert other == '1'
     assert (folder_of(runs.examples()[0].uri) / INDEX).samefile(old)
 
 
 def test_older_spans_are_judged_but_not_trained_on(tmp_path):
-    runs = Runs(tmp_path, min_test_images=4)
+    runs = Runs(tmp_path, min_test_images=4, window=1)
     for span in (1, 2, 3):
         runs.add(*range(span * 10, span * 10 + 10), span=span)
     runs.run()

@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_each_key_of_a_path_is_listed():
     paths = {key.name for key in recipe_keys.keys_of() if key.type_in_words.startswith('path')}
-    assert paths | {'trainer.weights'} == set(PATHS)
+    assert paths | {'trainer.weights', 'trainer.warm_start'} == set(PATHS)
 
 
 def test_paths_of_a_recipe_are_relative_to_its_file(folder):

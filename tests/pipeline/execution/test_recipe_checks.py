@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import ConfigError
+from common.errors import ConfigError, PipelineError
 from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.execution import recipe_checks
 from pipeline.execution.recipe_checks import check, check_classes, check_network
@@ -25,7 +25,7 @@ def test_returns_and_logs_classes_and_images(
     for seed, folder in enumerate(folders):
         make_image_folder(tmp_path / 'pets' / folder, per_class=2, seed=seed)
     values = {'source': 'folder', 'path': tmp_path / 'pets', 'window': window}
-    trainer = {'weights': 'random', 'warm_start': 'latest_blessed', 'image_size': 96, 'alpha': 0.35}
+    trainer = {'weights': 'random', 'warm_start': 'live', 'image_size': 96, 'alpha': 0.35}
     monkeypatch.setattr(recipe_checks, 'check_network', lambda *_: None)
     caplog.set_level('INFO')
 
@@ -34,8 +34,24 @@ def test_returns_and_logs_classes_and_images(
     assert found == (LIVE, 4 * len(folders))
     assert caplog.messages == [
         f'data: folder {tmp_path}/pets{data}',
-        'network: MobileNetV2 0.35 at 96 pixels, weights: latest_blessed or random',
+        'network: MobileNetV2 0.35 at 96 pixels, weights: those of the live model, or random',
     ]
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'message'),
+    [
+        ('8', "'8' is neither a folder nor a version"),
+        ('no/model.keras', 'trainer.warm_start: no/model.keras or the trained_on.npy next to it'),
+    ],
+)
+def test_missing_version_or_file_of_a_warm_start_is_an_error(
+    tmp_path, make_image_folder, wanted, message
+):
+    data = {'source': 'folder', 'path': make_image_folder(tmp_path / 'pets', per_class=2)}
+    trainer = {'weights': 'random', 'warm_start': wanted}
+    with pytest.raises(PipelineError, match=message):
+        check(Recipe(name='pets', workdir=tmp_path, data=data, trainer=trainer))
 
 
 @pytest.mark.parametrize(

@@ -95,4 +95,4 @@ def test_submit_with_cron_makes_or_replaces_the_schedule(call, kubeflow):
     (sent,) = kubeflow.stored['recurringruns']
     inputs = sent['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
     recipe = json.loads(inputs['recipe']['defaultValue'])
-    assert recipe['trainer']['warm_start'] == 'latest_blessed'
+    assert recipe['trainer']['warm_start'] == 'none'

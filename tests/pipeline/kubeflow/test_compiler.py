@@ -43,7 +43,7 @@ OVERRIDES = [
     ('data.path', '/data'),
     ('data.window', 3),
     ('workdir', '/runs'),
-    ('trainer.warm_start', 'latest_blessed'),
+    ('trainer.warm_start', 'live'),
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
     ('converter', {}),

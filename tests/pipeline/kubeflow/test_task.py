@@ -101,7 +101,7 @@ def test_module_prints_error_and_exits(words):
             {'overrides': ['data.source=drawings', 'data.path=null']},
             'it needs .* none, but was compiled with newest_spans',
         ),
-        ({'overrides': ['trainer.warm_start=latest_blessed']}, 'changes the components'),
+        ({'overrides': ['trainer.warm_start=live']}, 'changes the components'),
         ({'overrides': [1]}, 'expected KEY=VALUE, as in trainer.batch_size=64'),
         ({'recipe': '[]'}, 'recipe: not a JSON object; leave this parameter of the run unchanged'),
         ({'recipe': '{'}, 'recipe: not a JSON object'),

@@ -98,7 +98,7 @@ def test_launches_and_caches_nodes(server, request, tmp_path, caplog):
         name='squares',
         workdir=tmp_path / 'runs',
         metadata={'address': address},
-        trainer={**SQUARES, 'warm_start': 'latest_blessed'},
+        trainer={**SQUARES, 'warm_start': 'live'},
     )
     open_store(recipe.metadata, recipe.home)
 

@@ -49,6 +49,7 @@ def test_version_of_a_run_has_the_images_and_weights_of_its_training(stored_run,
         'int8.tflite',
         'labels.txt',
         'model.keras',
+        'trained_on.npy',
     }
 
 

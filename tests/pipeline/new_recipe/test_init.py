@@ -203,8 +203,8 @@ def test_many_images_are_sampled_from_all_classes(tmp_path, make_image_folder, m
         # Half of a small validation folder becomes the test split.
         ({'train': 40, 'validation': 20}, [], 'about 80 train, 20 eval, 20 test', 'splits', 0.5),
         ({'train': 30, 'val': 20, 'test': 10}, [], 'about 60 train, 40 eval, 20', 'path', 'pets'),
-        ({'span-1': 10, 'span-2': 10, 'span-3': 10}, [], '; spans 1 to 3', 'window', 3),
-        ({'span-1': 10, 'span-2': 10}, ['--set', 'data.window=1'], 'images: 20; ', 'window', None),
+        ({'span-1': 10, 'span-2': 10, 'span-3': 10}, [], '; spans 1 to 3', 'window', 'all'),
+        ({'span-1': 10, 'span-2': 10}, ['--set', 'data.window=1'], 'images: 20; ', 'window', 1),
     ],
 )
 def test_divided_folders(init, make_image_folder, folders, options, printed, key, value):

@@ -150,7 +150,7 @@ def test_page_shows(page, words, text):
         ({'classes': ('cats', 'dogs', 'owls')}, ['ROC, one-vs-rest, micro average']),
         (
             {'held_out': RUN.held_out.model_copy(update={'dropped': 3})},
-            ['3 further test images were left out'],
+            ['3 further images were left out'],
         ),
         ({'decisions_on_test_images': 4}, ['4 models were evaluated on this test split']),
         ({'warnings': ('the colours drifted',)}, ['Warnings the colours drifted']),

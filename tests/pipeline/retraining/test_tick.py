@@ -119,21 +119,21 @@ def test_tick_without_a_reason_is_one_overwritten_file(tick, recipe, posted, mon
 
 
 @pytest.mark.parametrize(
-    ('live', 'settings', 'classes', 'warm_start'),
+    ('live', 'settings', 'classes'),
     [
-        (None, {}, None, 'latest_blessed'),
-        (['cats', 'dogs'], {'warm_start': False}, ('cats', 'dogs'), None),
-        (['cats', 'owls'], {'classes': ['cats', 'dogs']}, ('cats', 'dogs'), 'latest_blessed'),
+        (None, {}, None),
+        (['cats', 'dogs'], {}, ('cats', 'dogs')),
+        (['cats', 'owls'], {'classes': ['cats', 'dogs']}, ('cats', 'dogs')),
     ],
 )
-def test_classes_and_weights_of_the_live_model_are_kept_by_default(
-    tick, recipe, add_version, live, settings, classes, warm_start
+def test_classes_of_the_live_model_are_kept_by_default(
+    tick, recipe, add_version, live, settings, classes
 ):
     if live:
         add_version(recipe().serving_directory, live)
     tick(PUSHED, **settings)
     (used,) = module.run_recorded.calls
-    assert (used.data.classes, used.trainer.warm_start) == (classes, warm_start)
+    assert used.data.classes == classes
 
 
 def test_failed_run_is_retried_with_doubling_pauses(tick, recipe, pauses):

@@ -1,5 +1,7 @@
 """Validation of the `trainer:` and `tuner:` keys of a recipe."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -28,12 +30,31 @@ from trainer.config.tuner import TunerConfig
         ({'fine_tune': {'optimizer': 'adamw'}}, 'adamw without weight_decay is adam'),
         ({'fine_tune': {'schedule': 'plateau', 'warmup': 0.1}}, 'plateau has no warm-up'),
         ({'feature_extraction': {'epochs': 0}}, 'both 0: nothing is trained'),
+        ({'warm_start': 'latest'}, 'should be live, none, the number of a version, or a .keras'),
+        ({'warm_start': True}, 'should be live, none, the number of a version'),
+        ({'warm_start': 's3://bucket/model.keras'}, 'should be live, none, the number'),
     ],
 )
 def test_reports_invalid_value_as_one_error(values, message):
     with pytest.raises(ValidationError, match=message) as error:
         TrainConfig.model_validate(values)
     assert error.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ('given', 'value', 'from_version', 'file'),
+    [
+        ('none', 'none', False, None),
+        (None, 'none', False, None),
+        ('live', 'live', True, None),
+        (1795284347, '1795284347', True, None),
+        ('a/model.keras', 'a/model.keras', False, Path('a/model.keras')),
+    ],
+)
+def test_warm_start_is_live_a_version_a_file_or_none(given, value, from_version, file):
+    config = TrainConfig(warm_start=given)
+    assert config.warm_start == value
+    assert (config.starts_from_version, config.warm_start_file) == (from_version, file)
 
 
 def test_class_weights_must_match_the_classes():

@@ -5,12 +5,13 @@ import io
 import re
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
 from common import console
 from common.errors import ModelError
-from trainer.training.trained_images import TRAINED_IMAGE, index_file
+from trainer.training.trained_images import TRAINED_IMAGE, TRAINED_ON, index_file
 from trainer.training.warm_start import describe, load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
@@ -47,16 +48,59 @@ def weights_of(network):
 )
 def test_start_loads_weights_and_logs_their_source(base_model, small_job, changes, message, warm):
     serving, before = base_model
-    job = small_job(seed=2, warm_start='latest_blessed', **changes)
+    job = small_job(seed=2, warm_start='live', **changes)
     job = dataclasses.replace(job, base_model=serving, splitting=SPLITTING)
     stream = io.StringIO()
     with console.output_to(stream):
-        network, warm_start = job.start()
-    assert warm_start is warm
+        network, base = job.start()
+    assert base == (index_file(serving) if warm else None)
     assert re.search(message, stream.getvalue().strip())
     if warm:
         for one, other in zip(weights_of(network), weights_of(before), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_a_given_version_have_to_fit(base_model, small_job):
+    job = small_job(warm_start='7', head={'hidden': [8]})
+    job = dataclasses.replace(job, base_model=base_model[0], splitting=SPLITTING)
+    with pytest.raises(ModelError, match=r'the model differs: trainer.head.hidden'):
+        job.start()
+
+
+@pytest.fixture
+def exported(tmp_path, base_model):
+    """A Keras model, its class names and its index, as `export --to keras` writes them."""
+    _, network = base_model
+    pixels = keras.Input(network.backbone.model.input_shape[1:])
+    pooled = keras.layers.GlobalAveragePooling2D()(network.backbone.model(pixels))
+    keras.Model(pixels, network.head(pooled)).save(tmp_path / 'model.keras')
+    (tmp_path / 'labels.txt').write_text('cats\ndogs\n')
+    np.save(tmp_path / TRAINED_ON, np.zeros(0, TRAINED_IMAGE))
+    return tmp_path
+
+
+def test_start_loads_an_exported_model(exported, base_model, small_job):
+    network, base = small_job(seed=2, warm_start=str(exported / 'model.keras')).start()
+    assert base == exported / TRAINED_ON
+    for one, other in zip(weights_of(network), weights_of(base_model[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ('file', 'contents', 'message'),
+    [
+        ('labels.txt', 'dogs\ncats\n', 'its classes are dogs, cats'),
+        ('model.keras', 'no zip', 'impossible'),
+        (TRAINED_ON, None, 'has no trained_on.npy next to it'),
+        ('labels.txt', None, 'No such file'),
+    ],
+)
+def test_exported_model_has_to_fit(exported, small_job, file, contents, message):
+    (exported / file).unlink()
+    if contents:
+        (exported / file).write_text(contents)
+    with pytest.raises(ModelError, match=message):
+        small_job(warm_start=str(exported / 'model.keras')).start()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +118,6 @@ def test_start_loads_weights_and_logs_their_source(base_model, small_job, change
             'differs: train and validation folders was True and is False$',
         ),
         ({'splitting': {'data.seed': 2}}, 'data.seed was unknown and is 2$'),
-        ({'serving': None}, 'no model has been blessed yet'),
         ({'serving': 'no/Format-Serving'}, 'has no weights in'),
     ],
 )

@@ -115,6 +115,12 @@ def _different_names(classes: _Names) -> _Names:
 ClassNames = Annotated[_Names, BeforeValidator(_as_texts), AfterValidator(_different_names)]
 
 
+def _number_of_spans(value: object) -> object:
+    if value != 'all' and not (isinstance(value, int) and value >= 1):
+        raise ValueError("input should be 'all' or the number of the newest spans, 1 or more")
+    return value
+
+
 class DataConfig(StrictModel):
     """Source of the images, checks, splits and spans."""
 
@@ -155,8 +161,10 @@ class DataConfig(StrictModel):
         None,
         description='images of one group, such as a subject or a film, stay in one split',
     )
-    window: int = Field(
-        1, ge=1, description='newest spans (folders span-1, span-2, ... in path) to train on'
+    window: Annotated[int | Literal['all'], BeforeValidator(_number_of_spans)] = Field(
+        'all',
+        description='spans (folders span-1, span-2, ... in path) to train on: all, or the number '
+        'of the newest ones',
     )
     test_window: int = Field(1, ge=1, description='newest spans to evaluate on; at most window')
     min_test_images: int = Field(
@@ -221,6 +229,6 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _spans_are_consistent(self) -> 'DataConfig':
-        if self.test_window > self.window:
+        if self.window != 'all' and self.test_window > self.window:
             raise ValueError(f'test_window is {self.test_window}, larger than window')
         return self

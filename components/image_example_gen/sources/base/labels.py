@@ -26,6 +26,7 @@ class Labels:
     names: Mapping[Label, str]  # the class name of each label, also of classes that are not trained
     counts: Counter[str]  # images of each class name
     notes: tuple[str, ...] = ()
+    outside: int = 0  # images whose label is a number outside of the classes
 
     @functools.cached_property
     def _indices(self) -> dict[str, int]:
@@ -80,7 +81,8 @@ def make_labels(
         raise DataError(f'{place} has the class name {bad[0][:100]!a}, {problem}; rename it')
     if complete:
         require_images(place, counts, classes)
-    return Labels(classes, names, counts, (*notes, *_similar_names(counts)))
+    outside = sum(seen[label] for label, name in own.items() if name not in new)
+    return Labels(classes, names, counts, (*notes, *_similar_names(counts)), outside)
 
 
 def require_images(place: object, counts: Mapping[str, int], classes: Sequence[str]) -> None:
