@@ -21,6 +21,8 @@ EMBEDDED_NETWORK = ('MobileNetV2', 0.35)  # backbone and alpha
 NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
 
 
+AUTO = 'auto'  # the Trainer chooses the value
+
 Resize = Literal['squeeze', 'crop', 'pad']  # how an image becomes square
 
 
@@ -77,19 +79,34 @@ def _layer(value: object) -> object:
     return value
 
 
+Epochs = Annotated[
+    Annotated[int, Field(ge=0, le=10_000), Tag('int')] | Annotated[Literal['auto'], Tag('word')],
+    Discriminator(lambda value: 'word' if value == AUTO else 'int'),
+]
+
+
 class FineTuneConfig(StageConfig):
     """Stage 2, fine-tuning: trains the head and the backbone from `from_layer` on."""
 
-    epochs: int = Field(0, ge=0, le=10_000, description='0: no fine-tuning')
+    epochs: Epochs = Field(  # type: ignore[assignment]
+        0, description='0: no fine-tuning; auto: early stopping ends it'
+    )
     learning_rate: float = Field(1e-4, gt=0, description='highest rate, after the warm-up')
     from_layer: Annotated[int | float | str, BeforeValidator(_layer)] = Field(
         0.65,
         description='first trained layer of the backbone: its name, its number, or the share of '
-        'the layers before it; 0.65 of MobileNetV2 is layer 100',
+        'the layers before it, 0.65 of MobileNetV2 is layer 100; auto: deep if the head alone is '
+        'often wrong on the validation split',
     )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: the moving statistics are frozen'
     )
+
+    @property
+    def auto(self) -> tuple[str, ...]:
+        """The keys that the Trainer chooses the values of."""
+        keys = ('from_layer', 'epochs') if self.epochs else ()
+        return tuple(key for key in keys if getattr(self, key) == AUTO)
 
 
 class AugmentConfig(StrictModel):
@@ -238,9 +255,15 @@ class TrainConfig(StrictModel):
 
     @model_validator(mode='after')
     def _check_stages_and_weights(self) -> 'TrainConfig':
-        if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
+        if self.feature_extraction.epochs == self.fine_tune.epochs == 0:
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
+            )
+        if self.fine_tune.auto and not self.feature_extraction.epochs:
+            raise ValueError(
+                'fine_tune has auto, which what the head reaches decides, and '
+                'feature_extraction.epochs is 0; train the head, or set '
+                f'{" and ".join(f"fine_tune.{key}" for key in self.fine_tune.auto)}'
             )
         if self.model and self.weights in ('embedded', 'imagenet'):
             raise ValueError(

@@ -1,0 +1,87 @@
+"""Chooses how deep and how long to fine-tune, where `trainer.fine_tune` has `auto`.
+
+PLACEHOLDER evidence.
+"""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from common.features import FINE_TUNING_FILE
+from common.storage import Folder
+from trainer.config.train import TrainConfig
+from trainer.model.backbone import split_backbone
+from trainer.model.network import Network
+from trainer.results import FineTuningChoice
+from trainer.training.job import Job
+
+_MANY_MISTAKES = 0.05  # of the head on the validation split
+# Values for `from_layer`, a share of the depth, and for `epochs`, with its early stopping.
+_SHALLOW = {'from_layer': 0.812, 'epochs': 4, 'patience': 3}  # block_14_expand of MobileNetV2
+_DEEP = {'from_layer': 0.351, 'epochs': 8, 'patience': 3}  # block_6_expand
+
+_log = logging.getLogger(__name__)
+
+
+def settle(job: Job, serving: Path) -> Job:
+    """Replaces `auto` by the choice of the live model in a serving folder.
+
+    If there is none for these classes, this network and these keys, the job has the values of
+    shallow fine-tuning until its head is trained.
+    """
+    keys = job.config.fine_tune.auto
+    if not keys:
+        return job
+    basis = {'keys': [*keys], 'network': job.config.network, 'classes': [*job.classes]}
+    live = _live_choice(Folder(serving))
+    if live and live.basis == basis:
+        _log.info('fine-tuning as chosen for the live model: %s', live.reason)
+        return dataclasses.replace(job, config=_config_with(job.config, live.values), choice=live)
+    values = {key: _SHALLOW[key] for key in keys}
+    return dataclasses.replace(job, config=_config_with(job.config, values), undecided=basis)
+
+
+def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
+    """Chooses by the share of mistakes of the head on the validation split.
+
+    Returns the job with the values, and the network with the boundary, of the fine-tuning.
+    """
+    assert job.undecided
+    stage = _DEEP if mistakes > _MANY_MISTAKES else _SHALLOW
+    values = {key: stage[key] for key in job.undecided['keys']}
+    config = _config_with(job.config, values)
+    model = network.backbone.model
+    backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
+    layer = model.layers[backbone.first_trained].name
+    reason = (
+        f'the head alone has {mistakes:.1%} of mistakes on validation: trains from {layer}, up to '
+        f'{config.fine_tune.epochs} epochs'
+    )
+    _log.info(reason)
+    choice = FineTuningChoice(basis=dict(job.undecided), values=values, reason=reason)
+    job = dataclasses.replace(job, config=config, undecided=None, choice=choice)
+    return job, dataclasses.replace(network, backbone=backbone)
+
+
+def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
+    """Takes logits, [n, 1] or [n, classes], and labels, [n]; 1 if there are no finite logits."""
+    if logits is None:
+        return 1.0
+    predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return float((predicted != labels).mean())
+
+
+def _config_with(config: TrainConfig, values: Mapping[str, float]) -> TrainConfig:
+    return config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
+
+
+def _live_choice(serving: Folder) -> FineTuningChoice | None:
+    versions = {name.partition('/')[0] for name in serving.names()}
+    live = max(filter(str.isdecimal, versions), key=int, default=None)
+    with contextlib.suppress(OSError, ValueError):  # of a recipe without `auto`
+        return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))
+    return None
