@@ -1,7 +1,7 @@
 """The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +22,9 @@ NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
 
 
 AUTO = 'auto'  # the Trainer chooses the value
+# What it chooses from: the first trained layer as a share of the depth, and the epochs.
+SHALLOW = {'from_layer': 0.812, 'epochs': 4}  # block_14_expand of MobileNetV2
+DEEP = {'from_layer': 0.351, 'epochs': 8}  # block_6_expand
 
 Resize = Literal['squeeze', 'crop', 'pad']  # how an image becomes square
 
@@ -295,6 +298,10 @@ class TrainConfig(StrictModel):
             *parents, last = dotted.split('.')
             functools.reduce(dict.__getitem__, parents, changed)[last] = value
         return TrainConfig.model_validate(changed)
+
+    def without_auto(self, values: Mapping[str, float]) -> 'TrainConfig':
+        """Returns a copy with these values in place of `auto`, by key of `fine_tune`."""
+        return self.replaced({f'fine_tune.{key}': values[key] for key in self.fine_tune.auto})
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:

@@ -6,23 +6,19 @@ PLACEHOLDER evidence.
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from common.features import FINE_TUNING_FILE
 from common.storage import Folder
-from trainer.config.train import TrainConfig
+from trainer.config.train import DEEP, SHALLOW
 from trainer.model.backbone import split_backbone
 from trainer.model.network import Network
 from trainer.results import FineTuningChoice
 from trainer.training.job import Job
 
 _MANY_MISTAKES = 0.05  # of the head on the validation split
-# Values for `from_layer`, a share of the depth, and for `epochs`, with its early stopping.
-_SHALLOW = {'from_layer': 0.812, 'epochs': 4, 'patience': 3}  # block_14_expand of MobileNetV2
-_DEEP = {'from_layer': 0.351, 'epochs': 8, 'patience': 3}  # block_6_expand
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +33,13 @@ def settle(job: Job, serving: Path) -> Job:
     if not keys:
         return job
     basis = {'keys': [*keys], 'network': job.config.network, 'classes': [*job.classes]}
-    live = _live_choice(Folder(serving))
-    if live and live.basis == basis:
-        _log.info('fine-tuning as chosen for the live model: %s', live.reason)
-        return dataclasses.replace(job, config=_config_with(job.config, live.values), choice=live)
-    values = {key: _SHALLOW[key] for key in keys}
-    return dataclasses.replace(job, config=_config_with(job.config, values), undecided=basis)
+    with contextlib.suppress(OSError, ValueError, KeyError):  # of a recipe without `auto`, damaged
+        live = _live_choice(Folder(serving))
+        if live.basis == basis:
+            config = job.config.without_auto(live.values)
+            _log.info('fine-tuning as chosen for the live model: %s', live.reason)
+            return dataclasses.replace(job, config=config, choice=live)
+    return dataclasses.replace(job, config=job.config.without_auto(SHALLOW), undecided=basis)
 
 
 def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
@@ -51,9 +48,9 @@ def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
     Returns the job with the values, and the network with the boundary, of the fine-tuning.
     """
     assert job.undecided
-    stage = _DEEP if mistakes > _MANY_MISTAKES else _SHALLOW
+    stage = DEEP if mistakes > _MANY_MISTAKES else SHALLOW
     values = {key: stage[key] for key in job.undecided['keys']}
-    config = _config_with(job.config, values)
+    config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
     model = network.backbone.model
     backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
     layer = model.layers[backbone.first_trained].name
@@ -75,13 +72,7 @@ def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
     return float((predicted != labels).mean())
 
 
-def _config_with(config: TrainConfig, values: Mapping[str, float]) -> TrainConfig:
-    return config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
-
-
-def _live_choice(serving: Folder) -> FineTuningChoice | None:
+def _live_choice(serving: Folder) -> FineTuningChoice:
     versions = {name.partition('/')[0] for name in serving.names()}
-    live = max(filter(str.isdecimal, versions), key=int, default=None)
-    with contextlib.suppress(OSError, ValueError):  # of a recipe without `auto`
-        return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))
-    return None
+    live = max(filter(str.isdecimal, versions), key=int, default='')
+    return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))

@@ -93,9 +93,21 @@ def test_chooses_anew_for_other_classes(job_of_three, tmp_path, live):
     assert settle(job_of_three(fine_tune=AUTO), tmp_path / 'serving').choice is None
 
 
-@pytest.mark.parametrize('damage', ['', '{}', '[1]', '\0'])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda text: text[:-9],
+        lambda text: '{}',
+        lambda text: '[1]',
+        lambda text: text.replace('"epochs":8', '"epochs":-8'),
+        lambda text: text.replace('"epochs":8', '"other":8'),
+    ],
+)
 def test_chooses_anew_if_the_choice_of_the_live_model_is_damaged(small_job, tmp_path, live, damage):
-    (tmp_path / 'serving' / '10' / FINE_TUNING_FILE).write_text(damage)
+    file = tmp_path / 'serving' / '10' / FINE_TUNING_FILE
+    before = file.read_text()
+    file.write_text(damage(before))
+    assert file.read_text() != before
 
     assert settle(small_job(fine_tune=AUTO), tmp_path / 'serving').choice is None
 
