@@ -15,7 +15,7 @@ trainer:
   alpha: 0.35
   weights: embedded
   feature_extraction: {epochs: 5, learning_rate: 0.01}
-  fine_tune: {from_layer: auto, epochs: auto, patience: 1, learning_rate: 1.0e-3}
+  fine_tune: {from_layer: auto, epochs: auto, learning_rate: auto}
 retrain: {min_new_images: 1}
 """
 

@@ -64,7 +64,7 @@ def test_prints_what_it_found_and_writes_a_recipe_that_says_what_it_is_based_on(
     recipe = load_recipe('recipe.yaml')
     assert (recipe.name, recipe.home) == ('my_trash', tmp_path / 'runs' / 'my_trash')
     assert recipe.data.classes == tuple(sorted(SIX))
-    assert recipe.trainer.fine_tune.auto == ('from_layer', 'epochs')
+    assert recipe.trainer.fine_tune.auto == ('from_layer', 'epochs', 'learning_rate')
     assert (recipe.evaluation.undecided, recipe.evaluation.min_images) == ('push', 10)
 
 

@@ -28,6 +28,12 @@ from trainer.config.tuner import TunerConfig
         ({'fine_tune': {'optimizer': 'adamw'}}, 'adamw without weight_decay is adam'),
         ({'fine_tune': {'schedule': 'plateau', 'warmup': 0.1}}, 'plateau has no warm-up'),
         ({'feature_extraction': {'epochs': 0}}, 'both 0: nothing is trained'),
+        ({'fine_tune': {'epochs': 'car'}}, 'valid integer'),
+        ({'fine_tune': {'epochs': 1, 'learning_rate': 0}}, 'greater than 0'),
+        (
+            {'fine_tune': {'epochs': 'auto'}, 'feature_extraction': {'epochs': 0}},
+            'set fine_tune.epochs',
+        ),
     ],
 )
 def test_reports_invalid_value_as_one_error(values, message):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from common.features import FINE_TUNING_FILE
-from trainer.training.auto import settle, share_of_mistakes
+from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
+from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
 
-AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'patience': 2, 'learning_rate': 1e-3}
+AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'learning_rate': 'auto'}
 GOOD_HEAD, POOR_HEAD = {'epochs': 4, 'learning_rate': 0.05}, {'epochs': 1, 'learning_rate': 1e-9}
 
 
@@ -37,18 +38,36 @@ def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, ca
     assert shallow.network.backbone.first_trained == provisional.first_trained
     assert deep.network.backbone.first_trained < provisional.first_trained
     assert deep.choice.values['epochs'] > shallow.choice.values['epochs']
-    lengths = [len(each.histories[1].metrics['loss']) for each in (shallow, deep)]
-    assert lengths[0] <= shallow.choice.values['epochs']
-    assert lengths[1] <= deep.choice.values['epochs']
+    for training in (shallow, deep):
+        lengths = [len(values) for values in training.histories[1].metrics.values()]
+        assert {*lengths} == {training.choice.values['epochs']}
 
 
 def test_chooses_only_what_is_auto(trained):
-    stage = {**AUTO, 'epochs': 1}
+    stage = {'from_layer': 'auto', 'epochs': 1, 'learning_rate': 1e-2}
 
     _, training = trained(feature_extraction=POOR_HEAD, fine_tune=stage)
 
     assert set(training.choice.values) == {'from_layer'}
+    assert training.histories[1].metrics['learning_rate'] == pytest.approx([1e-2])
     assert len(training.histories[1].metrics['loss']) == 1
+
+
+@pytest.mark.parametrize(
+    ('mistakes', 'expected'),
+    [(0, SHALLOW), (0.05, SHALLOW), (0.06, DEEP), (0.6, DEEP), (0.7, DEEP_AND_LONG)],
+)
+def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expected):
+    job = settle(small_job(fine_tune=AUTO), tmp_path)
+
+    decided, network = decide(job, job.build_network(), mistakes)
+
+    assert decided.choice.values == expected
+    assert decided.config.fine_tune.model_dump().items() >= expected.items()
+    assert (decided.undecided, decided.config.fine_tune.auto) == (None, ())
+    assert network.backbone.first_trained == int(
+        expected['from_layer'] * len(network.backbone.model.layers)
+    )
 
 
 def test_recipe_without_auto_has_no_choice(small_job, tmp_path):
