@@ -2,8 +2,8 @@
 
 Usage: defaults.py [--weights WEIGHTS] [--seeds N] [--grid] [--script] PLACE...
 
-PLACE is anything that `init` takes. Its recipe runs unchanged, then with fixed depth and length;
-with `--grid` at two depths, lengths and image sizes. `--script` adds a plain Keras script that
+PLACE is anything that `init` takes. Its recipe runs unchanged, then with fixed fine-tuning; with
+`--grid` at two depths, lengths and image sizes. `--script` adds a plain Keras script that
 trains the whole network: the head for an epoch, then one cycle of all layers with batch norm.
 """
 
@@ -18,21 +18,18 @@ from timed_commands import Run, machine, run_pipeline, timed
 
 from pipeline.config.recipe import load_recipe
 
-LAYERS, EPOCHS = ('block_14_expand', 'block_6_expand'), (4, 8)
+LAYERS, EPOCHS, RATE = ('block_14_expand', 'block_6_expand'), (4, 8), 2e-4
 WHOLE = {'from_layer': 0, 'epochs': 5, 'batch_norm': 'train', 'learning_rate': 1e-3, 'warmup': 0.2}
 
 
 def variants(size: int, *, grid: bool) -> list[list[str]]:
-    """What each run sets: nothing, then fixed values."""
-    every = itertools.product(LAYERS, EPOCHS, (size, size + 64))
-    cells = [*every] if grid else [(LAYERS[0], EPOCHS[0], size)]
-    return [
-        [],
-        *(
-            [f'fine_tune.from_layer={layer}', f'fine_tune.epochs={epochs}', f'image_size={pixels}']
-            for layer, epochs, pixels in cells
-        ),
-    ]
+    """What each run sets: nothing, then fixed values, first those of `init` before `auto`."""
+    found: list[list[str]] = [[]]
+    for layer, epochs, pixels in itertools.product(LAYERS, EPOCHS, (size, size + 64)):
+        stage = {'from_layer': layer, 'epochs': epochs, 'learning_rate': RATE}
+        changes = [f'fine_tune.{key}={value}' for key, value in stage.items()]
+        found.append([*changes, f'image_size={pixels}'])
+    return found if grid else found[:2]
 
 
 def print_row(place: Path, name: str, runs: list[Run]) -> None:

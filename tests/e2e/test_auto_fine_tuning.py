@@ -14,7 +14,8 @@ trainer:
   image_size: 32
   alpha: 0.35
   weights: embedded
-  feature_extraction: {epochs: 5, learning_rate: 0.01}
+  batch_size: 8
+  feature_extraction: {epochs: 20, learning_rate: 0.03}
   fine_tune: {from_layer: auto, epochs: auto, learning_rate: auto}
 retrain: {min_new_images: 1}
 """
