@@ -15,10 +15,14 @@ import keras
 import tensorflow as tf
 
 
+def classes_in(folder: str) -> int:
+    return len([*Path(folder).iterdir()])
+
+
 def read_images(folder: str, recipe: dict, shuffle: bool) -> tf.data.Dataset:
     return keras.utils.image_dataset_from_directory(
         folder,
-        label_mode='binary',
+        label_mode='binary' if classes_in(folder) == 2 else 'categorical',
         image_size=(recipe['image_size'],) * 2,
         shuffle=shuffle,
         batch_size=recipe['batch_size'],
@@ -27,7 +31,7 @@ def read_images(folder: str, recipe: dict, shuffle: bool) -> tf.data.Dataset:
     ).prefetch(tf.data.AUTOTUNE)
 
 
-def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
+def build(recipe: dict, classes: int) -> tuple[keras.Model, keras.Model]:
     size = recipe['image_size']
     known = recipe['weights'] in ('imagenet', 'random')
     base = keras.applications.MobileNetV2(
@@ -60,7 +64,8 @@ def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
         x = keras.layers.Dropout(head['dropout'])(x)
         x = keras.layers.Dense(units, 'relu', kernel_regularizer=penalty(head))(x)
     x = keras.layers.Dropout(head['dropout'])(x)
-    return keras.Model(images, keras.layers.Dense(1, kernel_regularizer=penalty(head))(x)), base
+    logits = keras.layers.Dense(1 if classes == 2 else classes, kernel_regularizer=penalty(head))
+    return keras.Model(images, logits(x)), base
 
 
 def penalty(head: dict) -> keras.Regularizer | None:
@@ -91,6 +96,10 @@ def fit(
         'rmsprop': keras.optimizers.RMSprop,
         'sgd': keras.optimizers.SGD,
     }
+    if model.output_shape[-1] == 1:
+        loss, metric = keras.losses.BinaryCrossentropy, keras.metrics.BinaryAccuracy(threshold=0.0)
+    else:
+        loss, metric = keras.losses.CategoricalCrossentropy, keras.metrics.CategoricalAccuracy()
     callbacks = []
     if stage['patience']:
         stopping = keras.callbacks.EarlyStopping(
@@ -99,10 +108,8 @@ def fit(
         callbacks.append(stopping)
     model.compile(
         optimizers[stage['optimizer']](rate, weight_decay=stage['weight_decay'] or None),
-        loss=keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=recipe['label_smoothing']
-        ),
-        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
+        loss=loss(from_logits=True, label_smoothing=recipe['label_smoothing']),
+        metrics=[metric],
     )
     model.fit(
         train,
@@ -122,7 +129,7 @@ def main(recipe_file: str, images: str) -> None:
     train = read_images(f'{images}/train', recipe, shuffle=True)
     held_out = read_images(f'{images}/eval', recipe, shuffle=False)
     test = read_images(f'{images}/test', recipe, shuffle=False)
-    model, base = build(recipe)
+    model, base = build(recipe, classes_in(f'{images}/train'))
     base.trainable = False
     fit(model, recipe, recipe['feature_extraction'], train, held_out)
     base.trainable = True
@@ -134,7 +141,7 @@ def main(recipe_file: str, images: str) -> None:
     for layer in base.layers[:from_layer]:
         layer.trainable = False
     fit(model, recipe, recipe['fine_tune'], train, held_out)
-    accuracy = model.evaluate(test, verbose=0, return_dict=True)['binary_accuracy']
+    _, accuracy = model.evaluate(test, verbose=0)
     print(json.dumps({'accuracy': accuracy}))
 
 

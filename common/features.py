@@ -41,6 +41,7 @@ CLASS = 'class'  # string [batch, 1], name of the predicted class
 LOGIT = 'logit'  # float32, shaped like the probability
 SCORES = 'scores'  # float32 [batch, classes], output of models in other formats: probabilities
 CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: class names by label
+FINE_TUNING_FILE = 'assets.extra/fine_tuning.json'  # what `auto` of the recipe stood for
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's predictions
 
 # In the Trainer's output folder.

@@ -1,6 +1,16 @@
 """Results of a training for the report page. Imports neither TensorFlow nor TFX."""
 
+from typing import Any
+
 from common.strict_model import StrictModel
+
+
+class FineTuningChoice(StrictModel):
+    """The values of `auto` in `trainer.fine_tune`, stored in the SavedModel."""
+
+    basis: dict[str, Any]  # a training with an equal basis takes the values over
+    values: dict[str, int | float]  # by key of `trainer.fine_tune`
+    reason: str  # a sentence for the console and the report
 
 
 class NetworkPart(StrictModel):

@@ -12,7 +12,15 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common import stack
 from common.artifacts import folder_of
-from common.features import ACTIVATIONS, CALIBRATION, EVENTS, FIXED, HISTORY, INTERRUPTED
+from common.features import (
+    ACTIVATIONS,
+    CALIBRATION,
+    EVENTS,
+    FINE_TUNING_FILE,
+    FIXED,
+    HISTORY,
+    INTERRUPTED,
+)
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
@@ -22,6 +30,7 @@ from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
 from trainer.model.network import Network, join, scale_logits
 from trainer.training import devices
+from trainer.training.auto import settle
 from trainer.training.calibration import calibrate
 from trainer.training.callbacks import make_predict
 from trainer.training.interruption import resumable
@@ -41,9 +50,9 @@ def run_fn(fn_args: FnArgs) -> None:
     and `timings.json`, `history.json`, `calibration.json`, `network.json`, event files for
     TensorBoard and augmented views to the run folder. `custom_config` holds `train`, a TrainConfig
     as a dictionary; `classes`, names in the order of their labels; `splitting`, the keys of the
-    recipe that decide the split of an image; `code`, `pixels` and `model`, hashes of the code of
-    training, preprocessing and `trainer.model`; and `max_megapixels`, the limit of images that the
-    exported model decodes.
+    recipe that decide the split of an image; `serving`, the serving folder; `code`, `pixels` and
+    `model`, hashes of the code of training, preprocessing and `trainer.model`; and
+    `max_megapixels`, the limit of images that the exported model decodes.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -51,16 +60,27 @@ def run_fn(fn_args: FnArgs) -> None:
         job = make_job(fn_args)
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
             network, base = job.start()
-            inputs = job.inputs(network, run_dir.parent / ACTIVATIONS)
-            warm, events = base is not None, run_dir / EVENTS
-            training = train(job, network, inputs, folder, warm=warm, events=events)
+            activations, events = run_dir.parent / ACTIVATIONS, run_dir / EVENTS
+            inputs = job.inputs(network, activations)
+            training = train(
+                job,
+                network,
+                inputs,
+                folder,
+                activations=activations,
+                warm=base is not None,
+                events=events,
+            )
         for history in training.histories:
             for sentence in filter(None, (history.overfitting, history.discarded)):
                 _log.info(sentence)
         write_history(run_dir / HISTORY, training.histories)
         model = _calibrated(job, network, training, run_dir)
         _export(job, model, network, fn_args, base)
-        write_network(run_dir, network)
+        write_network(run_dir, training.network)
+        if training.choice:
+            choice = training.choice.model_dump_json(indent=1)
+            (folder_of(fn_args.serving_model_dir) / FINE_TUNING_FILE).write_text(choice)
         write_augmented_views(run_dir, job)
         job.timings.write(run_dir / 'timings.json')
 
@@ -132,7 +152,7 @@ def make_job(fn_args: FnArgs) -> Job:
         **given['splitting'],
         'train and validation folders': bool((_record_index(fn_args)['part'] >= FIXED).any()),
     }
-    return Job(
+    job = Job(
         config,
         tuple(given['classes']),
         transform,
@@ -142,6 +162,7 @@ def make_job(fn_args: FnArgs) -> Job:
         splitting,
         cache_key=f'{given["code"]} {given["pixels"]} {given["model"]} {stack.libraries()}',
     )
+    return settle(job, Path(given['serving']))
 
 
 def _record_index(fn_args: FnArgs) -> np.ndarray:

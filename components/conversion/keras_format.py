@@ -9,7 +9,7 @@ from common import features
 from common.artifacts import SERVED
 from common.errors import ModelError
 from components.inference.classifier import Classifier
-from trainer.config.train import TrainConfig
+from trainer.config.train import SHALLOW, TrainConfig
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.training.warm_start import load_weights, weights_folder
@@ -31,6 +31,7 @@ def rebuild(classifier: Classifier, config: TrainConfig, model: Path) -> keras.M
     saved_model = str(model / SERVED)
     if not weights_folder(saved_model).is_dir():
         raise ModelError(f'its weights are not in {weights_folder(saved_model)} any more')
+    config = config.without_auto(SHALLOW)  # all layers are rebuilt
     config = config.replaced({'weights': 'random', 'image_size': classifier.image_size})
     backbone = build_backbone(config)
     head = build_head(config, backbone.model.output_shape[-1], len(classifier.classes))

@@ -29,7 +29,7 @@ from pipeline.config.recipe_errors import explain
 from pipeline.config.recipe_paths import make_absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.config.retraining import RetrainConfig
-from trainer.config.train import StageConfig, TrainConfig
+from trainer.config.train import FineTuneConfig, StageConfig, TrainConfig
 from trainer.config.tuner import RangeConfig, TunerConfig
 
 RECIPES = Path(__file__).parents[2] / 'configs'
@@ -105,6 +105,8 @@ class Recipe(StrictModel):
             stage = getattr(self.trainer, key.partition('.')[0])
             if isinstance(stage, StageConfig) and not stage.epochs:
                 raise ValueError(f'tuner.space.{key}: that stage has 0 epochs')
+            if isinstance(stage, FineTuneConfig) and key.partition('.')[2] in stage.auto:
+                raise ValueError(f'tuner.space.{key}: trainer.{key} is auto; give it a number')
             values = [choices.low, choices.high] if isinstance(choices, RangeConfig) else choices
             for value in values:
                 try:

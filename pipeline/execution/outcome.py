@@ -7,6 +7,7 @@ from typing import Any
 
 from common.artifacts import SERVED
 from common.errors import NOT_BLESSED
+from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
 from components.evaluation.gate.decision import GATE_DECISION, read_decision
@@ -24,6 +25,7 @@ from pipeline.execution.run_artifacts import Results, example_folders, file_of, 
 from pipeline.formatting import describe_gate, describe_left_out
 from pipeline.models.provenance import GATE
 from pipeline.run.record import Run
+from trainer.results import FineTuningChoice
 
 _MOST_FINDINGS = 5
 
@@ -53,6 +55,7 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
         **_read_images(results),
         'predictions': str(table) if table else None,
         'warnings': read_warnings(results),
+        'fine_tuning': _read_fine_tuning(model / SERVED),
         'model': results['Trainer'].outputs['model'][0].uri,
         'folder': version or None,
         'version': Path(version).name if version else None,
@@ -76,6 +79,13 @@ def _read_images(results: Results) -> dict[str, Any]:
         'left_out': {**tally.bad, **{reason: count for reason, count in skipped.items() if count}},
         'lists': tuple(str(quarantine / name / LIST) for name, each in tallies.items() if each.bad),
     }
+
+
+def _read_fine_tuning(model: Path) -> str | None:
+    file = model / FINE_TUNING_FILE
+    if not file.exists():  # of a recipe without `auto`
+        return None
+    return FineTuningChoice.model_validate_json(file.read_bytes()).reason
 
 
 def read_warnings(results: Results) -> tuple[str, ...]:

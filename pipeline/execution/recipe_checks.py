@@ -18,7 +18,7 @@ from components.inference.inference_config import images_in
 from components.pusher.serving_folder import check_owner, find_model, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
-from trainer.config.train import COLD, LIVE, check_class_weights, describe_warm_start
+from trainer.config.train import COLD, DEEP, LIVE, check_class_weights, describe_warm_start
 from trainer.model.weights import check_weights_file
 from trainer.training.trained_images import TRAINED_ON
 
@@ -138,13 +138,14 @@ def check_network(recipe: Recipe, images: int) -> None:
     from trainer.model.backbone import build_backbone
     from trainer.model.network import check_folding
 
-    backbone = build_backbone(recipe.trainer)
+    trainer = recipe.trainer.without_auto(DEEP)  # which needs the most space
+    backbone = build_backbone(trainer)
     if recipe.trainer.model:
         check_folding(backbone, recipe.trainer.model)
     if recipe.trainer.cache:
         folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
         counts = recipe.data.splits.expected(images)
-        check_space(recipe.trainer, plan_inputs(recipe.trainer, backbone), counts, folder)
+        check_space(trainer, plan_inputs(trainer, backbone), counts, folder)
 
 
 def _describe_data(recipe: Recipe, spans: Sequence[Span]) -> str:

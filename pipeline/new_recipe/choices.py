@@ -12,10 +12,11 @@ from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.gate import choose_gate
 from pipeline.new_recipe.survey import Survey
 from pipeline.new_recipe.warnings import rare_classes
-from trainer.config.train import TrainConfig
+from trainer.config.train import AUTO, TrainConfig
 
 _FEW_IMAGES = 1000  # below, the settings of `small`, else those of `cats_vs_dogs`
 _SIZES = (96, 128, 160, 192, 224)  # of ImageNet weights
+_PATIENCE = 4  # in fine-tuning; of 16 epochs, it saves three, and keeps the best in 82 %
 _FEW_TEST_IMAGES, _LARGER_TEST_SHARE = 100, 0.5
 
 
@@ -77,9 +78,15 @@ def _splits(found: Survey, shipped: dict[str, int]) -> dict[str, Any]:
 
 
 def _trainer(found: Survey, shipped: dict[str, Any], weights: str) -> dict[str, Any]:
-    """The section `trainer` of a shipped recipe, with the weights and the size of the images."""
-    size = shipped.get('image_size', TrainConfig().image_size)
-    # Images of 200 pixels gained from 256, so only much smaller ones take a smaller size.
-    if found.median_side * 2 < size:
-        size = next((each for each in _SIZES if each >= found.median_side), size)
-    return {**shipped, 'image_size': size, 'weights': weights}
+    """The section `trainer` of a shipped recipe, with the weights and the size of the images.
+
+    Depth, length and rate of the fine-tuning are left to the Trainer, but for embedded weights.
+    """
+    # Training on enlarged images is slower, and not better.
+    most = shipped.get('image_size', TrainConfig().image_size)
+    size = next((each for each in _SIZES if found.median_side <= each < most), most)
+    values = {**shipped, 'image_size': size, 'weights': weights}
+    if weights != 'embedded':
+        auto = dict.fromkeys(('from_layer', 'epochs', 'learning_rate'), AUTO)
+        values['fine_tune'] = {**shipped['fine_tune'], **auto, 'patience': _PATIENCE}
+    return values

@@ -26,6 +26,11 @@ def warnings(found: Survey) -> list[str]:
             f'{_named(rare)}; the balanced accuracy decides; for equal weights of the classes, set '
             'trainer.class_weights: balanced'
         )
+    if all(len(name) == 1 or name.isdecimal() for name in found.classes):
+        lines.append(
+            'the classes are digits or letters: if a mirror image shows none of its class, set '
+            'trainer.augment.flip and trainer.flip_averaging to false'
+        )
     if not (found.data.group_by or found.group_by) and (hint := group_hint(found.names)):
         lines.append(hint)
     return lines

@@ -27,6 +27,7 @@ def as_text(run: Run) -> RenderableType:
         'trained because': run.decision,
         'spans': named(run.spans).partition(' ')[2],
         'override': run.manual_override,
+        'fine-tuning': run.fine_tuning,
         'images': None if run.images is None else f'{run.images:,}',
         'left out': '; '.join(describe_left_out(run.images, run.left_out)),
         'warnings': '; '.join(run.warnings),

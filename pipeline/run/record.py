@@ -67,6 +67,7 @@ class Run(BaseModel):
     lists: tuple[str, ...] = ()  # files that list the quarantined images
     predictions: str | None = None  # file of the predictions for unlabelled images
     warnings: tuple[str, ...] = ()  # a clause each
+    fine_tuning: str | None = None  # what the Trainer chose for `auto`, and why
     model: str | None = None  # URI of the Trainer's model
     folder: str | None = None  # of the version that the model was pushed as
     version: str | None = None  # its number

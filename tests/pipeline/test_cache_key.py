@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from common.errors import ConfigError
+from common.features import FINE_TUNING_FILE
 from pipeline import cache_key
 from pipeline.cache_key import code_of, content_hash, imported_modules
 from pipeline.config.recipe import load_recipe
@@ -71,6 +72,27 @@ def test_split_settings_reach_the_trainer(tmp_path):
     splitting = json.loads(trainer.exec_properties['custom_config'])['splitting']
     assert splitting['data.splits']['train'] == 8
     assert splitting['data.group_by']['pattern'] == '^(.)'
+
+
+def test_choice_of_the_live_model_is_no_part_of_the_cache_key(tmp_path):
+    """An unchanged second run, after the first one has pushed its choice, is cached."""
+    auto = {'trainer.fine_tune.from_layer': 'auto', 'trainer.fine_tune.epochs': 'auto'}
+    recipe = load_recipe('demo', [*{'workdir': str(tmp_path), **auto}.items()])
+
+    def properties():
+        nodes = create_pipeline(recipe, ('cat', 'dog'), 100).components
+        (trainer,) = (each for each in nodes if each.id == 'Trainer')
+        return trainer.exec_properties
+
+    before = properties()
+    file = recipe.serving_directory / '7' / FINE_TUNING_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text('{}')
+
+    assert properties() == before
+    given = json.loads(before['custom_config'])
+    assert given['serving'] == str(recipe.serving_directory)
+    assert given['train']['fine_tune'].items() >= {'from_layer': 'auto', 'epochs': 'auto'}.items()
 
 
 @pytest.fixture(scope='module')

@@ -49,6 +49,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
         custom_config={
             **config,
             'splitting': {'data.group_by': None},
+            'serving': str(tmp_path / 'serving'),
             'max_megapixels': 64,
             'code': 'a',
             'pixels': 'b',

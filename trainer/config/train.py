@@ -1,7 +1,7 @@
 """The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,13 @@ EMBEDDED_NETWORK = ('MobileNetV2', 0.35)  # backbone and alpha
 NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
 COLD, LIVE = 'none', 'live'  # values of `warm_start` that are neither a version nor a file
 
+
+AUTO = 'auto'  # the Trainer chooses the value
+# What it chooses from. The first trained layer is a share of the depth: block_14_expand and
+# block_6_expand of MobileNetV2.
+SHALLOW = {'from_layer': 0.812, 'epochs': 4, 'learning_rate': 5e-4}
+DEEP = {'from_layer': 0.351, 'epochs': 8, 'learning_rate': 5e-4}
+DEEP_AND_LONG = {'from_layer': 0.351, 'epochs': 16, 'learning_rate': 1.2e-3}
 
 Resize = Literal['squeeze', 'crop', 'pad']  # how an image becomes square
 
@@ -79,19 +86,42 @@ def _layer(value: object) -> object:
     return value
 
 
+_Auto = Annotated[Literal['auto'], Tag('word')]
+Epochs = Annotated[
+    Annotated[int, Field(ge=0, le=10_000), Tag('int')] | _Auto,
+    Discriminator(lambda value: 'word' if value == AUTO else 'int'),
+]
+Rate = Annotated[
+    Annotated[float, Field(gt=0), Tag('float')] | _Auto,
+    Discriminator(lambda value: 'word' if value == AUTO else 'float'),
+]
+
+
 class FineTuneConfig(StageConfig):
     """Stage 2, fine-tuning: trains the head and the backbone from `from_layer` on."""
 
-    epochs: int = Field(0, ge=0, le=10_000, description='0: no fine-tuning')
-    learning_rate: float = Field(1e-4, gt=0, description='highest rate, after the warm-up')
+    epochs: Epochs = Field(  # type: ignore[assignment]
+        0,
+        description='0: no fine-tuning; auto: 4 to 16, as the head alone is seldom or often wrong',
+    )
+    learning_rate: Rate = Field(  # type: ignore[assignment]
+        1e-4, description='highest rate, after the warm-up; auto: that of the depth and length'
+    )
     from_layer: Annotated[int | float | str, BeforeValidator(_layer)] = Field(
         0.65,
         description='first trained layer of the backbone: its name, its number, or the share of '
-        'the layers before it; 0.65 of MobileNetV2 is layer 100',
+        'the layers before it, 0.65 of MobileNetV2 is layer 100; auto: deep if the head alone is '
+        'wrong for more than 5 % of the validation split',
     )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: the moving statistics are frozen'
     )
+
+    @property
+    def auto(self) -> tuple[str, ...]:
+        """The keys that the Trainer chooses the values of."""
+        keys = ('from_layer', 'epochs', 'learning_rate') if self.epochs else ()
+        return tuple(key for key in keys if getattr(self, key) == AUTO)
 
 
 class AugmentConfig(StrictModel):
@@ -254,9 +284,15 @@ class TrainConfig(StrictModel):
 
     @model_validator(mode='after')
     def _check_stages_and_weights(self) -> 'TrainConfig':
-        if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
+        if self.feature_extraction.epochs == self.fine_tune.epochs == 0:
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
+            )
+        if self.fine_tune.auto and not self.feature_extraction.epochs:
+            raise ValueError(
+                'fine_tune has auto, which what the head reaches decides, and '
+                'feature_extraction.epochs is 0; train the head, or set '
+                f'{" and ".join(f"fine_tune.{key}" for key in self.fine_tune.auto)}'
             )
         if self.model and self.weights in ('embedded', 'imagenet'):
             raise ValueError(
@@ -298,6 +334,10 @@ class TrainConfig(StrictModel):
             *parents, last = dotted.split('.')
             functools.reduce(dict.__getitem__, parents, changed)[last] = value
         return TrainConfig.model_validate(changed)
+
+    def without_auto(self, values: Mapping[str, float]) -> 'TrainConfig':
+        """Returns a copy with these values in place of `auto`, by key of `fine_tune`."""
+        return self.replaced({f'fine_tune.{key}': values[key] for key in self.fine_tune.auto})
 
 
 def describe_warm_start(value: str) -> str:

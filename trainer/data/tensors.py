@@ -79,7 +79,7 @@ def plan_inputs(config: TrainConfig, backbone: Backbone) -> dict[str, StageInput
     augment = config.augment
     new_views = augment.active and augment.cached_views == 0
     tunes_images = new_views or backbone.cut is None
-    head_epochs, tuning_epochs = config.feature_extraction.epochs, config.fine_tune.epochs
+    head_epochs, tuning_epochs = config.feature_extraction.epochs, int(config.fine_tune.epochs)
     epochs = head_epochs if tunes_images else max(head_epochs, tuning_epochs)
     different = 2 if augment.only_flips else epochs
     views = max(1, min(augment.cached_views, epochs, different)) if augment.active else 1

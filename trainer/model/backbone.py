@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from common.errors import ConfigError
-from trainer.config.train import TrainConfig
+from trainer.config.train import FineTuneConfig, TrainConfig
 from trainer.model.folding import foldable, node_by_name, nodes_of
 from trainer.model.own_model import import_own, summary
 from trainer.model.weights import check_weights_file, right_name, weights_file
@@ -80,10 +80,18 @@ def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Back
     with _dtype_policy('mixed_float16' if half_precision else 'float32'):
         model, preprocess = _own_model(config) if config.model else _application(config)
     _load_weights(model, config)
-    if config.fine_tune.epochs == 0:
+    return split_backbone(model, preprocess, config.fine_tune)
+
+
+def split_backbone(model: keras.Model, preprocess: Preprocess, stage: FineTuneConfig) -> Backbone:
+    """Splits a network before the first layer that fine-tuning trains.
+
+    Raises ConfigError if the layer does not exist.
+    """
+    if stage.epochs == 0:
         return Backbone(model, preprocess, model.layers[-1].name, len(model.layers))
-    first_trained = _layer_index(model, config.fine_tune.from_layer)
-    if config.fine_tune.batch_norm == 'train':
+    first_trained = _layer_index(model, stage.from_layer)
+    if stage.batch_norm == 'train':
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM

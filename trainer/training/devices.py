@@ -45,7 +45,7 @@ def precision_on_cpu(config: TrainConfig) -> Iterator[None]:
     step 1.5 times. 'auto' excludes training that updates batch norm statistics: from a random start
     it converges more slowly in bfloat16, and a step is no faster.
     """
-    trains_norm = config.fine_tune.epochs > 0 and config.fine_tune.batch_norm == 'train'
+    trains_norm = config.fine_tune.epochs != 0 and config.fine_tune.batch_norm == 'train'
     wanted = config.precision == 'mixed' or (config.precision == 'auto' and not trains_norm)
     enabled = wanted and not tf.config.list_physical_devices('GPU') and _cpu_has_bfloat16()
     if config.precision == 'mixed' and not enabled and not float16_on_gpu(config):

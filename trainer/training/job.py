@@ -19,6 +19,7 @@ from trainer.data.dataset import ImageSplit
 from trainer.data.tensors import Tensors, images_of, plan_inputs
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
+from trainer.results import FineTuningChoice
 from trainer.training import devices
 from trainer.training.trained_images import TRAINED_ON
 from trainer.training.warm_start import describe, load_keras_file, load_weights
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Timings:
-    """Duration in seconds, and number of images if known, of each named part."""
+    """Duration in seconds, and number of images if known, of each named part, summed."""
 
     def __init__(self) -> None:
         self._parts: dict[str, dict[str, float]] = {}
@@ -42,7 +43,9 @@ class Timings:
         start = time.perf_counter()
         measured: dict[str, float] = {'images': images}
         yield measured
-        self._parts[name] = {'seconds': time.perf_counter() - start, **measured}
+        measured['seconds'] = time.perf_counter() - start
+        before = self._parts.get(name, {})
+        self._parts[name] = {key: before.get(key, 0) + measured[key] for key in measured}
 
     def write(self, path: Path) -> None:
         """Writes all parts as JSON."""
@@ -61,6 +64,8 @@ class Job:
     base_model: str | None = None  # path of the SavedModel for a warm start, from TFX
     splitting: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by key of the recipe
     cache_key: str = ''  # of code and libraries, for the activation cache
+    undecided: Mapping[str, Any] | None = None  # basis of a choice that is still to be made
+    choice: FineTuningChoice | None = None  # that was made, for `auto` in `trainer.fine_tune`
 
     @property
     def description(self) -> dict[str, Any]:
@@ -120,3 +125,8 @@ class Job:
             for stage, each in tensors.items():
                 inputs[stage][name] = each
         return inputs
+
+    def tuning_inputs(self, network: Network, folder: Path) -> StageInputs:
+        """Returns the input of the fine-tuning alone, as `inputs`."""
+        config = self.config.replaced({'feature_extraction.epochs': 0})
+        return dataclasses.replace(self, config=config).inputs(network, folder)

@@ -18,6 +18,8 @@ from trainer.config.train import StageConfig, TrainConfig
 from trainer.data.stage_data import StageData, class_weights, make_stage_data
 from trainer.model.folding import fold, unfold
 from trainer.model.network import Network
+from trainer.results import FineTuningChoice
+from trainer.training.auto import decide, share_of_mistakes
 from trainer.training.callbacks import (
     Backup,
     BestWeights,
@@ -38,6 +40,8 @@ class Training(NamedTuple):
 
     histories: list[StageHistory]
     logits: np.ndarray | None  # of 'eval', [n, 1] or [n, classes]; None if all were NaN or infinite
+    network: Network  # split where fine-tuning began
+    choice: FineTuningChoice | None  # of `auto` in `trainer.fine_tune`
 
 
 def train(
@@ -46,10 +50,14 @@ def train(
     inputs: StageInputs,
     folder: Path,
     *,
+    activations: Path | None = None,
     warm: bool = False,
     events: Path | None = None,
 ) -> Training:
     """Trains the stages that have epochs; leaves the best weights in the network.
+
+    What the head reaches decides on the fine-tuning if the job has left that open; `activations` is
+    the folder of the cache, for another boundary than that of the inputs.
 
     After a warm start, the validation loss of the initial weights is the one to improve on.
     `folder` keeps the state of the training: if it is interrupted, the next one with this folder
@@ -61,6 +69,14 @@ def train(
         stage: StageConfig = getattr(job.config, key)
         if not stage.epochs:
             continue
+        if key == 'fine_tune' and job.undecided:
+            boundary = network.backbone.cut
+            mistakes = share_of_mistakes(logits, inputs[key]['eval'].labels)
+            job, network = decide(job, network, mistakes)
+            stage = job.config.fine_tune
+            if network.backbone.cut != boundary:
+                assert activations
+                inputs = job.tuning_inputs(network, activations)
         splits = inputs[key]
         train_split = splits['train']
         data = make_stage_data(splits, job.config, job.classes, network.backbone.preprocess)
@@ -83,7 +99,7 @@ def train(
             unfold(folded_top, network.backbone.model)
         loss, logits = best.loss, best.logits
         histories.append(StageHistory(name, metrics, best.epoch, stage.patience, loss_before))
-    return Training(histories, logits)
+    return Training(histories, logits, network, job.choice)
 
 
 def _fit(

@@ -51,7 +51,8 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
             self._backbone_weights = self._network.backbone.model.get_weights()
             self._head_weights = self._network.head.get_weights()  # of a warm start, if any
             with tempfile.TemporaryDirectory(prefix=ACTIVATIONS, dir=self._folder) as folder:
-                self._inputs = self._job.inputs(self._network, Path(folder))
+                self._activations = Path(folder)
+                self._inputs = self._job.inputs(self._network, self._activations)
                 super().search(*arguments, **options)
         best = self.oracle.get_best_trials(self._config.trials)
         trials = [trial for trial in best if trial.score is not None]  # not those that failed
@@ -82,7 +83,10 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            return train(job, network, self._inputs, Path(folder)).histories
+            training = train(
+                job, network, self._inputs, Path(folder), activations=self._activations
+            )
+        return training.histories
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:

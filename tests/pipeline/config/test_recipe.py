@@ -125,6 +125,15 @@ def test_reports_all_errors_with_received_and_valid_values(write):
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
             'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),
+        (
+            'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}\n'
+            'trainer: {fine_tune: {epochs: 1, learning_rate: auto}}',
+            'tuner.space.fine_tune.learning_rate: trainer.fine_tune.learning_rate is auto',
+        ),
+        (
+            'trainer: {fine_tune: {epochs: all}}',
+            "trainer.fine_tune.epochs: .* integer.*, got 'all'$",
+        ),
         ('', 'is not a mapping; expected keys'),
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
         ('name: ../up', "name: String should match pattern .*, got '../up'$"),

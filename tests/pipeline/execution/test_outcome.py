@@ -6,8 +6,10 @@ import pytest
 from example_record import PASSED, record
 
 from common import console
+from common.features import FINE_TUNING_FILE
 from components.evaluation.results import Comparison
-from pipeline.execution.outcome import show_run
+from pipeline.execution.outcome import _read_fine_tuning, show_run
+from trainer.results import FineTuningChoice
 
 COMPARED = Comparison(
     outcome='worse', images=400, better=0, worse=6, candidate=0.98, reference=0.995, low=-1, high=-1
@@ -85,3 +87,14 @@ def test_quiet_run_prints_at_most_five_findings_and_the_decision(printed):
         'warning: 3 more warnings are in the report',
         'BLESSED and pushed to /serving/7',
     ]
+
+
+@pytest.mark.parametrize('reason', ['trains from block 6 on', None])
+def test_reads_the_choice_of_the_trainer_from_the_model(tmp_path, reason):
+    if reason:
+        file = tmp_path / FINE_TUNING_FILE
+        file.parent.mkdir()
+        choice = FineTuningChoice(basis={}, values={'epochs': 8}, reason=reason)
+        file.write_text(choice.model_dump_json())
+
+    assert _read_fine_tuning(tmp_path) == reason

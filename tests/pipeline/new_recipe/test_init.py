@@ -64,7 +64,7 @@ def test_prints_what_it_found_and_writes_a_recipe_that_says_what_it_is_based_on(
     recipe = load_recipe('recipe.yaml')
     assert (recipe.name, recipe.home) == ('my_trash', tmp_path / 'runs' / 'my_trash')
     assert recipe.data.classes == tuple(sorted(SIX))
-    assert recipe.trainer.fine_tune == load_recipe('small').trainer.fine_tune
+    assert recipe.trainer.fine_tune.auto == ('from_layer', 'epochs', 'learning_rate')
     assert (recipe.evaluation.metric, recipe.evaluation.minimum) == ('accuracy', None)
 
 
@@ -183,6 +183,23 @@ def test_weights_without_a_download(init, trash, tmp_path):
     file.write_bytes(b'\x89HDF\r\n\x1a\n')
     assert init('My trash', '--weights', 'mine.weights.h5', '--force').exit_code == 0
     assert load_recipe('recipe.yaml').trainer.weights == str(file)
+
+
+@pytest.mark.parametrize(('side', 'size'), [(20, 96), (128, 128), (129, 160), (400, 160)])
+def test_image_size_is_the_smallest_that_shrinks_no_image(init, make_image_folder, side, size):
+    make_image_folder(Path('pets'), per_class=3, size=(side + 9, side))
+
+    assert init('pets').exit_code == 0
+    assert load_recipe('recipe.yaml').trainer.image_size == size
+
+
+@pytest.mark.parametrize(
+    ('classes', 'named'), [(('0', '1', '10'), True), (('A', 'b'), True), (('cats', '1'), False)]
+)
+def test_names_mirror_images_of_digits_and_letters(init, make_image_folder, classes, named):
+    make_image_folder(Path('signs'), per_class=3, classes=classes)
+
+    assert ('trainer.augment.flip' in init('signs').stdout) == named
 
 
 def test_many_images_are_sampled_from_all_classes(tmp_path, make_image_folder, monkeypatch):

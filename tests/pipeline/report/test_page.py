@@ -154,6 +154,7 @@ def test_page_shows(page, words, text):
         ),
         ({'decisions_on_test_images': 4}, ['4 models were evaluated on this test split']),
         ({'warnings': ('the colours drifted',)}, ['Warnings the colours drifted']),
+        ({'fine_tuning': 'trains from block 6 on'}, ['trains from block 6 on']),
     ],
     ids=str,
 )

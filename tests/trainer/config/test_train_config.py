@@ -33,6 +33,12 @@ from trainer.config.tuner import TunerConfig
         ({'warm_start': 'latest'}, 'should be live, none, the number of a version, or a .keras'),
         ({'warm_start': True}, 'should be live, none, the number of a version'),
         ({'warm_start': 's3://bucket/model.keras'}, 'should be live, none, the number'),
+        ({'fine_tune': {'epochs': 'car'}}, 'valid integer'),
+        ({'fine_tune': {'epochs': 1, 'learning_rate': 0}}, 'greater than 0'),
+        (
+            {'fine_tune': {'epochs': 'auto'}, 'feature_extraction': {'epochs': 0}},
+            'set fine_tune.epochs',
+        ),
     ],
 )
 def test_reports_invalid_value_as_one_error(values, message):

@@ -82,7 +82,7 @@ def test_logits_are_those_of_the_kept_weights(trained):
 
 
 def test_history_has_both_stages(trained):
-    _, folder, _, (histories, _) = trained
+    _, folder, _, (histories, *_) = trained
     assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']
     assert [len(history.metrics['accuracy']) for history in histories] == [4, 2]
     assert histories[0].metrics['learning_rate'] == pytest.approx([0.05] * 4)

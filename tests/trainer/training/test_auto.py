@@ -1,0 +1,145 @@
+"""`auto` in `trainer.fine_tune`: chosen by what the head reaches, or as for the live model."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.features import FINE_TUNING_FILE
+from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
+from trainer.training.auto import decide, settle, share_of_mistakes
+from trainer.training.stages import train
+
+AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'learning_rate': 'auto'}
+GOOD_HEAD, POOR_HEAD = {'epochs': 4, 'learning_rate': 0.05}, {'epochs': 1, 'learning_rate': 1e-9}
+
+
+@pytest.fixture
+def trained(small_job, tmp_path):
+    """`trained(**changes)`: trains with `auto`; returns the job, and the result of the training."""
+
+    def run(**changes):
+        job = settle(small_job(**{'fine_tune': AUTO, **changes}), tmp_path / 'serving')
+        network, cache = job.build_network(), tmp_path / 'activations'
+        inputs = job.inputs(network, cache)
+        state = Path(tempfile.mkdtemp(dir=tmp_path))
+        return job, train(job, network, inputs, state, activations=cache)
+
+    return run
+
+
+@pytest.mark.parametrize('cache', [True, False])
+def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, cache):
+    before, shallow = trained(feature_extraction=GOOD_HEAD, cache=cache)
+    _, deep = trained(feature_extraction=POOR_HEAD, cache=cache)
+
+    provisional = before.build_network().backbone
+    assert shallow.network.backbone.first_trained == provisional.first_trained
+    assert deep.network.backbone.first_trained < provisional.first_trained
+    assert deep.choice.values['epochs'] > shallow.choice.values['epochs']
+    for training in (shallow, deep):
+        lengths = [len(values) for values in training.histories[1].metrics.values()]
+        assert {*lengths} == {training.choice.values['epochs']}
+
+
+def test_chooses_only_what_is_auto(trained):
+    stage = {'from_layer': 'auto', 'epochs': 1, 'learning_rate': 1e-2}
+
+    _, training = trained(feature_extraction=POOR_HEAD, fine_tune=stage)
+
+    assert set(training.choice.values) == {'from_layer'}
+    assert training.histories[1].metrics['learning_rate'] == pytest.approx([1e-2])
+    assert len(training.histories[1].metrics['loss']) == 1
+
+
+@pytest.mark.parametrize(
+    ('mistakes', 'expected'),
+    [(0, SHALLOW), (0.05, SHALLOW), (0.06, DEEP), (0.6, DEEP), (0.7, DEEP_AND_LONG)],
+)
+def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expected):
+    job = settle(small_job(fine_tune=AUTO), tmp_path)
+
+    decided, network = decide(job, job.build_network(), mistakes)
+
+    assert decided.choice.values == expected
+    assert decided.config.fine_tune.model_dump().items() >= expected.items()
+    assert (decided.undecided, decided.config.fine_tune.auto) == (None, ())
+    assert network.backbone.first_trained == int(
+        expected['from_layer'] * len(network.backbone.model.layers)
+    )
+
+
+def test_recipe_without_auto_has_no_choice(small_job, tmp_path):
+    job = small_job()
+
+    assert settle(job, tmp_path) is job
+
+
+@pytest.fixture
+def live(trained, tmp_path):
+    """Two pushed versions; the live one has the choice of a poor head."""
+    _, training = trained(feature_extraction=POOR_HEAD)
+    for version, text in (('9', '{}'), ('10', training.choice.model_dump_json())):
+        file = tmp_path / 'serving' / version / FINE_TUNING_FILE
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    return training.choice
+
+
+def test_takes_the_choice_of_the_live_model_over(trained, live):
+    job, training = trained(feature_extraction=GOOD_HEAD)
+
+    assert training.choice == live
+    assert job.config.fine_tune.from_layer == live.values['from_layer']
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'fine_tune': {**AUTO, 'epochs': 1}},
+        {'alpha': 0.5},
+    ],
+)
+def test_chooses_anew_for_another_recipe(small_job, tmp_path, live, changes):
+    job = settle(small_job(**{'fine_tune': AUTO, **changes}), tmp_path / 'serving')
+
+    assert job.choice is None
+    assert job.undecided
+
+
+def test_chooses_anew_for_other_classes(job_of_three, tmp_path, live):
+    assert settle(job_of_three(fine_tune=AUTO), tmp_path / 'serving').choice is None
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda text: text[:-9],
+        lambda text: '{}',
+        lambda text: '[1]',
+        lambda text: text.replace('"epochs":8', '"epochs":-8'),
+        lambda text: text.replace('"epochs":8', '"other":8'),
+    ],
+)
+def test_chooses_anew_if_the_choice_of_the_live_model_is_damaged(small_job, tmp_path, live, damage):
+    file = tmp_path / 'serving' / '10' / FINE_TUNING_FILE
+    before = file.read_text()
+    file.write_text(damage(before))
+    assert file.read_text() != before
+
+    assert settle(small_job(fine_tune=AUTO), tmp_path / 'serving').choice is None
+
+
+@pytest.mark.parametrize(
+    ('logits', 'labels', 'expected'),
+    [
+        ([[-1], [2], [3], [1]], [0, 1, 0, 0], 0.5),
+        ([[1, 0, 0], [0, 0, 3], [0, 2, 1]], [0, 2, 0], 1 / 3),
+        (None, [0, 1], 1),
+    ],
+)
+def test_share_of_mistakes(logits, labels, expected):
+    logits = None if logits is None else np.array(logits)
+
+    assert share_of_mistakes(logits, np.array(labels)) == pytest.approx(expected)

@@ -1,0 +1,81 @@
+"""Chooses how deep and how long to fine-tune, where `trainer.fine_tune` has `auto`.
+
+The more mistakes the head alone makes, the less the features of the frozen layers fit the images.
+Of rules that cost no training of their own, on 15 sets of images, with five depths, three lengths
+and three rates, this one loses least: `docs/decisions/0022-auto-fine-tuning.md`.
+"""
+
+import contextlib
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from common.features import FINE_TUNING_FILE
+from common.storage import Folder
+from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
+from trainer.model.backbone import split_backbone
+from trainer.model.network import Network
+from trainer.results import FineTuningChoice
+from trainer.training.job import Job
+
+# Values, and up to which share of mistakes of the head on the validation split.
+_STEPS = ((0.05, SHALLOW), (0.6, DEEP), (1.0, DEEP_AND_LONG))
+
+_log = logging.getLogger(__name__)
+
+
+def settle(job: Job, serving: Path) -> Job:
+    """Replaces `auto` by the choice of the live model in a serving folder.
+
+    If there is none for these classes, this network and these keys, the job has the values of
+    shallow fine-tuning until its head is trained.
+    """
+    keys = job.config.fine_tune.auto
+    if not keys:
+        return job
+    basis = {'keys': [*keys], 'network': job.config.network, 'classes': [*job.classes]}
+    with contextlib.suppress(OSError, ValueError, KeyError):  # of a recipe without `auto`, damaged
+        live = _live_choice(Folder(serving))
+        if live.basis == basis:
+            config = job.config.without_auto(live.values)
+            _log.info('fine-tuning as chosen for the live model: %s', live.reason)
+            return dataclasses.replace(job, config=config, choice=live)
+    return dataclasses.replace(job, config=job.config.without_auto(SHALLOW), undecided=basis)
+
+
+def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
+    """Chooses by the share of mistakes of the head on the validation split.
+
+    Returns the job with the values, and the network with the boundary, of the fine-tuning.
+    """
+    assert job.undecided
+    stage = next(values for most, values in _STEPS if mistakes <= most)
+    values = {key: stage[key] for key in job.undecided['keys']}
+    config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
+    model = network.backbone.model
+    backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
+    layer = model.layers[backbone.first_trained].name
+    reason = (
+        f'the head alone is wrong for {mistakes:.1%} of the validation images: trains from {layer} '
+        f'on, {config.fine_tune.epochs} epochs at most, rate {config.fine_tune.learning_rate:g}'
+    )
+    _log.info(reason)
+    choice = FineTuningChoice(basis=dict(job.undecided), values=values, reason=reason)
+    job = dataclasses.replace(job, config=config, undecided=None, choice=choice)
+    return job, dataclasses.replace(network, backbone=backbone)
+
+
+def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
+    """Takes logits, [n, 1] or [n, classes], and labels, [n]; 1 if there are no finite logits."""
+    if logits is None:
+        return 1.0
+    predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return float((predicted != labels).mean())
+
+
+def _live_choice(serving: Folder) -> FineTuningChoice:
+    versions = {name.partition('/')[0] for name in serving.names()}
+    live = max(filter(str.isdecimal, versions), key=int, default='')
+    return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))
