@@ -1,7 +1,4 @@
-"""Applies the EXIF orientation of a JPEG or PNG file with TensorFlow operations.
-
-The orientation is the one that ingestion reads, in `common/orientation.py`.
-"""
+"""Applies the EXIF orientation of an image in the graph; reads it as `common/orientation.py`."""
 
 import tensorflow as tf
 
@@ -24,14 +21,13 @@ def turn_upright(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
     orientation = _read_orientation(_find_exif(contents))
 
     def turn() -> tf.Tensor:
-        turned = image
-        for orientations, changed in (
-            ([5, 6, 7, 8], lambda pixels: tf.transpose(pixels, [1, 0, 2])),
-            ([2, 3, 6, 7], lambda pixels: tf.reverse(pixels, [1])),  # left and right
-            ([3, 4, 7, 8], lambda pixels: tf.reverse(pixels, [0])),  # top and bottom
-        ):
-            turned = tf.where(tf.reduce_any(orientation == orientations), changed(turned), turned)
-        return turned
+        left_right, top_bottom = (
+            tf.reduce_any(orientation == orientations)
+            for orientations in ([2, 3, 6, 7], [3, 4, 7, 8])
+        )
+        turned = tf.where(orientation > 4, tf.transpose(image, [1, 0, 2]), image)
+        turned = tf.where(left_right, tf.reverse(turned, [1]), turned)
+        return tf.where(top_bottom, tf.reverse(turned, [0]), turned)
 
     return tf.cond(orientation > 1, turn, lambda: image)
 
@@ -53,9 +49,7 @@ def _find_exif(contents: tf.Tensor) -> tf.Tensor:
 
 def _read_orientation(exif: tf.Tensor) -> tf.Tensor:
     """Returns the orientation in the first directory of EXIF data, int64 []."""
-    size = len(_EXIF)
-    prefixed = tf.strings.substr(exif, 0, size) == _EXIF  # in some PNGs
-    exif = tf.where(prefixed, tf.strings.substr(exif + b'\0' * size, size, 2**30), exif)
+    exif = tf.strings.regex_replace(exif, rb'\AExif\x00\x00', '', replace_global=False)  # of PNGs
     little = tf.strings.substr(exif, 0, 1) == b'I'
     exif = tf.where(tf.reduce_any(tf.strings.substr(exif, 0, 4) == _STARTS), exif, '')
     length = tf.cast(tf.strings.length(exif), tf.int64)
@@ -84,7 +78,5 @@ def _values(contents: tf.Tensor) -> tf.Tensor:
 
 def _number(values: tf.Tensor, little_endian: tf.Tensor | bool = False) -> tf.Tensor:
     """Returns the unsigned numbers, int64 [...], of bytes, int64 [..., length]."""
-    powers = 256 ** tf.range(tf.shape(values, tf.int64)[-1])
-    return tf.reduce_sum(
-        tf.where(little_endian, values, tf.reverse(values, [-1])) * powers, axis=-1
-    )
+    ordered = tf.where(little_endian, values, tf.reverse(values, [-1]))
+    return tf.reduce_sum(ordered * 256 ** tf.range(tf.shape(values, tf.int64)[-1]), axis=-1)

@@ -27,7 +27,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     }
 
 
-def decode_and_resize(encoded: tf.Tensor, size: int, resize: Resize = 'squeeze') -> tf.Tensor:
+def decode_and_resize(encoded: tf.Tensor, size: int, resize: Resize) -> tf.Tensor:
     """Decodes JPEG or PNG bytes, string [batch], to float32 [batch, size, size, 3] in 0..255.
 
     Applies EXIF orientation, and composites transparency on white. Values are rounded to integers,

@@ -1,9 +1,9 @@
 """Classifies images with an exported SavedModel."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +13,7 @@ from common.errors import ModelError
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 
-
-class PredictedClass(NamedTuple):
-    """Predicted class of an image and its probability; the name is None for NaN."""
-
-    name: str | None
-    probability: float
-    probabilities: tuple[float, ...] = ()  # of all classes in label order; empty for NaN
+Row = dict[str, Any]  # a prediction, as `predict --json` prints it
 
 
 class Classifier:
@@ -50,14 +44,9 @@ class Classifier:
         (pixels,) = inputs.values()
         return int(pixels.shape[1])
 
-    def of_images(self, encoded: Sequence[bytes]) -> list[PredictedClass]:
-        """Classifies encoded JPEG or PNG images."""
-        outputs = self.outputs(features.SIGNATURE_IMAGES, encoded)
-        names, rows = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
-        return [
-            to_predicted_class(name.decode(), row, self.classes)
-            for name, row in zip(names, rows, strict=True)
-        ]
+    def of_images(self, encoded: Sequence[bytes]) -> list[Row]:
+        """Classifies encoded JPEG or PNG images, as `rows_of`."""
+        return rows_of(self.outputs(features.SIGNATURE_IMAGES, encoded), self.classes)
 
     def labels_of_images(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Classifies encoded JPEG or PNG images.
@@ -120,19 +109,29 @@ def _load(folder: Path, _: int) -> Classifier:
     return Classifier(folder)
 
 
-def to_predicted_class(
-    name: str, probabilities: Sequence[float], classes: Sequence[str]
-) -> PredictedClass:
-    """Converts the predicted class `name` and the probabilities of a model.
+def rows_of(outputs: Mapping[str, np.ndarray], classes: Sequence[str]) -> list[Row]:
+    """Class, confidence and probabilities of each image, given the outputs of a signature.
 
-    Two classes have one probability, that of the second. Raises ModelError for an unknown class.
+    The predicted class is the first one; values for NaN are None. Raises ModelError for a class
+    that is not one of `classes`.
     """
+    names, probabilities = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
+    if probabilities.shape[1] == 1:  # of the second of two classes
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    return [
+        _row(name.decode(), values, classes)
+        for name, values in zip(names, probabilities.tolist(), strict=True)
+    ]
+
+
+def _row(predicted: str, probabilities: list[float], classes: Sequence[str]) -> Row:
     if not np.isfinite(probabilities).all():
-        return PredictedClass(None, float('nan'))
-    if len(probabilities) == 1:
-        probabilities = [1 - probabilities[0], probabilities[0]]
-    values = tuple(map(float, probabilities))
-    return PredictedClass(name, values[label_of(name, classes)], values)
+        return dict.fromkeys(('class', 'confidence', 'probabilities'))
+    values = {name: round(each, 6) for name, each in zip(classes, probabilities, strict=True)}
+    confidence = values.pop(classes[label_of(predicted, classes)])
+    others = sorted(values.items(), key=lambda pair: -pair[1])
+    by_class = {predicted: confidence, **dict(others)}
+    return {'class': predicted, 'confidence': confidence, 'probabilities': by_class}
 
 
 def label_of(name: str, classes: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
 """FolderPredictor component: predicts the classes of a folder of unlabelled images."""
 
-import csv
 import logging
 from pathlib import Path
 from typing import Any, Dict  # noqa: UP035  # TFX requires Dict
@@ -23,7 +22,7 @@ from components.image_example_gen.sources.base.listing import fingerprint_of
 from components.inference.classifier import Classifier, load_classifier
 from components.inference.inference_config import images_in
 from components.inference.input_images import read_images
-from components.inference.predictions import csv_columns, csv_values, predict
+from components.inference.predictions import csv_table, csv_values, predict
 
 FOLDER_PREDICTIONS = 'folder_predictions'  # key of the output
 TABLE = 'predictions.csv'
@@ -90,9 +89,7 @@ def write_predictions(
         console.bar('unlabelled images', None) as bar,
         table.open('w', newline='', encoding='utf-8') as file,
     ):
-        columns = csv_columns(classifier.classes)
-        writer = csv.DictWriter(file, columns, extrasaction='ignore', lineterminator='\n')
-        writer.writeheader()
+        writer = csv_table(file, classifier.classes)
         for row in rows:
             if 'class' not in row and not predicted:
                 first_error = f'{row["path"]}: {row["error"]}'

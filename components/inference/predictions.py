@@ -4,10 +4,11 @@ A prediction is a row, the object that `predict --json` prints: `path`, `class`,
 probability of that class), `probabilities` by class and `explanation`, or `path` and `error`.
 """
 
+import csv
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import numpy as np
 
@@ -16,26 +17,11 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import batches, examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.listing import error_text
-from components.inference.classifier import Classifier, PredictedClass
+from components.inference.classifier import Classifier, Row
 from components.inference.heat_map import overlay, thumbnail
 from components.inference.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
-
-Row = dict[str, Any]
-
-
-def as_values(predicted: PredictedClass, classes: Sequence[str]) -> Row:
-    """Class, confidence and probabilities, the predicted class first; None for NaN."""
-    if predicted.name is None:
-        return dict.fromkeys(('class', 'confidence', 'probabilities'))
-    pairs = sorted(
-        zip(classes, predicted.probabilities, strict=True),
-        key=lambda pair: (pair[0] != predicted.name, -pair[1]),
-    )
-    probabilities = {name: round(probability, 6) for name, probability in pairs}
-    confidence = probabilities[predicted.name]
-    return {'class': predicted.name, 'confidence': confidence, 'probabilities': probabilities}
 
 
 def as_text(row: Row, top: int = 1) -> str:
@@ -45,10 +31,13 @@ def as_text(row: Row, top: int = 1) -> str:
     return one_line('  '.join([row['path'], *pairs, *filter(None, [row.get('explanation')])]))
 
 
-def csv_columns(classes: Sequence[str]) -> list[str]:
-    """Names of the columns of `csv_values`; those of probabilities begin with `p_`."""
+def csv_table(file: TextIO, classes: Sequence[str]) -> 'csv.DictWriter[str]':
+    """Writes the header of a table for `csv_values`; probabilities have columns `p_NAME`."""
     probabilities = (one_line(f'p_{name}') for name in classes)
-    return ['path', 'class', 'confidence', *probabilities, 'explanation', 'error']
+    columns = ['path', 'class', 'confidence', *probabilities, 'explanation', 'error']
+    table = csv.DictWriter(file, columns, extrasaction='ignore', lineterminator='\n')
+    table.writeheader()
+    return table
 
 
 def csv_values(row: Row) -> dict[str, str]:
@@ -99,10 +88,10 @@ def predict(
                 yield {'path': each.path, 'error': each.problem}
                 continue
             prediction, heat = next(predicted), next(heat_maps, None)
-            if prediction.name is None:
+            if prediction['class'] is None:
                 yield {'path': each.path, 'error': 'the model predicts NaN'}
                 continue
-            row = {'path': each.path, **as_values(prediction, classifier.classes)}
+            row = {'path': each.path, **prediction}
             if overlays and heat is not None:
                 try:
                     row['explanation'] = str(overlays.write(each.path, each.contents, heat))

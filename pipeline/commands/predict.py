@@ -1,6 +1,5 @@
 """The `predict` command."""
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -69,15 +68,12 @@ def predict(
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
     click.echo(one_line(f'model: {folder}'), err=True)
-    columns = predictions.csv_columns(classes)
-    table = csv.DictWriter(sys.stdout, columns, extrasaction='ignore', lineterminator='\n')
-    if as_csv:
-        table.writeheader()
+    table = predictions.csv_table(sys.stdout, classes) if as_csv else None
     failed = False
     inputs = read_images(images, checks.max_bytes)
     for row in predictions.predict(inputs, classifier, checks, overlays):
         failed = failed or 'error' in row
-        if as_csv:
+        if table:
             table.writerow(predictions.csv_values(row))
         elif as_json:
             show(json.dumps(row | ({'model': str(folder)} if 'class' in row else {})))

@@ -30,7 +30,7 @@ from pipeline.config.recipe_paths import make_absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import FineTuneConfig, StageConfig, TrainConfig
-from trainer.config.tuner import RangeConfig, TunerConfig
+from trainer.config.tuner import TunerConfig, combinations
 
 RECIPES = Path(__file__).parents[2] / 'configs'
 _MAX_BYTES = 200_000  # of a file
@@ -101,19 +101,23 @@ class Recipe(StrictModel):
 
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
-        for key, choices in (self.tuner.space if self.tuner else {}).items():
+        space = self.tuner.space if self.tuner else {}
+        for key in space:
             stage = getattr(self.trainer, key.partition('.')[0])
             if isinstance(stage, StageConfig) and not stage.epochs:
                 raise ValueError(f'tuner.space.{key}: that stage has 0 epochs')
             if isinstance(stage, FineTuneConfig) and key.partition('.')[2] in stage.auto:
                 raise ValueError(f'tuner.space.{key}: trainer.{key} is auto; give it a number')
-            values = [choices.low, choices.high] if isinstance(choices, RangeConfig) else choices
-            for value in values:
-                try:
-                    self.trainer.replaced({key: value})
-                except ValidationError as error:
-                    reason = error.errors()[0]['msg']
-                    raise ValueError(f'tuner.space.{key}: {value}: {reason}') from None
+        for values in combinations(space):
+            try:
+                self.trainer.replaced(values)
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = '.'.join(map(str, first['loc']))
+                wrong = {key: values[key]} if key in values else values
+                reason = first['msg'].removeprefix('Value error, ')
+                where = ', '.join(f'{name}: {value}' for name, value in wrong.items())
+                raise ValueError(f'tuner.space.{where}: {reason}') from None
         return self
 
     def with_classes(self, classes: tuple[str, ...] | None) -> 'Recipe':

@@ -17,8 +17,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from common import features
-from components.inference.classifier import to_predicted_class
-from components.inference.predictions import as_values
+from components.inference.classifier import rows_of
 from trainer.export.image_example import image_of
 
 _INPUTS = {
@@ -114,16 +113,14 @@ def predictions(
     Class, confidence and probabilities are those of `predict --json`; other outputs are unchanged.
     NaN is None, which JSON has.
     """
-    names, probabilities = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
     others = {
         key: np.where(np.isnan(outputs[key]), np.array(None), outputs[key]).tolist()
         for key in sorted(outputs.keys() - {features.CLASS, features.PROBABILITY})
     }
-    rows = []
-    for number, name in enumerate(names):
-        predicted = to_predicted_class(name.decode(), probabilities[number], classes)
-        other = {key: values[number] for key, values in others.items()}
-        rows.append(as_values(predicted, classes) | other)
+    rows = [
+        row | {key: values[number] for key, values in others.items()}
+        for number, row in enumerate(rows_of(outputs, classes))
+    ]
     if by_row:
         return {'predictions': rows}
     return {'outputs': {key: [row[key] for row in rows] for key in rows[0]}}

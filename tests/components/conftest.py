@@ -38,11 +38,13 @@ def _decode(records):
     images = tf.io.parse_example(
         records, {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
     )
-    return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE), tf.uint8), None
+    return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE, 'squeeze'), tf.uint8)
 
 
 def _preprocess(inputs):
-    return {features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)}
+    return {
+        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE, 'squeeze')
+    }
 
 
 @pytest.fixture(scope='session')

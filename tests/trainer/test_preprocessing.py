@@ -16,7 +16,7 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.preprocessing import LARGE, decode_and_resize, preprocessing_fn
 
-ORIENTATION = 0x0112  # an EXIF tag
+ORIENTATION, TURNS = 0x0112, range(1, 9)  # an EXIF tag and its values
 ODD_FILES = {
     name: odd.contents
     for name, odd in ODD.items()
@@ -28,15 +28,13 @@ ODD_FILES = {
 def decoder(size):
     """`decode_and_resize` as a graph."""
     strings = tf.TensorSpec([None], tf.string)
-    return tf.function(lambda each: decode_and_resize(each, size), [strings], autograph=False)
+    return tf.function(
+        lambda each: decode_and_resize(each, size, 'squeeze'), [strings], autograph=False
+    )
 
 
 def decoded(files, size=24):
     return decoder(size)(tf.constant([*files])).numpy()
-
-
-def ingested(files):
-    return [examine(contents, CheckConfig()).contents for contents in files]
 
 
 def encoded(pixels, image_format='PNG'):
@@ -48,8 +46,8 @@ def encoded(pixels, image_format='PNG'):
 def test_preserves_image_of_target_size_and_rounds_others():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype('uint8')
     images = tf.constant([encoded(pixels)])
-    np.testing.assert_array_equal(decode_and_resize(images, 16)[0], pixels)
-    resized = decode_and_resize(images, 11).numpy()
+    np.testing.assert_array_equal(decode_and_resize(images, 16, 'squeeze')[0], pixels)
+    resized = decode_and_resize(images, 11, 'squeeze').numpy()
     assert resized.shape == (1, 11, 11, 3)
     assert (resized == resized.astype('uint8')).all()
 
@@ -66,23 +64,16 @@ def test_decodes_grayscale_jpeg_and_colour_png_in_one_batch():
     assert outputs[features.LABEL_XF].numpy().tolist() == [0, 1]
 
 
-@pytest.mark.parametrize('byte_order', ['<', '>'])
-def test_turns_images_upright(byte_order):
-    files = [
-        image_bytes.turned(orientation, kind, byte_order)
-        for kind in ('JPEG', 'PNG')
-        for orientation in range(1, 9)
-    ]
-    upright = decoded([image_bytes.encoded(image_bytes.quarters(), 'PNG')])
-    np.testing.assert_allclose(decoded(files), upright.repeat(len(files), axis=0), atol=3)
-
-
 def test_decodes_files_like_their_ingested_copies():
-    files = [*ODD_FILES.values()]
-    before, after = decoded(files), decoded(ingested(files))
-    assert len(files) > 30
-    for name, served, trained in zip(ODD_FILES, before, after, strict=True):
-        np.testing.assert_allclose(served, trained, atol=1, err_msg=name)
+    turned = {f'{kind} {n}': image_bytes.turned(n, kind) for kind in ('JPEG', 'PNG') for n in TURNS}
+    files = ODD_FILES | turned
+    copies = [examine(contents, CheckConfig()).contents for contents in files.values()]
+    served, trained = decoded(files.values()), decoded(copies)
+    assert len(ODD_FILES) > 30
+    for name, *pair in zip(files, served, trained, strict=True):
+        np.testing.assert_allclose(*pair, atol=1, err_msg=name)
+    upright = decoded([image_bytes.encoded(image_bytes.quarters(), 'PNG')])
+    np.testing.assert_allclose(served[-len(turned) :], [*upright] * len(turned), atol=3)
 
 
 @pytest.mark.parametrize(

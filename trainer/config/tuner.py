@@ -1,6 +1,7 @@
 """The `tuner:` key of a recipe: a hyperparameter search. Imports neither TensorFlow nor TFX."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -64,6 +65,25 @@ class TunerConfig(StrictModel):
     space: dict[Literal[TUNABLE], Choices] = Field(  # type: ignore[valid-type]
         min_length=1, description='a range or a list of values for each key of the Trainer'
     )
+
+
+def combinations(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields all combinations of the values of keys with one parent, by full key.
+
+    Values of other keys do not depend on them. Of a range these are the ends.
+    """
+
+    def parent(key: str) -> str:
+        return key.rpartition('.')[0]
+
+    for _, group in itertools.groupby(sorted(space, key=parent), parent):
+        keys = [*group]
+        values = [
+            (each.low, each.high) if isinstance(each, RangeConfig) else each
+            for each in map(space.__getitem__, keys)
+        ]
+        for combination in itertools.product(*values):
+            yield dict(zip(keys, combination, strict=True))
 
 
 def format_values(values: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
 """Activation cache: what the frozen layers compute of each image and view, once, on disk.
 
-A file holds the tensors of one span (an Examples artifact), view and kind as fixed-length records.
-It is named by a hash of all that they depend on, so later trainings with other heads, losses or
-rates take it, and a new span adds only its own. The oldest files go when the cache exceeds its
-limit. `tf.data.Dataset.cache` would run the network in the graph of `tf.data`: on the CPU, also if
-there is a GPU, and without bfloat16.
+A file holds the tensors of one span (an Examples artifact), view and kind, in the order of the
+images. It is named by a hash of all that they depend on, so later trainings with other heads,
+losses or rates take it, and a new span adds only its own. The oldest files go when the cache
+exceeds its limit. `tf.data.Dataset.cache` would run the network in the graph of `tf.data`: on the
+CPU, also if there is a GPU, and without bfloat16; and it cannot take a part of what it has.
 """
 
 import collections
@@ -27,15 +27,14 @@ from common import console
 from common.errors import ConfigError
 from common.files import MEGABYTE, replacing
 from trainer.config.train import TrainConfig
-from trainer.data.augmentation import make_augment
+from trainer.data.augmentation import Augment, make_augment
 from trainer.data.dataset import ImageSplit
-from trainer.data.tensors import BATCH, Kind, StageInput, Tensors
+from trainer.data.tensors import BATCH, Kind, Load, StageInput, Tensors
 from trainer.model.backbone import Backbone
 from trainer.model.folding import fold
 
 _USABLE = 0.9  # of the free disk space: logs and other processes need some too
-_SHUFFLE_BYTES = 128 * 2**20  # maximum size of a shuffle buffer
-_SEEDS = 1000  # between those of two trainings; a file has one of its own
+_SEEDS = 1000  # between those of two trainings; a view has one of its own
 
 _Compute = Callable[[tf.Tensor], dict[Kind, tf.Tensor]]
 
@@ -47,7 +46,12 @@ def check_space(
 
     It may take `max_cache_gb`, and what the disk has left without other entries of the cache.
     """
-    needed = sum(each.bytes(counts) for each in set(inputs.values()))
+    needed = sum(
+        each.bytes(count) * each.views_of(split)
+        for each in set(inputs.values())
+        for split, count in counts.items()
+        if split in ('train', 'eval')
+    )
     fewer = 'lower trainer.augment.cached_views, or set trainer.cache to off'
     if needed > config.max_cache_gb * 1e9:
         raise ConfigError(
@@ -63,20 +67,11 @@ def check_space(
 
 
 class _Entry(NamedTuple):
-    """What an epoch reads of the images of a span, a file per kind.
+    """One view of the images of a span: a file per kind."""
 
-    File `f` has view `(f + b) % views` of batch `b`: a whole epoch of mirror images pulls the
-    weights one way.
-    """
-
-    kinds: tuple[Kind, ...]
     span: ImageSplit
-    file: int
-    views: int
-
-    def shares(self) -> list[int]:
-        """Returns the view of each batch."""
-        return [(self.file + number) % self.views for number in range(self.views)]
+    view: int
+    files: dict[Kind, Path]
 
 
 class ActivationCache:
@@ -93,10 +88,10 @@ class ActivationCache:
         """`key` stands for code and libraries, on which pixels and activations depend."""
         self._folder, self._augment, self._inputs = folder, config.augment, inputs
         self._seed, self._limit = config.seed, config.max_cache_gb * 1e9
-        self._by_kind = {each.kind: each for each in inputs.values()}
+        self._planned = {each.kind: each for each in inputs.values()}
         is_half = backbone.model.output.dtype == 'float16'
         self._remedy = ' and trainer.precision to float32' if is_half else ''
-        self._compute, weights = _frozen_part(backbone, {*self._by_kind})
+        self._compute, weights = _frozen_part(backbone, {*self._planned})
         self._key: list[Any] = [key, weights, backbone.cut, config.backbone, config.model]
         self._key += [config.image_size, config.resize]
         self._key += [backbone.model.output.dtype, tf.config.optimizer.get_experimental_options()]
@@ -107,25 +102,20 @@ class ActivationCache:
 
         Only the split 'train' is augmented. Raises ConfigError if an activation is not finite.
         """
-        computed, files = 0, collections.defaultdict[tuple[Kind, int], list[str]](list)
+        computed, arrays = 0, collections.defaultdict[tuple[Kind, int], list[np.ndarray]](list)
         for entry in self._entries(name, split):
-            paths = self._paths(entry)
-            if not all(self._is_complete(entry, kind, path) for kind, path in paths.items()):
-                self._write(entry, paths, name)
+            if missing := {k: file for k, file in entry.files.items() if self._lacks(entry, k)}:
+                self._write(entry, missing, name)
                 computed += entry.span.count
-            for kind, path in paths.items():
-                files[kind, entry.file].append(str(path))
+            for kind, file in entry.files.items():
+                shape = (entry.span.count, *self._planned[kind].shape)
+                array = np.memmap(file, self._planned[kind].dtype, 'r', shape=shape)
+                arrays[kind, entry.view].append(array)
         inputs = {}
         for stage, planned in self._inputs.items():
-            record = planned.record
-            views = (files[planned.kind, view] for view in range(planned.views_of(name)))
-            inputs[stage] = Tensors(
-                split.labels,
-                tuple(tf.data.FixedLengthRecordDataset(each, record.itemsize) for each in views),
-                functools.partial(_decode, record),
-                planned.kind == 'images',
-                _SHUFFLE_BYTES // record.itemsize,
-            )
+            views = [arrays[planned.kind, view] for view in range(planned.views_of(name))]
+            loads = tuple(_loader(views, number, planned) for number in range(len(views)))
+            inputs[stage] = Tensors(split.labels, loads, are_images=planned.kind == 'images')
         return inputs, computed
 
     def make_room(self, splits: Mapping[str, ImageSplit]) -> None:
@@ -133,11 +123,11 @@ class ActivationCache:
         missing = 0
         for name, split in splits.items():
             for entry in self._entries(name, split):
-                for kind, path in self._paths(entry).items():
-                    if self._is_complete(entry, kind, path):
-                        os.utime(path)
+                for kind, file in entry.files.items():
+                    if self._lacks(entry, kind):
+                        missing += self._planned[kind].bytes(entry.span.count)
                     else:
-                        missing += self._bytes(entry, kind)
+                        os.utime(file)
         files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
         used = sum(map(_size_of, files))
         excess = max(used + missing - self._limit, missing - _free_bytes(self._folder))
@@ -148,54 +138,47 @@ class ActivationCache:
             file.unlink()
 
     def _entries(self, name: str, split: ImageSplit) -> Iterator[_Entry]:
-        for views in sorted({each.views_of(name) for each in self._by_kind.values()}):
-            kinds = [kind for kind, each in self._by_kind.items() if each.views_of(name) == views]
-            for file, span in itertools.product(range(views), split.spans()):
-                yield _Entry(tuple(kinds), span, file, views)
+        views = max(each.views_of(name) for each in self._planned.values())
+        for view, span in itertools.product(range(views), split.spans()):
+            changed = [self._seed, self._augment.changes] if view else []
+            parts = json.dumps([span.key, view, *changed, *self._key])
+            digest = hashlib.sha256(parts.encode()).hexdigest()[:24]
+            kinds = (kind for kind, each in self._planned.items() if view < each.views_of(name))
+            yield _Entry(span, view, {k: self._folder / f'{digest}.{k}' for k in kinds})
 
-    def _bytes(self, entry: _Entry, kind: Kind) -> int:
-        return self._by_kind[kind].record.itemsize * entry.span.count
+    def _lacks(self, entry: _Entry, kind: Kind) -> bool:
+        """Whether a file is missing or truncated."""
+        file, size = entry.files[kind], self._planned[kind].bytes(entry.span.count)
+        return not file.is_file() or _size_of(file) != size
 
-    def _is_complete(self, entry: _Entry, kind: Kind, path: Path) -> bool:
-        return path.is_file() and _size_of(path) == self._bytes(entry, kind)
-
-    def _paths(self, entry: _Entry) -> dict[Kind, Path]:
-        """Returns the file of each kind."""
-        views = [entry.shares(), self._seed, self._augment.changes] if entry.views > 1 else []
-        parts = json.dumps([entry.span.record_files.key, views, *self._key])
-        name = hashlib.sha256(parts.encode()).hexdigest()[:24]
-        return {kind: self._folder / f'{name}.{kind}' for kind in entry.kinds}
-
-    def _write(self, entry: _Entry, paths: Mapping[Kind, Path], name: str) -> None:
-        text = f'{name} images, {entry.file + 1} of {entry.views}'
+    def _write(self, entry: _Entry, files: Mapping[Kind, Path], name: str) -> None:
+        compute = _pixels if {*files} == {'images'} else self._compute
+        change = self._change(entry.view)
+        text = f'{name} images' + (f', view {entry.view + 1}' if entry.view else '')
         with console.bar(text, entry.span.count) as bar, contextlib.ExitStack() as stack:
-            files = {
+            opened = {
                 kind: stack.enter_context(stack.enter_context(replacing(path)).open('wb'))
-                for kind, path in paths.items()
+                for kind, path in files.items()
             }
-            compute = _pixels if entry.kinds == ('images',) else self._compute
-            batches = entry.span.batches(BATCH)
-            for change, (images, labels) in zip(self._changes(entry), batches, strict=False):
+            for images, _ in entry.span.batches(BATCH):
                 tensors = compute(change(tf.cast(images, tf.float32)))
-                for kind, file in files.items():
-                    records = np.empty(len(labels), self._by_kind[kind].record)
-                    records['tensor'], records['label'] = tensors[kind], np.ravel(labels)
-                    if not np.isfinite(records['tensor']).all():
+                for kind, file in opened.items():
+                    values = tensors[kind].numpy()
+                    if not np.isfinite(values).all():
                         raise ConfigError(
                             f'activations of {name} images are not finite in float16, as the cache '
                             f'stores them (maximum 65504); set trainer.cache to off{self._remedy}'
                         )
-                    file.write(records.tobytes())
-                bar.advance(len(labels))
+                    file.write(values.tobytes())
+                bar.advance(len(images))
 
-    def _changes(self, entry: _Entry) -> Iterator[Callable[[tf.Tensor], tf.Tensor]]:
-        """Yields what makes the view of each batch of images, float32; the first view is plain."""
-        augment: Callable[[tf.Tensor], tf.Tensor]
+    def _change(self, view: int) -> Augment:
+        """Returns what makes a view of a batch of images, float32; the first view is plain."""
+        if view == 0:
+            return tf.identity
         if self._augment.only_flips:  # more views would repeat one of the two
-            augment = functools.partial(tf.reverse, axis=[2])
-        else:
-            augment = make_augment(self._augment, self._seed * _SEEDS + entry.file)
-        return itertools.cycle([augment if view else tf.identity for view in entry.shares()])
+            return functools.partial(tf.reverse, axis=[2])
+        return make_augment(self._augment, self._seed * _SEEDS + view)
 
 
 def _frozen_part(backbone: Backbone, kinds: set[Kind]) -> tuple[_Compute, str]:
@@ -227,16 +210,24 @@ def _pixels(images: tf.Tensor) -> dict[Kind, tf.Tensor]:
     return {'images': tf.cast(images, tf.uint8)}
 
 
-@tf.autograph.experimental.do_not_convert
-def _decode(record: np.dtype, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes records, string [batch], to tensors [batch, ...] and labels, float32 [batch, 1]."""
-    tensor, size = record['tensor'], record['tensor'].itemsize
-    raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
-    raw = tf.ensure_shape(raw, [None, record.itemsize])
-    values, labels = raw[:, :size], tf.bitcast(raw[:, size:], tf.float32)
-    if tensor.base != np.uint8:
-        values = tf.bitcast(tf.reshape(values, [-1, size // 2, 2]), tf.float16)
-    return tf.reshape(values, [-1, *tensor.shape]), labels[:, tf.newaxis]
+def _loader(views: list[list[np.ndarray]], number: int, planned: StageInput) -> Load:
+    """Returns what loads the tensors of an epoch, given arrays by view and span.
+
+    The images take turns with the views: a whole epoch of mirror images pulls the weights one way.
+    """
+    starts = np.cumsum([0, *map(len, views[0])])
+
+    def read(places: np.ndarray) -> np.ndarray:
+        spans = np.searchsorted(starts, places, 'right') - 1
+        chosen = (places + number) % len(views)
+        rows = zip(chosen, spans, places - starts[spans], strict=True)
+        return np.stack([views[view][span][row] for view, span, row in rows])
+
+    def load(places: tf.Tensor) -> tf.Tensor:
+        tensors = tf.numpy_function(read, [places], planned.dtype)
+        return tf.ensure_shape(tensors, [*places.shape, *planned.shape])
+
+    return load
 
 
 def _free_bytes(folder: Path) -> float:

@@ -1,6 +1,7 @@
 """Data augmentation of batches by the layers of Keras."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,34 +18,27 @@ def make_augment(config: AugmentConfig, seed: int) -> Augment:
     same shape and range. Pixels from outside the image are reflected. Equal seeds give equal
     results in the same order of calls.
     """
-    make = {
-        keras.layers.RandomFlip: ({'mode': 'horizontal'} if config.flip else None),
-        keras.layers.RandomRotation: _factor(config.rotation),
-        keras.layers.RandomZoom: _factor(config.zoom, name='height_factor'),
-        keras.layers.RandomTranslation: (
-            {'height_factor': config.translation, 'width_factor': config.translation}
-            if config.translation
-            else None
-        ),
-        keras.layers.RandomContrast: _factor(config.contrast),
-        keras.layers.RandomBrightness: _factor(config.brightness),
-        keras.layers.RandAugment: _factor(config.rand_augment),
-    }
-    layers = [
-        kind(**options, seed=seed + number, dtype='float32')
-        for number, (kind, options) in enumerate(make.items())
-        if options
+    shift, layers = config.translation, keras.layers
+    choices: tuple[tuple[float, Callable, dict[str, Any]], ...] = (
+        (config.flip, layers.RandomFlip, {'mode': 'horizontal'}),
+        (config.rotation, layers.RandomRotation, {'factor': config.rotation}),
+        (config.zoom, layers.RandomZoom, {'height_factor': config.zoom}),
+        (shift, layers.RandomTranslation, {'height_factor': shift, 'width_factor': shift}),
+        (config.contrast, layers.RandomContrast, {'factor': config.contrast}),
+        (config.brightness, layers.RandomBrightness, {'factor': config.brightness}),
+        (config.rand_augment, layers.RandAugment, {'factor': config.rand_augment}),
+    )
+    chosen = [
+        make(**options, seed=seed + number, dtype='float32')
+        for number, (wanted, make, options) in enumerate(choices)
+        if wanted
     ]
 
     def augment(images: tf.Tensor) -> tf.Tensor:
         shape = images.shape
         images = tf.cast(images, tf.float32)
-        for layer in layers:
+        for layer in chosen:
             images = layer(images, training=True)
         return tf.ensure_shape(tf.clip_by_value(images, 0.0, 255.0), shape)
 
     return augment
-
-
-def _factor(value: float, name: str = 'factor') -> dict[str, float] | None:
-    return {name: value} if value else None

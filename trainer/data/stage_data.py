@@ -1,9 +1,9 @@
 """Training and validation batches of a stage."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +14,7 @@ from trainer.data.tensors import Tensors
 from trainer.model.backbone import Preprocess
 
 
-@dataclasses.dataclass(frozen=True)
-class StageData:
+class StageData(NamedTuple):
     """The data of one stage, float32."""
 
     # Endless shuffled batches: inputs, labels, and, if classes are weighted, sample weights,
@@ -34,34 +33,28 @@ def make_stage_data(
     preprocess: Preprocess,
 ) -> StageData:
     """Makes batches of 'train' and 'eval'; images are augmented and preprocessed in each epoch."""
-    train = splits['train']
+    train, evaluated = splits['train'], splits['eval'].batches()
     batches, steps = _shuffled(train, config)
-    evaluated = splits['eval'].batches()
     if train.are_images:
-        batches = _augmented(batches, config)
-        batches, evaluated = (_preprocessed(each, preprocess) for each in (batches, evaluated))
+        if config.augment.active:
+            augment = make_augment(config.augment, config.seed)
+            batches = _map_inputs(batches, augment, parallel=None)  # the layers have a state
+        evaluated = _map_inputs(evaluated, lambda images: preprocess(_float(images)))
+        batches = _map_inputs(batches, lambda images: preprocess(_float(images)))
     batches = batches.map(_encoder(config, classes, train.labels))
     return StageData(batches.prefetch(tf.data.AUTOTUNE), evaluated.prefetch(1), steps)
 
 
-def _augmented(batches: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
-    if not config.augment.active:
-        return batches
-    augment = make_augment(config.augment, config.seed)
-
+def _map_inputs(
+    batches: tf.data.Dataset,
+    change: Callable[[tf.Tensor], tf.Tensor],
+    parallel: int | None = tf.data.AUTOTUNE,
+) -> tf.data.Dataset:
     @tf.autograph.experimental.do_not_convert
-    def change(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment(images), labels
+    def change_inputs(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return change(inputs), labels
 
-    return batches.map(change)  # one after the other: the layers have a state
-
-
-def _preprocessed(batches: tf.data.Dataset, preprocess: Preprocess) -> tf.data.Dataset:
-    @tf.autograph.experimental.do_not_convert
-    def change(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return preprocess(_float(images)), labels
-
-    return batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.map(change_inputs, num_parallel_calls=parallel)
 
 
 def _float(tensors: tf.Tensor) -> tf.Tensor:
@@ -77,14 +70,13 @@ def _shuffled(train: Tensors, config: TrainConfig) -> tuple[tf.data.Dataset, int
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     batch_size = max(1, min(config.batch_size, train.count) // replicas) * replicas
     drop = replicas > 1
-    buffer = max(1, min(train.count, train.shuffle_buffer))
-    passes = [
-        view.shuffle(buffer, seed=config.seed + number).batch(batch_size, drop_remainder=drop)
-        for number, view in enumerate(train.views)
+    places = tf.data.Dataset.range(train.count)
+    epochs = [
+        train.load(places.shuffle(train.count, config.seed + view).batch(batch_size, drop), view)
+        for view in range(len(train.views))
     ]
     steps = train.count // batch_size if drop else math.ceil(train.count / batch_size)
-    records = functools.reduce(tf.data.Dataset.concatenate, passes).repeat()
-    return records.map(train.decode, num_parallel_calls=tf.data.AUTOTUNE), steps
+    return functools.reduce(tf.data.Dataset.concatenate, epochs).repeat(), steps
 
 
 def _encoder(

@@ -1,22 +1,22 @@
-"""Input of the stages of a training: tensors of each split, by view."""
+"""Input of the stages of a training: tensors of the images of a split, by their places in it."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
-from trainer.data.dataset import Decode, ImageSplit
 from trainer.model.backbone import Backbone
 
 BATCH = 64  # images that are read, and computed by the frozen layers, at a time
-_EXAMPLES = 4096  # encoded images in a shuffle buffer
 
 # What a stage reads of an image: its pixels, the activations at the fine-tuning boundary, or the
 # features after global average pooling.
 Kind = Literal['images', 'boundary', 'pooled']
+Load = Callable[[tf.Tensor], tf.Tensor]  # places, int64 [batch], to tensors [batch, ...]
 
 
 class StageInput(NamedTuple):
@@ -27,46 +27,46 @@ class StageInput(NamedTuple):
     views: int
 
     @property
-    def record(self) -> np.dtype:
-        """Type of a record: uint8 is lossless for pixels, and float16 halves activations."""
-        dtype = 'uint8' if self.kind == 'images' else 'float16'
-        return np.dtype([('tensor', dtype, self.shape), ('label', np.float32)])
+    def dtype(self) -> np.dtype:
+        """Type of the stored values: uint8 is lossless for pixels; float16 halves activations."""
+        return np.dtype('uint8' if self.kind == 'images' else 'float16')
 
     def views_of(self, split: str) -> int:
         """Returns the number of views of an image; only those of 'train' are augmented."""
         return self.views if split == 'train' else 1
 
-    def bytes(self, counts: Mapping[str, int]) -> int:
-        """Returns the size of all views of so many images of 'train' and 'eval'."""
-        return self.record.itemsize * (counts['train'] * self.views + counts['eval'])
+    def bytes(self, images: int) -> int:
+        """Returns the size of one view of so many images."""
+        return images * math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensors:
-    """Tensors of one split as serialised records, in an order that is the same for all views."""
+    """Tensors of one split, which are loaded by the places of the images in it."""
 
     labels: np.ndarray  # int64 [count]
-    views: tuple[tf.data.Dataset, ...]  # of strings; epochs take turns
-    # Records, string [batch], to tensors [batch, ...] and labels, float32 [batch, 1]
-    decode: Decode
+    views: tuple[Load, ...]  # epochs take turns
     are_images: bool  # pixels in 0..255, else activations
-    shuffle_buffer: int  # maximum number of records in memory
 
     @property
     def count(self) -> int:
         """Number of images."""
         return len(self.labels)
 
-    def batches(self) -> tf.data.Dataset:
+    def load(self, places: tf.data.Dataset, view: int = 0) -> tf.data.Dataset:
+        """Returns tensors and labels, float32 [batch, 1], of batches of places."""
+        labels = self.labels.astype(np.float32)[:, np.newaxis]
+
+        @tf.autograph.experimental.do_not_convert
+        def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self.views[view](batch), tf.gather(labels, batch)
+
+        return places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def batches(self, batch_size: int = BATCH) -> tf.data.Dataset:
         """Returns the tensors of the first view and labels, once and in order."""
-        records = self.views[0].batch(BATCH)
-        return records.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
-
-
-def images_of(split: ImageSplit) -> Tensors:
-    """Returns the images of a split, decoded whenever they are read."""
-    records = split.record_files.batches(BATCH).unbatch()
-    return Tensors(split.labels, (records,), split.decode, True, _EXAMPLES)
+        places = tf.data.Dataset.range(self.count).batch(batch_size)
+        return self.load(places).prefetch(tf.data.AUTOTUNE)
 
 
 def plan_inputs(config: TrainConfig, backbone: Backbone) -> dict[str, StageInput]:

@@ -40,7 +40,7 @@ def write_requests(directory: Path, model: keras.Model, job: Job) -> None:
     start = max(0, (len(records) - _BATCH) // 2)
     records = records[start : start + _BATCH]
     with tf.device('CPU:0'):  # as in the serving check; TF32 of a GPU has a 10-bit mantissa
-        pixels = np.asarray(split.decode(tf.constant(records))[0])
+        pixels = np.asarray(split.decode(tf.constant(records)))
         made = _rotated_jpeg(pixels[0]), _transparent_png(pixels[0])
         images = [*map(image_of, records), *(contents for contents, _ in made)]
         pixels = np.concatenate([pixels, [upright for _, upright in made]])

@@ -16,7 +16,7 @@ from common.errors import ModelError
 from trainer.config.train import COLD, LIVE, TrainConfig, describe_warm_start
 from trainer.data.activation_cache import ActivationCache, check_space
 from trainer.data.dataset import ImageSplit
-from trainer.data.tensors import Tensors, images_of, plan_inputs
+from trainer.data.tensors import Tensors, plan_inputs
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.results import FineTuningChoice
@@ -109,7 +109,7 @@ class Job:
         Without a cache, all stages read images. Raises ConfigError if the disk is full.
         """
         if not self.config.cache:
-            images = {name: images_of(split) for name, split in self.splits.items()}
+            images = {name: split.tensors for name, split in self.splits.items()}
             return dict.fromkeys(STAGES, images)
         planned = plan_inputs(self.config, network.backbone)
         counts = {name: split.count for name, split in self.splits.items()}

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.features import ACTIVATIONS
 from trainer.config.train import TrainConfig
-from trainer.config.tuner import RangeConfig, TunerConfig, format_values
+from trainer.config.tuner import RangeConfig, TunerConfig, combinations, format_values
 from trainer.model.network import build_head
 from trainer.training import devices
 from trainer.training.job import Job, Timings
@@ -92,10 +92,12 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:
     """Converts the `space` of a recipe to KerasTuner's hyperparameters."""
     space = keras_tuner.HyperParameters()
+    possible = [(values, config.replaced(values)) for values in combinations(tuner.space)]
     for key, choices in tuner.space.items():
         if not isinstance(choices, RangeConfig):
             # Validation gives all values one type, which KerasTuner needs: YAML reads 1e-4 as text.
-            space.Choice(key, [_value(config.replaced({key: each}), key) for each in choices])
+            values = dict.fromkeys(_value(each, key) for given, each in possible if key in given)
+            space.Choice(key, [*values])
             continue
         sampling = 'log' if choices.log else 'linear'
         if isinstance(_value(config, key), int):

@@ -44,7 +44,7 @@ def measure_robustness(
     clean: Sequence[bool],
     classifier: Classifier,
     precision: float,
-    resize: Resize = 'squeeze',
+    resize: Resize,
 ) -> tuple[CorruptedResult, ...]:
     """Accuracy on copies of images with each corruption and severity.
 

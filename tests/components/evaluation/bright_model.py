@@ -49,14 +49,14 @@ class BrightModel(tf.Module):
         }
 
     def _of_images(self, image_bytes):
-        return self._of_pixels(decode_and_resize(image_bytes, SIZE))
+        return self._of_pixels(decode_and_resize(image_bytes, SIZE, 'squeeze'))
 
     def _of_examples(self, examples):
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
         return self._of_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
     def _explain(self, image_bytes):
-        pixels = decode_and_resize(image_bytes, SIZE)
+        pixels = decode_and_resize(image_bytes, SIZE, 'squeeze')
         heat = tf.reduce_mean(pixels, axis=-1) / 255
         return {**self._of_pixels(pixels), features.HEAT_MAP: heat}
 

@@ -1,15 +1,13 @@
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from bright_model import gray
 
+from common import features
 from common.errors import ModelError
-from components.inference.classifier import (
-    Classifier,
-    load_classifier,
-    to_predicted_class,
-)
+from components.inference.classifier import Classifier, load_classifier, rows_of
 from components.pusher.serving_folder import find_model
 
 CLASSES = 'assets.extra/classes.json'
@@ -20,26 +18,39 @@ def model(make_saved_model, tmp_path_factory):
     return make_saved_model(tmp_path_factory.mktemp('model') / 'model')
 
 
+CLASSES_OF_TWO, CLASSES_OF_THREE = ('cats', 'dogs'), ('cats', 'dogs', 'foxes')
+
+
+def row(name, probabilities, classes):
+    outputs = {
+        features.CLASS: np.array([[name.encode()]], object),
+        features.PROBABILITY: np.float32([probabilities]),
+    }
+    return rows_of(outputs, classes)[0]
+
+
 @pytest.mark.parametrize(
-    ('name', 'probabilities', 'classes', 'probability'),
+    ('name', 'probabilities', 'classes', 'expected'),
     [
-        ('dogs', [0.75], ['cats', 'dogs'], 0.75),
-        ('cats', [0.25], ['cats', 'dogs'], 0.75),
-        ('cats', [0.75], ['cats', 'dogs'], 0.25),  # with a threshold above 0.75
-        ('foxes', [0.2, 0.1, 0.7], ['cats', 'dogs', 'foxes'], 0.7),
+        ('dogs', [0.75], CLASSES_OF_TWO, {'dogs': 0.75, 'cats': 0.25}),
+        ('cats', [0.25], CLASSES_OF_TWO, {'cats': 0.75, 'dogs': 0.25}),
+        # With a threshold above 0.75.
+        ('cats', [0.75], CLASSES_OF_TWO, {'cats': 0.25, 'dogs': 0.75}),
+        ('foxes', [0.1, 0.2, 0.7], CLASSES_OF_THREE, {'foxes': 0.7, 'dogs': 0.2, 'cats': 0.1}),
     ],
 )
-def test_probability_is_that_of_predicted_class(name, probabilities, classes, probability):
-    found = to_predicted_class(name, probabilities, classes)
-    assert found[:2] == (name, probability)
-    assert found.probabilities[classes.index(name)] == probability
-    assert sum(found.probabilities) == pytest.approx(1)
+def test_confidence_is_the_probability_of_the_predicted_class(
+    name, probabilities, classes, expected
+):
+    found = row(name, probabilities, classes)
+    assert (found['class'], found['confidence']) == (name, expected[name])
+    assert [*found['probabilities'].items()] == [*expected.items()]
 
 
 def test_nan_has_no_class_and_unknown_class_is_an_error():
-    assert to_predicted_class('', [float('nan')], ['cats', 'dogs']).name is None
+    assert set(row('', [float('nan')], CLASSES_OF_TWO).values()) == {None}
     with pytest.raises(ModelError, match=r"predicts 'birds', but its .* \(cats, dogs\)"):
-        to_predicted_class('birds', [0.9], ['cats', 'dogs'])
+        row('birds', [0.9], CLASSES_OF_TWO)
 
 
 @pytest.mark.parametrize(

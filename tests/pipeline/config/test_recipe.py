@@ -122,6 +122,15 @@ def test_reports_all_errors_with_received_and_valid_values(write):
             'tuner.space.head.dropout: 2: Input should be less than 1$',
         ),
         (
+            'tuner: {space: {feature_extraction.optimizer: [adam, adamw]}}',
+            'tuner.space.feature_extraction.optimizer: adamw: adamw without weight_decay is adam',
+        ),
+        (
+            'tuner: {space: {feature_extraction.schedule: [plateau], feature_extraction.warmup: '
+            '{low: 0, high: 0.1}}}',
+            'schedule: plateau, .*warmup: 0.1: schedule plateau has no warm-up; set warmup to 0$',
+        ),
+        (
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
             'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),

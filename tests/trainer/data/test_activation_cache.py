@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import ConfigError
-from trainer.data import activation_cache
-from trainer.data.activation_cache import ActivationCache, check_space
+from trainer.data.activation_cache import check_space
 from trainer.data.dataset import open_splits
 from trainer.data.tensors import plan_inputs
 
@@ -21,31 +20,30 @@ AUGMENT = {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 3}}
 FLIPS = {'augment': {'flip': True, 'cached_views': 3}}
 FIVE = {'feature_extraction': {'epochs': 5}}
 NEW_VIEWS = {'augment': {'flip': True, 'cached_views': 0}}
-# Bytes per record: 16 features and 8 x 8 x 8 activations in float16, or an image in uint8, each
-# with a label.
-POOLED, BOUNDARY, IMAGE = 16 * 2 + 4, 8 * 8 * 8 * 2 + 4, 32 * 32 * 3 + 4
+# Bytes per image: 16 features and 8 x 8 x 8 activations in float16, or pixels in uint8.
+POOLED, BOUNDARY, IMAGE = 16 * 2, 8 * 8 * 8 * 2, 32 * 32 * 3
 
 
 @pytest.fixture
 def inputs_of(tmp_path):
-    """`inputs_of(job)`: input of each stage, and the number of entries that were computed."""
+    """`inputs_of(job)`: input of each stage, and the number of images that were computed."""
 
     def make(job):
-        written = []
-        write = ActivationCache._write
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                ActivationCache,
-                '_write',
-                lambda cache, *names: (written.append(names), write(cache, *names)),
-            )
-            return job.inputs(job.build_network(), tmp_path / 'activations'), len(written)
+        inputs = job.inputs(job.build_network(), tmp_path / 'activations')
+        parts = job.timings._parts
+        return inputs, sum(parts[f'embedding of {split}']['images'] for split in job.splits)
 
     return make
 
 
+@pytest.fixture
+def files(tmp_path):
+    """`files()` of the cache, by name."""
+    return lambda: {file.name: file for file in (tmp_path / 'activations').iterdir()}
+
+
 def values_of(tensors, view=0):
-    batches = tensors.views[view].batch(100).map(tensors.decode)
+    batches = tensors.load(tf.data.Dataset.range(tensors.count).batch(10), view)
     return np.concatenate([values.numpy() for values, _ in batches]).astype(np.float32)
 
 
@@ -65,109 +63,91 @@ def values_of(tensors, view=0):
 def test_plans_tensors_and_views_of_stages_with_epochs(small_job, changes, head, fine_tuning):
     job = small_job(**changes)
     planned = plan_inputs(job.config, job.build_network().backbone)
-    found = {key: (each.record.itemsize, each.views) for key, each in planned.items()}
+    found = {key: (each.bytes(1), each.views) for key, each in planned.items()}
     expected = {'feature_extraction': head, 'fine_tune': fine_tuning}
     assert found == {key: each for key, each in expected.items() if each}
-    for each in planned.values():
-        assert each.bytes(COUNTS) == each.record.itemsize * (100 * each.views + 20)
 
 
 @pytest.mark.parametrize('fine_tune', [{}, {'fine_tune': NONE}], ids=['two stages', 'head alone'])
-def test_holds_what_the_frozen_layers_compute(small_job, inputs_of, fine_tune):
+def test_epochs_mix_what_the_frozen_layers_compute_of_both_views(small_job, inputs_of, fine_tune):
     job = small_job(**FLIPS, **fine_tune)
     inputs, _ = inputs_of(job)
     backbone = job.build_network().backbone
     images = next(iter(job.splits['train'].batches(48)))[0].numpy().astype(np.float32)
-    for view, pixels in enumerate((images, images[:, :, ::-1])):
+    views = []
+    for pixels in (images, images[:, :, ::-1]):
         feature_map = backbone.model(backbone.preprocess(tf.constant(pixels)), training=False)
-        pooled = np.mean(feature_map, axis=(1, 2))
-        found = values_of(inputs['feature_extraction']['train'], view)
-        np.testing.assert_allclose(found, pooled, rtol=5e-3, atol=2e-3)  # float16
+        views.append(np.mean(feature_map, axis=(1, 2)))
+    for epoch in range(2):
+        expected = [views[(epoch + place) % 2][place] for place in range(48)]
+        found = values_of(inputs['feature_extraction']['train'], epoch)
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=2e-3)  # float16
 
 
 def test_trainings_share_what_the_frozen_layers_compute(small_job, inputs_of):
     first = {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 2}}
-    assert inputs_of(small_job(**first))[1] == 2 + 1  # views of 'train', and 'eval'
+    assert inputs_of(small_job(**first))[1] == 2 * 48 + 24  # views of 'train', and 'eval'
     assert inputs_of(small_job(**first, class_weights='balanced', batch_size=4))[1] == 0
-    assert inputs_of(small_job(augment={'flip': True}))[1] == 2  # 'train' alone
+    assert inputs_of(small_job())[1] == 0
+    assert inputs_of(small_job(augment={'flip': True}))[1] == 48  # the mirror images
     other_cut = {'epochs': 2, 'from_layer': 'block_1_expand'}
-    assert inputs_of(small_job(fine_tune=other_cut))[1] == 2
+    assert inputs_of(small_job(fine_tune=other_cut))[1] == 48 + 24
+    assert inputs_of(small_job(resize='crop'))[1] == 48 + 24
 
 
 def test_new_span_computes_only_its_own_images(small_job, inputs_of, tmp_path):
     job = small_job()
-    inputs_of(job)
-    files = job.splits['train'].record_files.files
+    before = values_of(inputs_of(job)[0]['fine_tune']['train'])
+    first = job.splits['train'].files
     new = tmp_path / 'span-2' / 'train-0'
     new.parent.mkdir()
-    shutil.copy(files[0], new)
-    patterns = {'train': [*map(str, files), str(new)], 'eval': []}
-    splits = {**job.splits, 'train': open_splits(patterns, job.transform)['train']}
-    inputs, written = inputs_of(dataclasses.replace(job, splits=splits))
-    assert written == 1
-    assert len(values_of(inputs['fine_tune']['train'])) == 48 + 24
-
-
-def test_files_mix_the_plain_image_and_augmented_views(small_job, inputs_of, monkeypatch):
-    monkeypatch.setattr(activation_cache, 'BATCH', 10)  # with an incomplete one
-    plain = values_of(inputs_of(small_job())[0]['fine_tune']['train'])
-    augment = {'flip': True, 'rotation': 0.2, 'cached_views': 2}
-    tensors = inputs_of(small_job(augment=augment))[0]['fine_tune']['train']
-    for file in range(2):
-        values = values_of(tensors, file)
-        same = np.isclose(values, plain, rtol=2e-3, atol=1e-3).all(axis=(1, 2, 3))
-        assert same.tolist() == [(file + number // 10) % 2 == 0 for number in range(48)]
+    shutil.copy(first[0], new)
+    train = open_splits({'train': [*map(str, first), str(new)]}, job.transform)['train']
+    job = dataclasses.replace(small_job(), splits={**job.splits, 'train': train})
+    inputs, computed = inputs_of(job)
+    values = values_of(inputs['fine_tune']['train'])
+    assert (computed, len(values)) == (24, 48 + 24)
+    images = [images.numpy() for images, _ in train.batches(1)]
+    same = next(n for n in range(48) if (images[n] == images[-1]).all())
+    np.testing.assert_array_equal(values[:48], before)
+    np.testing.assert_allclose(values[-1], before[same], rtol=2e-3, atol=1e-3)
 
 
 def test_augmented_views_differ_and_are_repeatable(small_job, inputs_of, tmp_path):
     job = small_job(augment={'rotation': 0.3, 'brightness': 0.2, 'cached_views': 2})
     tensors = inputs_of(job)[0]['fine_tune']['train']
-    plain, turned = values_of(tensors), values_of(tensors, 1)
-    assert not np.allclose(plain, turned, atol=0.01)
+    first, second = values_of(tensors), values_of(tensors, 1)
+    assert not any(np.allclose(*pair, atol=0.01) for pair in zip(first, second, strict=True))
     shutil.rmtree(tmp_path / 'activations')
     again = values_of(inputs_of(job)[0]['fine_tune']['train'], 1)
-    np.testing.assert_allclose(again, turned, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(again, second, rtol=2e-3, atol=1e-3)
 
 
-def test_incomplete_entry_is_computed_again(small_job, inputs_of, monkeypatch, tmp_path):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(activation_cache.Path, 'replace', stop)
-        with pytest.raises(KeyboardInterrupt):
-            inputs_of(small_job())
-    assert not [*(tmp_path / 'activations').iterdir()]
-    assert inputs_of(small_job())[1] == 2
-
-
-def test_truncated_file_is_computed_again(small_job, inputs_of, tmp_path):
+def test_truncated_file_is_computed_again(small_job, inputs_of, files):
     expected = values_of(inputs_of(small_job())[0]['fine_tune']['train'])
-    file = max((tmp_path / 'activations').iterdir(), key=lambda each: each.stat().st_size)
-    os.truncate(file, BOUNDARY * 10)
-    inputs, written = inputs_of(small_job())
-    assert written == 1
+    os.truncate(max(files().values(), key=lambda each: each.stat().st_size), BOUNDARY * 10)
+    inputs, computed = inputs_of(small_job())
+    assert computed == 48
     np.testing.assert_allclose(values_of(inputs['fine_tune']['train']), expected, atol=1e-3)
 
 
-def test_reports_activations_beyond_float16(small_job, tmp_path):
+def test_reports_activations_beyond_float16(small_job, files, tmp_path):
     job = small_job()
     network = job.build_network()
     norm = network.backbone.model.get_layer('block_1_project_BN')
     norm.gamma.assign(1e9 * np.ones(norm.gamma.shape))
     with pytest.raises(ConfigError, match=r'not finite in float16, .* set trainer.cache to off$'):
         job.inputs(network, tmp_path / 'activations')
-    assert not [*(tmp_path / 'activations').iterdir()]
+    assert not files()
 
 
-def test_oldest_entries_go_beyond_the_limit(small_job, inputs_of, tmp_path):
+def test_oldest_entries_go_beyond_the_limit(small_job, inputs_of, files):
     inputs_of(small_job())
-    first = {each.name for each in (tmp_path / 'activations').iterdir()}
-    size = sum(each.stat().st_size for each in (tmp_path / 'activations').iterdir())
+    first = files()
+    size = sum(each.stat().st_size for each in first.values())
     inputs_of(small_job(seed=1, max_cache_gb=1.5 * size / 1e9))
-    left = {each.name for each in (tmp_path / 'activations').iterdir()}
-    assert 4 <= len(left) < 8  # two splits and kinds
-    assert first - left
+    assert 4 <= len(files()) < 8  # two splits and kinds
+    assert first.keys() - files().keys()
 
 
 @pytest.mark.parametrize(

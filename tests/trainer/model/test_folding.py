@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
-from trainer.model.backbone import Backbone, build_backbone
+from trainer.model.backbone import build_backbone
 from trainer.model.folding import fold, foldable, unfold
 from trainer.model.network import check_folding
 
@@ -21,16 +21,13 @@ NETWORKS = {
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('EfficientNetV2B0', 'ResNet50V2')]
 
 
-def with_random_norms(name: str, **changes) -> Backbone:
-    """A backbone with random batch norm parameters: the initial ones would hide errors."""
+def with_random_norms(name):
+    """A backbone with random parameters of batch norms, whose folded parts have its outputs."""
     alpha, layer, _ = NETWORKS[name]
     fine_tune = {'epochs': 1, 'from_layer': layer}
-    config = {**SMALL, 'backbone': name, 'alpha': alpha, 'fine_tune': fine_tune, **changes}
+    config = {**SMALL, 'backbone': name, 'alpha': alpha, 'fine_tune': fine_tune}
     backbone = build_backbone(TrainConfig.model_validate(config))
-    random = np.random.default_rng(0)
-    for each in backbone.model.layers:
-        if isinstance(each, keras.layers.BatchNormalization):
-            each.set_weights([random.uniform(0.5, 1.5, w.shape) for w in each.weights])
+    check_folding(backbone, name)
     return backbone
 
 
@@ -39,66 +36,35 @@ def images_for(model):
     return np.random.default_rng(1).uniform(-1, 1, shape).astype('float32')
 
 
-def assert_equal(found, expected):
-    found, expected = np.asarray(found), np.asarray(expected)
+@pytest.mark.parametrize('name', ['MobileNetV2', 'MobileNetV3Small', *SLOW])
+def test_folds_networks_and_gives_weights_back(name):
+    backbone = with_random_norms(name)
+    assert len(foldable(backbone.model)) == NETWORKS[name][2]
+    images, other = images_for(backbone.model), keras.models.clone_model(backbone.model)
+    other.set_weights(backbone.model.get_weights())
+    for part in backbone.split(fold(backbone.model)):
+        unfold(part, other)
+    expected, found = (np.asarray(each(images)) for each in (backbone.model, other))
     assert expected.std() > 0
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.fixture(scope='module', params=['MobileNetV2', 'MobileNetV3Small', *SLOW])
-def folded(request):
-    """Name, backbone and folded network."""
-    backbone = with_random_norms(request.param)
-    return request.param, backbone, fold(backbone.model)
-
-
-def test_outputs_and_parts_match_the_original(folded):
-    name, backbone, model = folded
-    assert len(foldable(backbone.model)) == NETWORKS[name][2]
-    images = images_for(model)
-    expected = backbone.model(images, training=False)
-    assert_equal(model(images, training=False), expected)
-    trunk, top = backbone.split(model)
-    assert_equal(top(trunk(images, training=False), training=False), expected)
-
-
-def test_weights_are_given_back(folded):
-    _, backbone, model = folded
-    images, expected = images_for(model), backbone.model(images_for(model), training=False)
-    other = keras.models.clone_model(backbone.model)
-    other.set_weights(backbone.model.get_weights())
-    trunk, top = backbone.split(model)
-    unfold(top, other)
-    unfold(trunk, other)
-    assert_equal(other(images, training=False), expected)
-
-
-def test_gradients_are_those_of_the_folded_weights():
-    """Also of strided depthwise convolutions, whose gradient is computed without strides."""
+def test_gradients_of_strided_depthwise_convolutions_are_computed_without_strides():
     backbone = with_random_norms('MobileNetV2')
     _, top = backbone.split(fold(backbone.model))
-    images, gradients = images_for(top), []
-    variables = [variable.value for variable in top.trainable_variables]
-    for training in (False, True):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(top(images, training=training) ** 2)
-        gradients.append(tape.gradient(loss, variables))
-    for expected, gradient in zip(*gradients, strict=True):
-        largest = np.abs(expected).max()
-        np.testing.assert_allclose(gradient, expected, atol=1e-3 * largest + 1e-7)
-
-
-def test_training_computes_no_strided_input_gradient():
-    backbone = with_random_norms('MobileNetV2')
-    _, top = backbone.split(fold(backbone.model))
+    images, variables = images_for(top), [each.value for each in top.trainable_variables]
 
     @tf.function(autograph=False)
-    def train_step(images):
+    def gradients(images, training):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(top(images, training=True) ** 2)
-        return tape.gradient(loss, [variable.value for variable in top.trainable_variables])
+            loss = tf.reduce_mean(top(images, training=training) ** 2)
+        return tape.gradient(loss, variables)
 
-    graph = train_step.get_concrete_function(images_for(top)).graph
+    plain, trained = gradients(images, False), gradients(images, True)
+    for expected, gradient in zip(plain, trained, strict=True):
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(gradient, expected, atol=1e-3 * largest + 1e-7)
+    graph = gradients.get_concrete_function(images, True).graph
     kind = 'DepthwiseConv2dNativeBackpropInput'
     strides = {
         tuple(each.get_attr('strides')) for each in graph.get_operations() if each.type == kind
@@ -161,7 +127,8 @@ def test_folds_only_norms_of_channels_and_convolutions_of_keras(
 
 
 def test_layers_of_another_model_can_be_called_again(monkeypatch):
-    layers = [keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()]
+    convolution = keras.layers.Conv2D(8, 3, bias_initializer='ones')
+    layers = [convolution, keras.layers.BatchNormalization()]
     for size in (64, 48):
         keras.Sequential([keras.Input((size, size, 3)), keras.layers.ReLU(), *layers])
     backbone = backbone_of(monkeypatch, *layers)

@@ -76,21 +76,15 @@ def test_log_loss_is_that_of_the_calibrated_predictions():
     assert math.isnan(log_loss(logits * math.inf, labels, None, calibrated=True))
 
 
-def test_log_loss_has_the_weights_of_the_images():
-    logits, weights = np.array([[-1.0], [2.0], [-0.5], [-0.25]]), np.array([4, 1, 1, 4])
-    losses = np.logaddexp(0, logits[:, 0]) - LABELS * logits[:, 0]
-    weighted = log_loss(logits, LABELS, weights, calibrated=False)
-    assert weighted == pytest.approx((weights * losses).mean())
-
-
-def test_class_weights_do_not_change_the_temperature():
+@pytest.mark.parametrize('calibrated', [False, True])
+def test_class_weights_change_the_loss_but_not_the_temperature(calibrated):
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, (1000, 1)), random.integers(0, 2, 1000)
-    exported = calibrate(logits, labels).temperature
-    losses = np.logaddexp(0, logits[:, 0] / exported) - labels * logits[:, 0] / exported
+    scaled = logits[:, 0] / (calibrate(logits, labels).temperature if calibrated else 1)
     weights = np.where(labels == 1, 5.0, 1.0)
-    found = log_loss(logits, labels, weights, calibrated=True)
-    assert found == pytest.approx((weights * losses).mean())
+    expected = (weights * (np.logaddexp(0, scaled) - labels * scaled)).mean()
+    found = log_loss(logits, labels, weights, calibrated=calibrated)
+    assert found == pytest.approx(expected)
 
 
 def test_temperature_scales_logits_and_changes_no_weight_and_no_class(small_job):

@@ -16,15 +16,17 @@ def test_samples_are_valid_values_of_the_recipe():
         'batch_size': {'low': 4, 'high': 16},
         'feature_extraction.learning_rate': {'low': 1e-4, 'high': 1e-1, 'log': True},
         'fine_tune.learning_rate': ['1e-4', 0.001],
-        'feature_extraction.optimizer': ['adam', 'sgd'],
+        'feature_extraction.optimizer': ['adam', 'adamw'],
+        'feature_extraction.weight_decay': [0.01],
     }
     parameters = search_space(TunerConfig(space=space), TrainConfig()).space
     for parameter in parameters:
         for value in (parameter.random_sample(seed) for seed in range(20)):
-            TrainConfig().replaced({parameter.name: value})
+            decay = {'feature_extraction.weight_decay': 0.01}
+            TrainConfig().replaced({**decay, parameter.name: value})
     kinds = [type(parameter).__name__ for parameter in parameters]
-    assert kinds == ['Float', 'Int', 'Float', 'Choice', 'Choice']
-    assert parameters[3].values == [1e-4, 1e-3]
+    assert kinds == ['Float', 'Int', 'Float', *['Choice'] * 3]
+    assert [each.values for each in parameters[3:]] == [[1e-4, 1e-3], ['adam', 'adamw'], [0.01]]
 
 
 @pytest.mark.parametrize('algorithm', ['random', pytest.param('bayesian', marks=pytest.mark.slow)])

@@ -58,7 +58,7 @@ def test_rotation_has_no_black_corners():
 
 def measured(images, classifier, precision=0.0):
     clean = [number % 4 > 0 for number in range(len(images))]
-    corrupted = measure_robustness(images, clean, classifier, precision)
+    corrupted = measure_robustness(images, clean, classifier, precision, 'squeeze')
     return {(row.corruption, row.severity): row for row in corrupted}
 
 
@@ -90,7 +90,7 @@ def test_reads_no_image_after_the_last_estimate(classifier):
     images = iter([gray(30, CATS) for _ in range(100)])
 
     measured_images = {
-        row.images for row in measure_robustness(images, [True] * 100, classifier, 0.5)
+        row.images for row in measure_robustness(images, [True] * 100, classifier, 0.5, 'squeeze')
     }
 
     assert measured_images == {20}
