@@ -4,13 +4,12 @@ import json
 import logging
 from typing import Any
 
-from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
-from pipeline.retraining.tick import recipe_to_train, retrying
+from pipeline.retraining.tick import recipe_to_train
 from pipeline.run.record import utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -33,7 +32,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     now = utc_now()
     run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
     with Recording(recipe.home, run) as record:
-        outputs = retrying(recipe.retrain)(_decide, recipe, inputs, record)
+        outputs = _decide(recipe, inputs, record)
         if json.loads(outputs['train']):
             record.add()
         else:
@@ -45,7 +44,6 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
 @reporting_errors()
 def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
     """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    _check_nodes(recipe, inputs['optional_nodes'])
     training: Recipe | None = recipe
     if inputs['only_when_new']:
         training = recipe_to_train(recipe, record)
@@ -59,14 +57,3 @@ def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[s
         'classes': escape_placeholders(json.dumps(classes)),
         'images': str(images),
     }
-
-
-def _check_nodes(recipe: Recipe, compiled: str) -> None:
-    """Raises ConfigError if overrides of this run add or remove nodes of the compiled pipeline."""
-    required = ','.join(recipe.optional_nodes)
-    if required != compiled:
-        raise ConfigError(
-            'a parameter of this run changes the components of the pipeline: it needs the optional '
-            f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, trainer.warm_start, tuner, converter and inference)'
-        )

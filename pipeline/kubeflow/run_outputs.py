@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -10,37 +9,31 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import read_results
 from pipeline.execution.outcome import read_outcome, show_run
 from pipeline.report.write import write_report
-from pipeline.run.record import Run, update_run, utc_now
+from pipeline.run.record import Run, find_run, update_run, utc_now
 from pipeline.tracking.track import track
 
 
 def write_run_outputs(
     ir: pipeline_pb2.Pipeline, recipe: Recipe, report: Path, output_file: Path
 ) -> None:
-    """Records and prints the results of a run after its Pusher, and writes the artifacts.
+    """Records and prints the results of a run after its push, and writes the artifacts.
 
-    `report` is the file of an artifact, `output_file` that of kfp's ExecutorOutput.
+    `report` is the file of an artifact, `output_file` that of kfp's ExecutorOutput. A run whose end
+    was recorded before is not tracked again.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
-    seconds = sum(result.seconds for result in results.values())
-    values: dict[str, Any] = {
-        'ended': utc_now(),
-        'seconds': seconds,
-        **read_outcome(results, recipe),
-    }
-
-    def end(before: Run) -> dict[str, Any]:
-        # Of other tasks, such as FolderPredictor; in a second attempt, with those of the first.
-        errors = before.warnings if before.result else before.reasons
-        return {**values, 'warnings': tuple(dict.fromkeys([*values['warnings'], *errors]))}
-
-    run = update_run(recipe.home, run_id, end)
-    data = write_report(report, recipe, results, run)
-    problems = tuple(track(recipe, data)) if data else ()
-    run = update_run(
-        recipe.home, run_id, lambda before: {'warnings': (*before.warnings, *problems)}
+    before = find_run(recipe.home, run_id)
+    ended = before is not None and before.result is not None
+    values = {'ended': utc_now(), **read_outcome(results, recipe)}
+    values['warnings'] = tuple(
+        dict.fromkeys([*values['warnings'], *(before.warnings if before else ())])
     )
+    values['seconds'] = sum(result.seconds for result in results.values())
+    run = update_run(recipe.home, run_id, lambda _: values)
+    data = write_report(report, recipe, results, run)
+    if data and not ended and (problems := tuple(track(recipe, data))):
+        run = update_run(recipe.home, run_id, lambda run: {'warnings': (*run.warnings, *problems)})
     show_run(run)
     # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
     verdict = {'artifacts': [{'metadata': metrics(run)}]}
