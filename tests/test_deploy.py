@@ -175,7 +175,8 @@ def test_settings_of_the_platform_repeat_lost_pods_and_set_the_time_zone(tmp_pat
     zone = recipe.kubeflow.connection.cron_timezone
     assert data[names[1]] == {'a': 'b', 'cronScheduleTimezone': zone}
     release = re.search(r'\?ref=([\d.]+)$', PLATFORM['resources'][0])
-    assert release and f'ref={release[1]}' in README
+    assert release
+    assert f'ref={release[1]}' in README
     assert PLATFORM['components'] == ['../components/platform']
 
 

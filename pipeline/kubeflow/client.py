@@ -21,7 +21,7 @@ from pipeline.retraining.cron import Schedule
 
 TIMEOUTS = 5, 30  # seconds until the connection, and between parts of the response
 _PAGE = {'page_size': 100}
-_MAX_MESSAGE_LENGTH = 300
+_MAX_MESSAGE_LENGTH = 700  # a missing right is at the end of 400
 
 
 class KubeflowClient:
