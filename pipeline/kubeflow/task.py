@@ -71,12 +71,15 @@ def _run_process(timeout: int, *arguments: Any, **options: Any) -> int | None:
         target=_start, args=arguments, kwargs=options
     )
     process.start()
+    assert process.pid
     try:
         process.join(timeout)
         return process.exitcode
     finally:
-        with contextlib.suppress(ProcessLookupError):  # also the processes that it has started
+        with contextlib.suppress(ProcessLookupError):  # before `_start`, it leads no group
             os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
 
 
 def _start(*arguments: Any, **options: Any) -> None:
