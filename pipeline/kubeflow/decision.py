@@ -20,8 +20,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     """Decides whether to train, records that, and returns the outputs of the task.
 
     The other tasks take the recipe with the overrides of this run, the classes and the number of
-    images from here: they need no checks, and the data may change meanwhile. As Kubeflow does not
-    repeat this task, it repeats itself what may succeed later.
+    images from here: they need no checks, and the data may change meanwhile.
 
     Raises:
         PipelineError: a parameter, the recipe or the data cannot be used.
@@ -31,27 +30,20 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     kind = 'tick' if inputs['only_when_new'] else 'run'
     now = utc_now()
     run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
-    with Recording(recipe.home, run) as record:
-        outputs = _decide(recipe, inputs, record)
-        if json.loads(outputs['train']):
+    training: Recipe | None = recipe
+    with Recording(recipe.home, run) as record, reporting_errors():
+        if inputs['only_when_new']:
+            training = recipe_to_train(recipe, record)
+        else:
+            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+            record.run = record.run.with_values(decision='this run was requested')
+        classes, images = check(training) if training else ((), 0)
+        if training:
             record.add()
         else:
             record.end('nothing new', exit_code=0)
     _log.info(record.run.decision)
-    return outputs
-
-
-@reporting_errors()
-def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
-    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    training: Recipe | None = recipe
-    if inputs['only_when_new']:
-        training = recipe_to_train(recipe, record)
-    else:
-        prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-        record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(training) if training else ((), 0)
-    return {
+    return {  # Kubeflow requires all of them, also if no other task runs
         'train': json.dumps(training is not None),
         'merged_recipe': escape_placeholders((training or recipe).as_json()),
         'classes': escape_placeholders(json.dumps(classes)),

@@ -3,8 +3,8 @@
 `scripts/image_test.sh` runs this file in the image, so it imports nothing of the tests.
 Emulates Argo, and Kubeflow's driver and launcher, for the parts of the specification that the
 compiled pipeline uses: order, conditions, exit handlers, parameters with their defaults,
-ExecutorInput, placeholders, outputs, deadlines of pods, umask 0. Only a lost pod is repeated, as
-with the policy OnError. `kubeflow_programs.py` takes driver and launcher of a release instead.
+ExecutorInput, placeholders, outputs, umask 0. Only a lost pod is repeated, as with the policy
+OnError. `kubeflow_programs.py` takes driver and launcher of a release instead.
 """
 
 import contextlib
@@ -62,7 +62,6 @@ class KubeflowRun:
         self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
         self._parameters |= parameters
         self._folder, self._only, self._run_id = folder, only, str(uuid.uuid4())
-        self._seconds = 0  # until the deadline of the prepared pod
         self.finished: dict[str, TaskResult] = {}
         self.disturbances: dict[str, Callable[[subprocess.Popen], bool]] = {}
 
@@ -108,12 +107,9 @@ class KubeflowRun:
     def _component(self, task: dict[str, Any]) -> dict[str, Any]:
         return self._spec['components'][task['componentRef']['name']]
 
-    def _executor(self, task: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The container of a task, and its settings of Kubernetes."""
-        label, platform = self._component(task)['executorLabel'], self._platform['platforms']
-        executors = self._spec['deploymentSpec'], platform['kubernetes']['deploymentSpec']
-        container, kubernetes = (each['executors'][label] for each in executors)
-        return container['container'], kubernetes
+    def _container(self, task: dict[str, Any]) -> dict[str, Any]:
+        label = self._component(task)['executorLabel']
+        return self._spec['deploymentSpec']['executors'][label]['container']
 
     # `kubeflow_programs.py` replaces these; a started DAG is here the values of its inputs.
 
@@ -134,7 +130,7 @@ class KubeflowRun:
         self, name: str, task: dict[str, Any], dag: Any
     ) -> tuple[list[str], dict[str, str]]:
         """The command of a container, with replaced placeholders, and its environment."""
-        container, kubernetes = self._executor(task)
+        container = self._container(task)
         folder = self._folder / self._run_id / name
         folder.mkdir(parents=True)  # as the launcher does
         declared = self._component(task).get('outputDefinitions', {})
@@ -150,7 +146,6 @@ class KubeflowRun:
             'outputs': outputs,
         }
         environment = {each['name']: each.get('value', '') for each in container.get('env', [])}
-        self._seconds = int(kubernetes['activeDeadlineSeconds'])
         assert container['command'][0] == 'python'
         words = [*container['command'][1:], *container['args']]
         # The launcher gets the input in its arguments.
@@ -182,7 +177,7 @@ class KubeflowRun:
             **environment,
         }
         disturb = self.disturbances.pop(name, None)
-        done = run_pod(command, self._seconds, disturb, cwd=self._folder, env=environment)
+        done = run_pod(command, disturb, cwd=self._folder, env=environment)
         # The launcher ends with 1 whatever the code.
         return done and TaskResult(int(done[0] != 0), done[1], self._folder / self._run_id / name)
 
@@ -206,22 +201,18 @@ def _replaced(word: str, text: str) -> str:
 
 def run_pod(
     command: list[str],
-    seconds: float,
     disturb: Callable[[subprocess.Popen], bool] | None = None,
     **options: Any,
 ) -> tuple[int, str] | None:
-    """Runs the processes of a pod; returns exit code and output, None if it is lost.
+    """Runs the processes of a pod until the first one ends; returns its exit code and the output.
 
-    When the main process has ended, or after the deadline, all are killed.
+    Returns None for a pod that is lost.
     """
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
     with subprocess.Popen(command, umask=0, start_new_session=True, **pipes, **options) as process:
         try:
             if disturb and disturb(process):
                 return None
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            _kill(process)
             output, _ = process.communicate()
         finally:
             _kill(process)

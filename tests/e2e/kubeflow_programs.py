@@ -153,8 +153,9 @@ class KubeflowProgramsRun(KubeflowRun):
     def _prepare(
         self, name: str, task: dict[str, Any], dag: str
     ) -> tuple[list[str], dict[str, str]]:
-        container, kubernetes = self._executor(task)
-        settings = {'container': container, 'kubernetes_config': kubernetes}
+        executors = self._platform['platforms']['kubernetes']['deploymentSpec']['executors']
+        kubernetes = executors[self._component(task)['executorLabel']]
+        settings = {'container': self._container(task), 'kubernetes_config': kubernetes}
         texts = {key: json.dumps(value) for key, value in settings.items()}
         patch = json.loads(
             self._drive_task(name, 'CONTAINER', task, dag, **texts)['pod_spec_patch']
@@ -168,7 +169,6 @@ class KubeflowProgramsRun(KubeflowRun):
             'KFP_POD_UID': self._run_id,
             **{each['name']: each.get('value', '') for each in container.get('env', [])},
         }
-        self._seconds = patch['activeDeadlineSeconds']
         launcher, *words = [*container['command'], *container['args']]
         assert launcher == '/kfp-launcher/launch'  # where an init container copies it
         words = [replace_variables(word, environment) for word in words]
@@ -199,7 +199,7 @@ class KubeflowProgramsRun(KubeflowRun):
         }
         words = [f'--{key}={value}' for key, value in options.items() if key in self._flags]
         command = self._pod(f'{name}-driver', [str(self._backend.driver), *words])
-        done = run_pod(command, 60, env=self._backend.environment)
+        done = run_pod(command, env=self._backend.environment)
         assert done is not None
         assert done[0] == 0, done[1]
         self._drivers += 1
