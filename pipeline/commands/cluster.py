@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from common import console, stack
+from common import console
 from common.errors import ConfigError
 from common.files import write_atomically
 from pipeline.commands.options import Command, PathType, cron_options, load, recipe_options, show
@@ -26,10 +26,9 @@ from pipeline.run.record import utc_now
 def compile_(output: Path, **options: Any) -> None:
     """Compile a recipe for Kubeflow Pipelines 2."""
     recipe = load(**options)
-    if not output.parent.is_dir():  # before the slow compilation
+    if not output.parent.is_dir():
         raise ConfigError(f'folder {output.parent} does not exist')
-    stack.set_tensorflow_log_level(3)
-    from pipeline.kubeflow.compiler import compile_kubeflow, find_local_settings  # imports TFX
+    from pipeline.kubeflow.compiler import compile_kubeflow, find_local_settings  # imports kfp
 
     write_atomically(output, compile_kubeflow(recipe))
     for note in find_local_settings(recipe):
@@ -49,9 +48,8 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
         raise click.UsageError('--timezone needs --cron')
     recipe = load(**options)
     wanted = parse_schedule(cron, timezone) if cron is not None else None
-    from pipeline.kubeflow.client import submit_recipe  # imports TFX
+    from pipeline.kubeflow.client import submit_recipe  # imports kfp
 
-    stack.set_tensorflow_log_level(3)
     started = submit_recipe(recipe, wanted)
     if wanted is None:
         show(f'{recipe.name} runs: {started}')
