@@ -47,8 +47,8 @@ class Schedule:
         not exist and repeats one that occurs twice.
 
         Raises:
-            ConfigError: the time zones differ, robfig/cron cannot express a field, or no date in the
-                five years after `now` matches, where it stops to search.
+            ConfigError: the time zones differ, robfig/cron cannot express a field, or no date in
+                the five years after `now` matches, where it stops to search.
         """
         if self.timezone != cluster_timezone:
             raise ConfigError(

@@ -6,6 +6,7 @@ The driver and the launcher of Kubeflow are emulated, and then those of a releas
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import psutil
@@ -39,7 +40,7 @@ class Cluster:
 
     def __init__(self, folder, make_image_folder, create_run):
         self._folder, self._make_image_folder = folder, make_image_folder
-        self._create_run = create_run
+        self.create_run = create_run
         (folder / 'pets.yaml').write_text(RECIPE + MORE)
         data = {'source': 'folder', 'path': str(folder / 'data'), 'window': 2}
         volumes = [{'claim': each, 'path': str(folder / each)} for each in ('data', 'work')]
@@ -56,7 +57,7 @@ class Cluster:
         overrides = [*self._overrides, ('kubeflow.tasks', settings)]
         package = self._folder / 'pipeline.yaml'
         package.write_text(compile_kubeflow(load_recipe(self._folder / 'pets.yaml', overrides)))
-        run = self._create_run(package, self._folder, **parameters)
+        run = self.create_run(package, self._folder, **parameters)
         run.disturbances = dict(disturbances)
         run.execute()
         return run
@@ -69,6 +70,14 @@ class Cluster:
 def cluster(request, kubeflow, tmp_path_factory, make_image_folder):
     create_run = kubeflow(request.param)
     return Cluster(tmp_path_factory.mktemp('cluster'), make_image_folder, create_run)
+
+
+@pytest.fixture
+def other_cluster(cluster, tmp_path, make_image_folder):
+    """A cluster with one span, where no run has ended."""
+    other = Cluster(tmp_path, make_image_folder, cluster.create_run)
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=60, seed=1)
+    return other
 
 
 @pytest.fixture(scope='module')
@@ -94,13 +103,6 @@ def crash(process):
     tree = [process.pid, *(each.pid for each in psutil.Process(process.pid).children(True))]
     (leader,) = [pid for pid in tree[1:] if os.getsid(pid) == pid]
     os.killpg(leader, signal.SIGKILL)
-    return False
-
-
-def stop(process):
-    """Stops the main process, as a user of the interface does."""
-    process.stdout.readline()
-    process.terminate()
     return False
 
 
@@ -190,8 +192,8 @@ def test_run_without_new_data_ends_after_the_first_task(cluster, second):
     assert len(cluster.pushed()) == 2
 
 
-def test_invalid_override_fails_the_first_task(cluster, second):
-    run = cluster.run(overrides=['trainer.sed=1'])
+def test_invalid_override_fails_the_first_task(other_cluster):
+    run = other_cluster.run(overrides=['trainer.sed=1'])
 
     assert list(run.finished) == ['decide', 'finish']
     decide = run.finished['decide']
@@ -201,18 +203,27 @@ def test_invalid_override_fails_the_first_task(cluster, second):
     assert 'failed: recipe: trainer.sed: unknown key' in run.finished['finish'].output
 
 
-def test_task_that_exceeds_its_deadline_twice_fails_the_run(cluster, second):
-    run = cluster.run(tasks={'ingest': {'retries': 1, 'backoff_seconds': 1, 'timeout_seconds': 1}})
+def test_task_that_exceeds_its_deadline_twice_fails_the_run(other_cluster):
+    run = other_cluster.run(
+        tasks={'ingest': {'retries': 1, 'backoff_seconds': 1, 'timeout_seconds': 1}}
+    )
 
     assert list(run.finished) == ['decide', 'ingest', 'finish']
     assert run.finished['ingest'].output.count('it took longer than 1 s') == 1
-    last = read_runs(cluster.home)[-1]
+    (last,) = read_runs(other_cluster.home)
     assert (last.result, last.reasons) == ('failed', ('it took longer than 1 s',))
 
 
-def test_run_that_a_user_stops_is_interrupted(cluster, second):
-    run = cluster.run(disturbances={'ingest': stop})
+def test_run_that_a_user_stops_is_interrupted(other_cluster):
+    def stop(process):
+        while read_runs(other_cluster.home)[0].task is None:
+            time.sleep(0.05)
+        process.terminate()
+        return False
+
+    run = other_cluster.run(disturbances={'ingest': stop})
 
     assert list(run.finished) == ['decide', 'ingest', 'finish']
     assert run.finished['ingest'].code
-    assert read_runs(cluster.home)[-1].result == 'interrupted'
+    (last,) = read_runs(other_cluster.home)
+    assert (last.result, last.task) == ('interrupted', 'ImageExampleGen')
