@@ -426,6 +426,14 @@ def test_images_contain_the_tested_packages_and_their_own_tensorflow():
     assert all(package.startswith('nvidia-') for package in cuda - tested)
 
 
+def test_packages_for_keys_of_a_recipe_are_locked():
+    (row,) = re.findall(r'.*--build-arg PACKAGES=.*', README)
+    names = {'tf2onnx', 'onnx', 'onnxruntime', 's3fs', 'gcsfs', 'mlflow-skinny'}
+    assert names <= set(re.findall(r'[a-z0-9-]+', row))
+    assert names <= {each.partition('==')[0] for each in locked('current-dev')}
+    assert 'PACKAGES=' in instructions('ARG')
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> Path:
     """Wheel built from the files that the Dockerfile copies."""
