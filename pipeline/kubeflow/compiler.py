@@ -2,7 +2,6 @@
 
 import inspect
 import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from kfp import dsl, kubernetes
 from common.errors import ConfigError
 from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline.config.kubeflow import NODE_TASKS, KubeflowConfig, TaskConfig, TaskName
-from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.run_inputs import escape_placeholders
 
@@ -45,26 +43,14 @@ def compile_kubeflow(recipe: Recipe) -> str:
             f'kubeflow.secrets with env: {DATA_URL}'
         )
     pipeline = _pipeline(recipe)
-    _lengthen_retries(pipeline)
+    for component in pipeline.pipeline_spec.components.values():
+        for task in component.dag.tasks.values():
+            if task.HasField('retry_policy'):
+                task.retry_policy.backoff_max_duration.FromTimedelta(timedelta(days=_RETRY_DAYS))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, 'pipeline.yaml')
         kfp.compiler.Compiler().compile(pipeline, str(file))
         return file.read_text(encoding='utf-8')
-
-
-def find_local_settings(recipe: Recipe) -> Iterator[str]:
-    """Yields a warning for each setting that suits one machine; pods share only volumes."""
-    volumes = [Path(volume.path) for volume in recipe.kubeflow.volumes]
-    if recipe.metadata.address == SQLITE:
-        yield 'metadata.address is sqlite; concurrent pods need MySQL or gRPC.'
-    paths = {
-        'workdir': recipe.workdir,
-        'data.path': recipe.data.path,
-        'inference.path': recipe.inference.path if recipe.inference else None,
-    }
-    for key, path in paths.items():
-        if path is not None and not any(path.is_relative_to(volume) for volume in volumes):
-            yield f'{key} is {path}, which is not on any of kubeflow.volumes.'
 
 
 def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
@@ -92,15 +78,6 @@ def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
                     tasks.append(task.after(*tasks[-1:]))
 
     return pipeline
-
-
-def _lengthen_retries(pipeline: dsl.base_component.BaseComponent) -> None:
-    """Sets the time within which Argo retries a task."""
-    spec = pipeline.pipeline_spec
-    for component in (spec.root, *spec.components.values()):
-        for task in component.dag.tasks.values():
-            if task.HasField('retry_policy'):
-                task.retry_policy.backoff_max_duration.FromTimedelta(timedelta(days=_RETRY_DAYS))
 
 
 def _task(

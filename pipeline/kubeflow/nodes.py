@@ -1,4 +1,4 @@
-"""Runs the nodes of a Kubeflow task, one after the other, with TFX's launcher."""
+"""Runs the nodes of a Kubeflow task with TFX's launcher, and writes the outputs of the run."""
 
 import json
 import logging
@@ -10,12 +10,15 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.config.kubeflow import TaskName
 from pipeline.config.recipe import Recipe
-from pipeline.execution.launch import compile_pipeline, display_name, launch_node
+from pipeline.execution.launch import compile_pipeline, display_name, launch_node, read_results
+from pipeline.execution.outcome import read_outcome, show_run
 from pipeline.graph import create_pipeline
-from pipeline.kubeflow.run_outputs import write_run_outputs
 from pipeline.kubeflow.run_record import record_node
 from pipeline.local.runner import PHASE_OF
 from pipeline.models.provenance import PUSHER
+from pipeline.report.write import write_report
+from pipeline.run.record import Run, find_run, update_run, utc_now
+from pipeline.tracking.track import track
 
 _INGESTION = ('ImageExampleGen', 'newest_spans')
 # The task that runs the other nodes of a phase of local runs
@@ -60,7 +63,7 @@ def run_nodes(
         run_node(ir, node_id)
         pushed = pushed or node_id == PUSHER
         if report and pushed:
-            write_run_outputs(ir, recipe, report, output_file)
+            write_outputs(ir, recipe, report, output_file)
 
 
 def task_of(node_id: str) -> TaskName:
@@ -73,3 +76,42 @@ def run_node(ir: pipeline_pb2.Pipeline, node_id: str) -> None:
     result = launch_node(ir, node_id)
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
+
+
+def write_outputs(
+    ir: pipeline_pb2.Pipeline, recipe: Recipe, report: Path, output_file: Path
+) -> None:
+    """Records and prints the results of a run after its push, and writes the artifacts.
+
+    `report` is the file of an artifact, `output_file` that of kfp's ExecutorOutput. A run whose end
+    was recorded before is not tracked again.
+    """
+    results = read_results(ir)
+    run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
+    before = find_run(recipe.home, run_id)
+    ended = before is not None and before.result is not None
+    values = {'ended': utc_now(), **read_outcome(results, recipe)}
+    values['warnings'] = tuple(
+        dict.fromkeys([*values['warnings'], *(before.warnings if before else ())])
+    )
+    values['seconds'] = sum(result.seconds for result in results.values())
+    run = update_run(recipe.home, run_id, lambda _: values)
+    data = write_report(report, recipe, results, run)
+    if data and not ended and (problems := tuple(track(recipe, data))):
+        run = update_run(recipe.home, run_id, lambda run: {'warnings': (*run.warnings, *problems)})
+    show_run(run)
+    # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
+    verdict = {'artifacts': [{'metadata': metrics(run)}]}
+    output_file.write_text(json.dumps({'artifacts': {'verdict': verdict}}))
+
+
+def metrics(run: Run) -> dict[str, float]:
+    """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
+    values = {
+        **{name: estimate.value for name, estimate in run.metrics.items()},
+        'blessed': float(run.blessed),
+        'accuracy': run.accuracy,
+        'baseline_accuracy': run.baseline_accuracy,
+        'previous_accuracy': run.previous_accuracy,
+    }
+    return {name: value for name, value in values.items() if value is not None}

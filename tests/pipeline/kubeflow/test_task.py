@@ -19,8 +19,8 @@ from example_record import record
 from common.errors import AnomaliesFound, ConfigError, MetadataError, NodeFailed, PushError
 from components.evaluation.results import Estimate
 from pipeline.config.recipe import load_recipe
+from pipeline.kubeflow.nodes import metrics
 from pipeline.kubeflow.run_inputs import recipe_of_run
-from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.run_record import record_node
 from pipeline.kubeflow.task import main, run_attempt
 from pipeline.metadata_store import open_store
