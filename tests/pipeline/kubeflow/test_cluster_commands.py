@@ -40,6 +40,7 @@ def test_compile_writes_file_and_notes_settings_of_one_machine(call, tmp_path):
 
 def test_compile_that_fails_keeps_the_compiled_pipeline(call, tmp_path):
     path = tmp_path / 'demo.yaml'
+    call('compile', '-o', path)  # with the limit, imports would write truncated bytecode
     path.write_text('before')
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, limits[1]))
