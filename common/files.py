@@ -24,6 +24,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _LOCK_PAUSE = 0.05  # seconds between two attempts to lock a file
 
 
+def restrict_umask() -> None:
+    """Sets umask 0o022 if the process has inherited 0, so that only its user can change its files.
+
+    For containers: Argo starts processes with umask 0. On a user's machine, the umask is theirs.
+    """
+    if inherited := os.umask(0o022):
+        os.umask(inherited)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Writes a UTF-8 text file in an existing folder.
 

@@ -92,7 +92,7 @@ install -D --mode 644 tests/e2e/kubeflow_emulator.py --target-directory "$work/r
 in_container env PYTHONPATH=/runs/tests/e2e python -c '
 import pathlib, kubeflow_emulator
 run = kubeflow_emulator.KubeflowRun(
-    pathlib.Path("pipeline.yaml"), pathlib.Path("/runs"), ["decision", "imageexamplegen"])
+    pathlib.Path("pipeline.yaml"), pathlib.Path("/runs"), ["decide", "ingest"])
 run.execute()
 assert len(run.finished) == 2, run.finished
 for name, task in run.finished.items():

@@ -84,6 +84,7 @@ OPS = RESOURCES['Deployment', 'catdog-ops']
 RESTORE = RESOURCES['Pod', 'catdog-restore']
 (RETRAIN_CONTAINER,) = containers([CRONJOB])
 (OPS_CONTAINER,) = containers([OPS])
+PLATFORM = yaml.safe_load((KUBERNETES / 'platform' / 'kustomization.yaml').read_text())
 IMAGE = r'[\w./-]+(:\d[\w.-]*|@sha256:[0-9a-f]{64})'  # a version or a digest
 
 
@@ -151,6 +152,46 @@ def test_digest_replaces_each_tag(tmp_path):
     assert names == {f'{REGISTRY_IMAGE}@{digest}', f'mariadb@{digest}'}
     assert all(re.fullmatch(IMAGE, name) for name in names)
     assert KubeflowConfig(image=f'{REGISTRY_IMAGE}@{digest}').image.endswith(digest)
+
+
+@needs_kubectl
+def test_settings_of_the_platform_repeat_lost_pods_and_set_the_time_zone(tmp_path):
+    names = 'workflow-controller-configmap', 'pipeline-install-config'
+    installed = [
+        {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': name}, 'data': {'a': 'b'}}
+        for name in names
+    ]
+    (tmp_path / 'installed.yaml').write_text(yaml.safe_dump_all(installed))
+    component = os.path.relpath(KUBERNETES / 'components' / 'platform', tmp_path)
+    content = {'resources': ['installed.yaml'], 'components': [component]}
+    (tmp_path / 'kustomization.yaml').write_text(yaml.safe_dump(content))
+
+    output = subprocess.check_output(['kubectl', 'kustomize', tmp_path], text=True)
+
+    data = {each['metadata']['name']: each['data'] for each in yaml.safe_load_all(output)}
+    defaults = yaml.safe_load(data[names[0]]['workflowDefaults'])['spec']['templateDefaults']
+    assert defaults == {'retryStrategy': {'limit': '0', 'retryPolicy': 'Always'}}
+    recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
+    zone = recipe.kubeflow.connection.cron_timezone
+    assert data[names[1]] == {'a': 'b', 'cronScheduleTimezone': zone}
+    release = re.search(r'\?ref=([\d.]+)$', PLATFORM['resources'][0])
+    assert release
+    assert f'ref={release[1]}' in README
+    assert PLATFORM['components'] == ['../components/platform']
+
+
+def test_claims_are_mounted_for_reading_and_writing_once():
+    """At the first mount of a claim, Kubernetes sets its group, unless the claim is read-only."""
+    for pod in pod_specs(MANIFESTS):
+        claims = [each.get('persistentVolumeClaim', {}) for each in pod['volumes']]
+        assert not any(each.get('readOnly') for each in claims)
+
+
+def test_cpu_requests_fit_a_node_of_two_cores():
+    tasks = load_recipe(str(DEPLOY / 'recipe.yaml')).kubeflow.tasks.values()
+    requests = [each['resources']['requests']['cpu'] for each in containers(MANIFESTS)]
+    for cores in (*requests, *(each.cpu for each in tasks if each.cpu)):
+        assert float(cores.removesuffix('m')) < 2 * (1000 if cores.endswith('m') else 1)
 
 
 def test_kubeflow_recipe_matches_the_manifests():
@@ -383,6 +424,14 @@ def test_images_contain_the_tested_packages_and_their_own_tensorflow():
     assert {tensorflow.replace('tensorflow', 'tensorflow-cpu')} == cpu - tested
     assert tested < cuda
     assert all(package.startswith('nvidia-') for package in cuda - tested)
+
+
+def test_packages_for_keys_of_a_recipe_are_locked():
+    (row,) = re.findall(r'.*--build-arg PACKAGES=.*', README)
+    names = {'tf2onnx', 'onnx', 'onnxruntime', 's3fs', 'gcsfs', 'mlflow-skinny'}
+    assert names <= set(re.findall(r'[a-z0-9-]+', row))
+    assert names <= {each.partition('==')[0] for each in locked('current-dev')}
+    assert 'PACKAGES=' in instructions('ARG')
 
 
 @pytest.fixture(scope='module')

@@ -13,6 +13,7 @@ import click
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, ConfigError, PipelineError
 from common.extras import PACKAGES, how_to_install
+from common.files import restrict_umask
 from common.redaction import redacted
 
 # Extras by the packages that they install.
@@ -84,6 +85,8 @@ def start_process() -> None:
             stream.reconfigure(errors='backslashreplace')
     if not os.path.isabs(os.path.expanduser('~')):  # noqa: PTH111, PTH117 - Path.home raises
         fail('the home folder is unknown; set the environment variable HOME', USAGE)
+    if 'CATDOG_CONTAINER' in os.environ:  # of the image; a user's umask stays
+        restrict_umask()
     sys.unraisablehook = _report_unraisable
     gc.set_threshold(200_000, 50, 1000)
     atexit.register(gc.freeze)

@@ -13,6 +13,10 @@ from pipeline.config.addresses import HttpAddress
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
+# The tasks of a run, in their order; `finish` also runs after a failure.
+TaskName = Literal['decide', 'ingest', 'check_data', 'train', 'evaluate', 'push', 'finish']
+# Those that run nodes of the graph
+NODE_TASKS: tuple[TaskName, ...] = ('ingest', 'check_data', 'train', 'evaluate', 'push')
 
 
 class ConnectionConfig(StrictModel):
@@ -33,7 +37,7 @@ class ConnectionConfig(StrictModel):
     )
     experiment: str = Field('Default', min_length=1, description='experiment of the runs')
     cron_timezone: str = Field(
-        'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
+        'UTC', description='time zone of all schedules in the cluster: its cronScheduleTimezone'
     )
 
     def token(self) -> str | None:
@@ -63,7 +67,7 @@ class TolerationConfig(StrictModel):
 
 
 class TaskConfig(StrictModel):
-    """Resources, retries and placement of a component's pod.
+    """Resources, retries and placement of a task's pod.
 
     Resources are Kubernetes quantities such as 500m or 4Gi.
     """
@@ -78,9 +82,9 @@ class TaskConfig(StrictModel):
     memory: Memory | None = Field(None, description='memory request')
     memory_limit: Memory | None = Field(None, description='memory limit; default: none')
     gpus: int = Field(0, ge=0, description='number of reserved GPUs of NVIDIA')
-    retries: int = Field(2, ge=0, description='retries of a failed task')
+    retries: int = Field(2, ge=0, le=10, description='retries of a failed task')
     backoff_seconds: int = Field(
-        30, ge=0, description='delay of the first retry; doubles each time'
+        30, ge=0, le=86_400, description='delay of the first retry; doubles each time'
     )
     timeout_seconds: int = Field(
         86_400, ge=1, description='an attempt that takes longer fails, and is retried'
@@ -122,9 +126,9 @@ class KubeflowConfig(StrictModel):
         (), description='keys of Kubernetes secrets, as environment variables of every pod'
     )
     connection: ConnectionConfig = ConnectionConfig()
-    tasks: dict[str, TaskConfig] = Field(
+    tasks: dict[Literal[TaskName, 'default'], TaskConfig] = Field(
         default_factory=dict,
-        description="by component, such as Trainer; 'default' for all others; they are not merged",
+        description="by task, such as train; 'default' for all others; they are not merged",
     )
 
     @model_validator(mode='after')
@@ -133,5 +137,5 @@ class KubeflowConfig(StrictModel):
             raise ValueError('a value has {{, and Kubeflow would replace {{...}}')
         return self
 
-    def task(self, node_id: str) -> TaskConfig:
-        return self.tasks.get(node_id) or self.tasks.get('default') or TaskConfig()
+    def task(self, name: TaskName) -> TaskConfig:
+        return self.tasks.get(name) or self.tasks.get('default') or TaskConfig()

@@ -51,7 +51,7 @@ class Recipe(StrictModel):
     """The configuration of a pipeline."""
 
     name: str = Field(
-        pattern=r'^[a-z0-9][a-z0-9_-]*$', max_length=100, description='pipeline and folder name'
+        pattern=r'^[a-z0-9][a-z0-9_-]*$', max_length=63, description='pipeline and folder name'
     )
     description: str = Field('', description='printed and reported, in a few words')
     workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
@@ -133,18 +133,6 @@ class Recipe(StrictModel):
         A newer image with other defaults then trains the same.
         """
         return self.model_dump_json(exclude={'kubeflow'})
-
-    @property
-    def optional_nodes(self) -> list[str]:
-        """IDs of the optional nodes in the graph of this recipe."""
-        enabled = {
-            'newest_spans': self.data.may_have_spans,
-            'warm_start_resolver': self.trainer.starts_from_version,
-            'Tuner': self.tuner is not None,
-            'Converter': self.converter is not None,
-            'FolderPredictor': self.inference is not None,
-        }
-        return [node_id for node_id, is_enabled in enabled.items() if is_enabled]
 
     @property
     def home(self) -> Path:

@@ -37,7 +37,7 @@ def set_run_id(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
 
 
 def display_name(node_id: str) -> str:
-    """Formats a node ID for display, such as `baseline_resolver` as BaselineResolver."""
+    """Formats a node ID for display, such as `reference_resolver` as ReferenceResolver."""
     return ''.join(word.capitalize() for word in node_id.split('_')) if '_' in node_id else node_id
 
 

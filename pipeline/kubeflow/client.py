@@ -17,11 +17,12 @@ import yaml
 from common.errors import ConfigError, KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.config.recipe import Recipe
+from pipeline.kubeflow.compiler import compile_kubeflow
 from pipeline.retraining.cron import Schedule
 
 TIMEOUTS = 5, 30  # seconds until the connection, and between parts of the response
 _PAGE = {'page_size': 100}
-_MAX_MESSAGE_LENGTH = 300
+_MAX_MESSAGE_LENGTH = 700  # a missing right is at the end of 400
 
 
 class KubeflowClient:
@@ -155,10 +156,8 @@ def submit_recipe(recipe: Recipe, schedule: Schedule | None = None) -> str:
     """
     if schedule:
         schedule.kubeflow(recipe.kubeflow.connection.cron_timezone)  # raises before connecting
-    client = KubeflowClient(recipe.kubeflow.connection)  # fails before the slow compilation
-    from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX
-
     package = compile_kubeflow(recipe)
+    client = KubeflowClient(recipe.kubeflow.connection)
     if schedule:
         return client.create_schedule(package, recipe.name, schedule)
     return client.submit(package, recipe.name)

@@ -1,8 +1,7 @@
-"""Compiles a recipe to a Kubeflow Pipelines 2 spec with one container task per TFX node."""
+"""Compiles a recipe to a Kubeflow Pipelines 2 spec of seven container tasks."""
 
 import inspect
 import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,16 @@ from kfp import dsl, kubernetes
 
 from common.errors import ConfigError
 from components.image_example_gen.sources.base.data_config import DATA_URL
-from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
-from pipeline.config.metadata_config import SQLITE, MetadataConfig
+from pipeline.config.kubeflow import NODE_TASKS, KubeflowConfig, TaskConfig, TaskName
 from pipeline.config.recipe import Recipe
-from pipeline.execution.launch import display_name
-from pipeline.graph import create_pipeline
 from pipeline.kubeflow.run_inputs import escape_placeholders
-from pipeline.kubeflow.task import DECISION, FINISH
-from pipeline.models.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are not strings
-# Inputs of the nodes, and the outputs of the decision that they take.
+# Inputs of the tasks with nodes, and the outputs of the first task that they take.
 _DECIDED = {'recipe': 'merged_recipe', 'classes': 'classes', 'images': 'images'}
-_DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', *_DECIDED.values())}
-_PUSHER_OUTPUTS = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
-_ANY_CLASSES = ('a', 'b')  # the graph does not depend on the classes
+_DECIDE_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', *_DECIDED.values())}
+_PUSH_OUTPUTS = {'metrics': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 # Argo counts it from the first attempt, and also ends an attempt then. kfp's setter allows an hour.
 _RETRY_DAYS = 30
 _GPU = 'nvidia.com/gpu'
@@ -36,13 +29,12 @@ _GPU = 'nvidia.com/gpu'
 def compile_kubeflow(recipe: Recipe) -> str:
     """Returns the spec of a recipe as YAML, for open-source Kubeflow Pipelines 2.
 
-    Each task runs its node with TFX's launcher (`pipeline.kubeflow.task`), so that resolvers, spans
-    and caching work as they do locally; Kubeflow's caching is disabled. A run may override the
-    parameters of the pipeline.
+    Each task runs its nodes with TFX's launcher (`pipeline.kubeflow.nodes`), so that resolvers,
+    spans and caching work as they do locally; Kubeflow's caching is disabled. A run may override
+    the parameters of the pipeline.
 
     Raises:
-        ConfigError: the recipe configures a task that the pipeline does not have, or no secret of
-            the cluster has the credentials of `data.url`.
+        ConfigError: no secret of the cluster has the credentials of `data.url`.
     """
     if recipe.data.has_secrets and DATA_URL not in (each.env for each in recipe.kubeflow.secrets):
         raise ConfigError(
@@ -50,44 +42,18 @@ def compile_kubeflow(recipe: Recipe) -> str:
             f'contain: put the complete URL into a Kubernetes secret, and add it to '
             f'kubeflow.secrets with env: {DATA_URL}'
         )
+    pipeline = _pipeline(recipe)
+    for component in pipeline.pipeline_spec.components.values():
+        for task in component.dag.tasks.values():
+            if task.HasField('retry_policy'):
+                task.retry_policy.backoff_max_duration.FromTimedelta(timedelta(days=_RETRY_DAYS))
     with tempfile.TemporaryDirectory() as folder:
-        edges = _edges(recipe, Path(folder))
-        unknown = sorted(set(recipe.kubeflow.tasks) - set(edges) - {'default'})
-        if unknown:
-            raise ConfigError(
-                f'kubeflow.tasks: unknown task {unknown[0]}; use default, {", ".join(edges)}'
-            )
-        pipeline = _pipeline(recipe, edges)
-        _lengthen_retries(pipeline)
         file = Path(folder, 'pipeline.yaml')
         kfp.compiler.Compiler().compile(pipeline, str(file))
         return file.read_text(encoding='utf-8')
 
 
-def find_local_settings(recipe: Recipe) -> Iterator[str]:
-    """Yields a warning for each setting that suits one machine; pods share only volumes."""
-    volumes = [Path(volume.path) for volume in recipe.kubeflow.volumes]
-    if recipe.metadata.address == SQLITE:
-        yield 'metadata.address is sqlite; concurrent pods need MySQL or gRPC.'
-    paths = {
-        'workdir': recipe.workdir,
-        'data.path': recipe.data.path,
-        'inference.path': recipe.inference.path if recipe.inference else None,
-    }
-    for key, path in paths.items():
-        if path is not None and not any(path.is_relative_to(volume) for volume in volumes):
-            yield f'{key} is {path}, which is not on any of kubeflow.volumes.'
-
-
-def _edges(recipe: Recipe, folder: Path) -> dict[str, list[str]]:
-    """Returns the upstream nodes of each node, in topological order; writes only to `folder`."""
-    places = {'workdir': folder, 'pipeline_root': None, 'push_directory': None}
-    local = recipe.model_copy(update={**places, 'metadata': MetadataConfig()})
-    nodes = create_pipeline(local, _ANY_CLASSES).components
-    return {node.id: [each.id for each in node.upstream_nodes] for node in nodes}
-
-
-def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> dsl.base_component.BaseComponent:
+def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
     """Creates the pipeline; its defaults are the values of the recipe."""
     # On one line, because kfp also writes it into a comment.
     embedded = config.as_json()
@@ -100,64 +66,59 @@ def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> dsl.base_component
     ) -> None:
         run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         inputs: dict[str, Any] = {'recipe': recipe, 'overrides': overrides, 'run_id': run_id}
-        conditions = {
-            'only_when_new': only_when_new,
-            'optional_nodes': ','.join(config.optional_nodes),
-        }
-        with dsl.ExitHandler(_task(FINISH, config.kubeflow, inputs, {})):
-            decision = _task(DECISION, config.kubeflow, inputs | conditions, _DECISION_OUTPUTS)
-            decided = {name: decision.outputs[output] for name, output in _DECIDED.items()}
-            with dsl.If(decision.outputs['train'] == 'true', name='train'):
-                tasks: dict[str, dsl.PipelineTask] = {}
-                for node_id, upstream in edges.items():
-                    outputs = _PUSHER_OUTPUTS if node_id == PUSHER else {}
-                    task = _task(node_id, config.kubeflow, decided | {'run_id': run_id}, outputs)
-                    task.set_display_name(display_name(node_id))
-                    tasks[node_id] = task.after(*(tasks[each] for each in upstream))
+        with dsl.ExitHandler(_task('finish', config.kubeflow, inputs)):
+            conditions = inputs | {'only_when_new': only_when_new}
+            decide = _task('decide', config.kubeflow, conditions, _DECIDE_OUTPUTS)
+            decided = {name: decide.outputs[output] for name, output in _DECIDED.items()}
+            with dsl.If(decide.outputs['train'] == 'true', name='when-needed'):
+                tasks: list[dsl.PipelineTask] = []
+                for name in NODE_TASKS:
+                    outputs = _PUSH_OUTPUTS if name == 'push' else {}
+                    task = _task(name, config.kubeflow, decided | {'run_id': run_id}, outputs)
+                    tasks.append(task.after(*tasks[-1:]))
 
     return pipeline
 
 
-def _lengthen_retries(pipeline: dsl.base_component.BaseComponent) -> None:
-    """Sets the time within which Argo retries a task."""
-    spec = pipeline.pipeline_spec
-    for component in (spec.root, *spec.components.values()):
-        for task in component.dag.tasks.values():
-            if task.HasField('retry_policy'):
-                task.retry_policy.backoff_max_duration.FromTimedelta(timedelta(days=_RETRY_DAYS))
-
-
 def _task(
-    node_id: str, config: KubeflowConfig, inputs: dict[str, Any], outputs: dict[str, Any]
+    name: TaskName,
+    config: KubeflowConfig,
+    inputs: dict[str, Any],
+    outputs: dict[str, Any] | None = None,
 ) -> dsl.PipelineTask:
     """Adds a task that passes Kubeflow's ExecutorInput to `pipeline.kubeflow.task`.
 
     kfp requires the types of inputs and outputs.
     """
-    task_config = config.task(node_id)
-    types = {name: _TYPES.get(name, str) for name in inputs} | outputs
+    task_config = config.task(name)
+    types = {key: _TYPES.get(key, str) for key in inputs} | (outputs or {})
 
-    def node(*values: Any) -> dsl.ContainerSpec:
-        args: list[Any] = [node_id, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
+    def container(*values: Any) -> dsl.ContainerSpec:
+        args: list[Any] = ['--retries', str(task_config.retries)]
+        args += ['--backoff', str(task_config.backoff_seconds)]
+        args += ['--timeout', str(task_config.timeout_seconds)]
+        args += [name, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
         if task_config.gpus:
             args += ['--gpus', str(task_config.gpus)]
-        if 'report' in outputs:
+        if 'report' in types:
             args += ['--report', values[-1].path]
         image = task_config.image or config.image
         return dsl.ContainerSpec(image=image, command=_COMMAND, args=args)
 
-    node.__name__ = node_id
-    node.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    container.__name__ = name
+    container.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
-            for name, annotation in types.items()
+            inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+            for key, annotation in types.items()
         ],
         return_annotation=dsl.ContainerSpec,
     )
-    task = dsl.container_component(node)(**inputs)
+    task = dsl.container_component(container)(**inputs)
+    task.set_display_name(name.replace('_', ' '))
     task.set_caching_options(False)  # TFX has its own cache
     _configure_task(task, task_config)
-    if task_config.retries and node_id != DECISION:  # which retries temporary errors itself
+    if task_config.retries and name in NODE_TASKS:
+        # Of lost pods, by platforms that have a policy for them; the task itself repeats errors.
         delay = f'{task_config.backoff_seconds}s'
         task.set_retry(task_config.retries, backoff_duration=delay, backoff_factor=2.0)
     _configure_pod(task, config)
@@ -176,7 +137,9 @@ def _configure_task(task: dsl.PipelineTask, config: TaskConfig) -> None:
             set_quantity(quantity)
     if config.gpus:
         task.set_accelerator_type(_GPU).set_accelerator_limit(config.gpus)
-    kubernetes.set_timeout(task, config.timeout_seconds)
+    # Of the pod: for what hangs outside of the attempts, such as the download of the image
+    attempt = config.timeout_seconds + config.backoff_seconds * 2**config.retries
+    kubernetes.set_timeout(task, (1 + config.retries) * attempt)
     for key, value in config.node_selector.items():
         kubernetes.add_node_selector(task, key, value)
     for each in config.tolerations:

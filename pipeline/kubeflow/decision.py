@@ -4,13 +4,12 @@ import json
 import logging
 from typing import Any
 
-from common.errors import ConfigError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
-from pipeline.retraining.tick import recipe_to_train, retrying
+from pipeline.retraining.tick import recipe_to_train
 from pipeline.run.record import utc_now
 from pipeline.run.recording import Recording, new_run
 
@@ -21,8 +20,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     """Decides whether to train, records that, and returns the outputs of the task.
 
     The other tasks take the recipe with the overrides of this run, the classes and the number of
-    images from here: they need no checks, and the data may change meanwhile. As Kubeflow does not
-    repeat this task, it repeats itself what may succeed later.
+    images from here: they need no checks, and the data may change meanwhile.
 
     Raises:
         PipelineError: a parameter, the recipe or the data cannot be used.
@@ -32,41 +30,22 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     kind = 'tick' if inputs['only_when_new'] else 'run'
     now = utc_now()
     run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
-    with Recording(recipe.home, run) as record:
-        outputs = retrying(recipe.retrain)(_decide, recipe, inputs, record)
-        if json.loads(outputs['train']):
+    training: Recipe | None = recipe
+    with Recording(recipe.home, run) as record, reporting_errors():
+        if inputs['only_when_new']:
+            training = recipe_to_train(recipe, record)
+        else:
+            prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+            record.run = record.run.with_values(decision='this run was requested')
+        classes, images = check(training) if training else ((), 0)
+        if training:
             record.add()
         else:
             record.end('nothing new', exit_code=0)
     _log.info(record.run.decision)
-    return outputs
-
-
-@reporting_errors()
-def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
-    """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    _check_nodes(recipe, inputs['optional_nodes'])
-    training: Recipe | None = recipe
-    if inputs['only_when_new']:
-        training = recipe_to_train(recipe, record)
-    else:
-        prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-        record.run = record.run.with_values(decision='this run was requested')
-    classes, images = check(training) if training else ((), 0)
-    return {
+    return {  # Kubeflow requires all of them, also if no other task runs
         'train': json.dumps(training is not None),
         'merged_recipe': escape_placeholders((training or recipe).as_json()),
         'classes': escape_placeholders(json.dumps(classes)),
         'images': str(images),
     }
-
-
-def _check_nodes(recipe: Recipe, compiled: str) -> None:
-    """Raises ConfigError if overrides of this run add or remove nodes of the compiled pipeline."""
-    required = ','.join(recipe.optional_nodes)
-    if required != compiled:
-        raise ConfigError(
-            'a parameter of this run changes the components of the pipeline: it needs the optional '
-            f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, trainer.warm_start, tuner, converter and inference)'
-        )

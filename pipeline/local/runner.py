@@ -21,7 +21,7 @@ _PHASES = {
     'decision': 'ModelGate Converter Pusher',
     'inference': 'FolderPredictor',
 }
-_PHASE_OF = {node_id: phase for phase, nodes in _PHASES.items() for node_id in nodes.split()}
+PHASE_OF = {node_id: phase for phase, nodes in _PHASES.items() for node_id in nodes.split()}
 _SHORT_SECONDS = 1.0  # a component that takes less is not printed with its phase
 
 _log = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ class ProgressDagRunner(LocalDagRunner):
             raise NotImplementedError('partial runs')
         set_run_id(pipeline, self.run_id)
         node_ids = [each.pipeline_node.node_info.id for each in pipeline.nodes]
-        sizes = Counter(_PHASE_OF.get(node_id, display_name(node_id)) for node_id in node_ids)
+        sizes = Counter(PHASE_OF.get(node_id, display_name(node_id)) for node_id in node_ids)
         phases: dict[str, dict[str, Node]] = defaultdict(dict)
         for node_id in node_ids:
             name = display_name(node_id)
-            phase = _PHASE_OF.get(node_id, name)
+            phase = PHASE_OF.get(node_id, name)
             with console.phase(phase, name, brief=self._brief):
                 phases[phase][name] = self.results[node_id] = launch_node(pipeline, node_id)
                 _log_end(name, {name: self.results[node_id]})

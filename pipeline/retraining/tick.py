@@ -102,7 +102,7 @@ def recipe_to_train(recipe: Recipe, record: Recording) -> Recipe | None:
 def retrying(config: RetrainConfig) -> tenacity.Retrying:
     """Calls a function again, with pauses, after errors that are `retryable`."""
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_retryable),
+        retry=tenacity.retry_if_exception(is_retryable),
         wait=tenacity.wait_exponential(config.backoff_seconds),
         stop=tenacity.stop_after_attempt(config.max_attempts),
         before_sleep=_log_pause,
@@ -116,7 +116,7 @@ def _log_pause(state: tenacity.RetryCallState) -> None:
     _log.warning('%s; the next attempt is in %s', state.outcome.exception(), pause)
 
 
-def _is_retryable(error: BaseException | None) -> bool:
+def is_retryable(error: BaseException | None) -> bool:
     """Whether an error of this project is retryable, and those that caused it."""
     if not isinstance(error, PipelineError):
         return False

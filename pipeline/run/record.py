@@ -22,7 +22,7 @@ from components.pusher.serving_folder import About, Moment
 
 RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folder and a file
 RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it, and writes its id
-_LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no task for so long has ended
+_LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no node for so long has ended
 _PATIENCE = 10.0  # seconds for another task of the run to write the record
 
 Result = Literal[
@@ -42,8 +42,8 @@ class Run(BaseModel):
     kind: Literal['run', 'tick', 'bless', 'unbless', 'rollback'] = 'run'
     engine: Literal['local', 'kubeflow'] = 'local'
     started: Moment
-    seen: Moment | None = None  # on Kubeflow: start of the last task
-    task: str | None = None  # on Kubeflow: name of the last task
+    seen: Moment | None = None  # on Kubeflow: start of the last node
+    task: str | None = None  # on Kubeflow: the last node
     ended: Moment | None = None
     seconds: float | None = None  # with imports; on Kubeflow, the sum over the tasks
     config: dict[str, Any] = Field(default_factory=dict)  # all keys of the recipe
@@ -55,7 +55,7 @@ class Run(BaseModel):
     # None, in the file, until the run has ended
     result: Result | None = None
     # Why it is not blessed, the error, or why a user overrode it. On Kubeflow, until the run ends,
-    # the errors of its tasks, each after the name of its node.
+    # the error of the task that failed, after its name.
     reasons: tuple[str, ...] = ()
     person: str | None = None  # who overrode the gate
     manual_override: str | None = None  # of the model at the end of the run, a clause

@@ -2,13 +2,14 @@
 
 `scripts/image_test.sh` runs this file in the image, so it imports nothing of the tests.
 Emulates Argo, and Kubeflow's driver and launcher, for the parts of the specification that the
-compiled pipeline uses: order, conditions, exit handlers, retries, parameters with their types and
-defaults, ExecutorInput, placeholders, outputs. `kubeflow_programs.py` replaces the emulated driver
-and launcher by those of a release.
+compiled pipeline uses: order, conditions, exit handlers, parameters with their defaults,
+ExecutorInput, placeholders, outputs, umask 0. Only a lost pod is repeated, as with the policy
+OnError. `kubeflow_programs.py` takes driver and launcher of a release instead.
 """
 
 import contextlib
 import dataclasses
+import graphlib
 import json
 import os
 import random
@@ -21,27 +22,25 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-_EXECUTOR_INPUT = '{{$}}'
 _CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
 
 
 @dataclasses.dataclass
 class TaskResult:
-    """Exit code of the pod, combined output, and folder of the output files of a task."""
+    """Exit code of the pod, combined output, folder of the output files, and number of pods."""
 
     code: int
     output: str
     folder: Path
-    attempts: int = 1
+    pods: int = 1
 
 
 class KubeflowRun:
     """One run of a compiled pipeline; tasks run in the order of their dependencies.
-
-    A started DAG is represented by the values of its inputs.
 
     Args:
         package: the compiled YAML.
@@ -51,57 +50,24 @@ class KubeflowRun:
 
     Attributes:
         finished: results by task.
-        first_attempts: functions that start a task's command and make it fail, by task.
+        disturbances: by task, functions of its process that disturb its first pod, and return
+            whether the pod is lost; else it goes on.
     """
 
     def __init__(
-        self,
-        package: Path,
-        folder: Path,
-        only: Collection[str] = (),
-        **parameters: Any,
+        self, package: Path, folder: Path, only: Collection[str] = (), **parameters: Any
     ) -> None:
         self._spec, self._platform = yaml.safe_load_all(package.read_text())
-        self._folder = folder
-        self._only = only
         declared = self._spec['root']['inputDefinitions']['parameters']
         self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
         self._parameters |= parameters
-        self._run_id = str(uuid.uuid4())
-        self._commands: dict[str, list[str]] = {}
-        self._environments: dict[str, dict[str, str]] = {}
-        self._timeouts: dict[str, int] = {}  # in seconds
+        self._folder, self._only, self._run_id = folder, only, str(uuid.uuid4())
         self.finished: dict[str, TaskResult] = {}
-        self.first_attempts: dict[str, Callable[..., object]] = {}
+        self.disturbances: dict[str, Callable[[subprocess.Popen], bool]] = {}
 
     def execute(self) -> None:
         """Runs all tasks; after a task that fails, only those that handle the exit."""
-        self._run_tasks(self._spec['root']['dag']['tasks'], self._start_root())
-
-    def run_again(self, name: str) -> TaskResult:
-        """Runs a task again with the same run id."""
-        folder = self._folder / self._run_id / name
-        options = {
-            'cwd': self._folder,
-            # A pod has only the packages of the image, and unbuffered output.
-            'env': {
-                'PATH': '/usr/bin:/bin',
-                'PYTHONPATH': str(REPOSITORY),
-                'HOME': str(self._folder),
-                'PYTHONUNBUFFERED': '1',
-                **self._environments[name],
-            },
-            'stdout': subprocess.PIPE,
-            'stderr': subprocess.STDOUT,
-            'text': True,
-            'start_new_session': True,
-        }
-        command = self._attempt(name)
-        if name in self.first_attempts:
-            self.first_attempts.pop(name)(command, **options)
-            return TaskResult(1, '', folder)
-        code, output = run_pod(command, self._timeouts[name], **options)
-        return TaskResult(int(code != 0), output, folder)
+        self._run_dag(self._spec['root'], self._start_root())
 
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
         """The metadata of a task's output artifact, and its contents; metrics have none."""
@@ -111,46 +77,41 @@ class KubeflowRun:
         file = folder / key
         return artifacts[0]['metadata'], file.read_text() if file.exists() else ''
 
-    def states(self) -> dict[str, str]:
-        """States of the finished tasks in ML Metadata."""
-        return {
-            name: 'FAILED' if result.code else 'COMPLETE' for name, result in self.finished.items()
-        }
-
-    def _attempt(self, name: str) -> list[str]:
-        """The command of a new attempt of a prepared task."""
-        return self._commands[name]
-
-    def _run_tasks(self, tasks: dict[str, Any], dag: Any) -> bool:
-        """Runs the tasks of a DAG, and returns whether all succeeded."""
-        waiting, succeeded = dict(tasks), True
-        while waiting:
-            name = next(
-                name
-                for name, task in waiting.items()
-                if not set(task.get('dependentTasks', [])) & set(waiting)
-            )
-            task = waiting.pop(name)
-            handles_exit = task.get('triggerPolicy', {}).get('strategy', '').endswith('_COMPLETED')
-            if succeeded or handles_exit:
-                succeeded &= self._run_task(name, task, dag)
+    def _run_dag(self, component: dict[str, Any], dag: Any) -> bool:
+        """Runs the tasks of a started DAG, and returns whether all succeeded."""
+        tasks, succeeded = component['dag']['tasks'], True
+        graph = {name: task.get('dependentTasks', ()) for name, task in tasks.items()}
+        for name in graphlib.TopologicalSorter(graph).static_order():
+            strategy = tasks[name].get('triggerPolicy', {}).get('strategy', '')
+            if succeeded or strategy.endswith('_COMPLETED'):
+                succeeded &= self._run_task(name, tasks[name], dag)
         return succeeded
 
     def _run_task(self, name: str, task: dict[str, Any], dag: Any) -> bool:
-        component = self._spec['components'][task['componentRef']['name']]
+        component = self._component(task)
         if 'dag' in component:
             inner = self._start_dag(name, task, dag)
-            return inner is None or self._run_tasks(component['dag']['tasks'], inner)
+            return inner is None or self._run_dag(component, inner)
         if self._only and name not in self._only:
             return True
-        self._prepare_container(name, task, dag)
-        for attempt in range(1 + task.get('retryPolicy', {}).get('maxRetryCount', 0)):
-            result = self.run_again(name)
-            result.attempts += attempt
-            if not result.code:
-                break
+        command, environment = self._prepare(name, task, dag)
+        result = self._run_pod(name, command, environment)
+        if result is None:  # lost
+            assert task['retryPolicy']['maxRetryCount']
+            result = self._run_pod(name, command, environment)
+            assert result
+            result.pods = 2
         self.finished[name] = result
         return not result.code
+
+    def _component(self, task: dict[str, Any]) -> dict[str, Any]:
+        return self._spec['components'][task['componentRef']['name']]
+
+    def _container(self, task: dict[str, Any]) -> dict[str, Any]:
+        label = self._component(task)['executorLabel']
+        return self._spec['deploymentSpec']['executors'][label]['container']
+
+    # `kubeflow_programs.py` replaces these; a started DAG is here the values of its inputs.
 
     def _start_root(self) -> Any:
         return self._parameters
@@ -165,98 +126,106 @@ class KubeflowRun:
                 return None
         return inputs
 
-    def _inputs(self, task: dict[str, Any], dag: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: self._value(source, dag) for key, source in task['inputs']['parameters'].items()
+    def _prepare(
+        self, name: str, task: dict[str, Any], dag: Any
+    ) -> tuple[list[str], dict[str, str]]:
+        """The command of a container, with replaced placeholders, and its environment."""
+        container = self._container(task)
+        folder = self._folder / self._run_id / name
+        folder.mkdir(parents=True)  # as the launcher does
+        declared = self._component(task).get('outputDefinitions', {})
+        files = {key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})}
+        artifacts = {
+            key: {'artifacts': [{'name': key, 'uri': f'minio://bucket/{key}'}]}
+            for key in declared.get('artifacts', {})
         }
+        outputs = {'parameters': files, 'artifacts': artifacts}
+        outputs['outputFile'] = str(folder / 'executor_output.json')
+        executor_input = {
+            'inputs': {'parameterValues': self._inputs(task, dag)},
+            'outputs': outputs,
+        }
+        environment = {each['name']: each.get('value', '') for each in container.get('env', [])}
+        assert container['command'][0] == 'python'
+        words = [*container['command'][1:], *container['args']]
+        # The launcher gets the input in its arguments.
+        text = replace_variables(json.dumps(executor_input), environment)
+        return [sys.executable, *(_replaced(word, text) for word in words)], environment
+
+    def _inputs(self, task: dict[str, Any], dag: dict[str, Any]) -> dict[str, Any]:
+        sources = task['inputs']['parameters']
+        return {key: self._value(source, dag) for key, source in sources.items()}
 
     def _value(self, source: dict[str, Any], parameters: dict[str, Any]) -> Any:
         if 'componentInputParameter' in source:
             return parameters[source['componentInputParameter']]
-        if 'taskOutputParameter' in source:
-            wanted = source['taskOutputParameter']
+        if wanted := source.get('taskOutputParameter'):
             folder = self.finished[wanted['producerTask']].folder
             return (folder / wanted['outputParameterKey']).read_text()
         constant = source['runtimeValue']['constant']
         return self._run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
-    def _prepare_container(self, name: str, task: dict[str, Any], dag: Any) -> None:
-        """Sets the container's command, with replaced placeholders, environment and timeout."""
-        component = self._spec['components'][task['componentRef']['name']]
-        container, kubernetes = self._executor(component)
-        folder = self._folder / self._run_id / name
-        folder.mkdir(parents=True)  # as the launcher does
-        declared = component.get('outputDefinitions', {})
-        executor_input = {
-            'inputs': {'parameterValues': self._inputs(task, dag)},
-            'outputs': {
-                'parameters': {
-                    key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})
-                },
-                'artifacts': {
-                    key: {'artifacts': [{'name': key, 'uri': f'minio://bucket/{key}'}]}
-                    for key in declared.get('artifacts', {})
-                },
-                'outputFile': str(folder / 'executor_output.json'),
-            },
+    def _run_pod(
+        self, name: str, command: list[str], environment: dict[str, str]
+    ) -> TaskResult | None:
+        """Runs a pod; None if it is lost. A pod has only the packages of the image."""
+        environment = {
+            'PATH': '/usr/bin:/bin',
+            'PYTHONPATH': str(REPOSITORY),
+            'HOME': str(self._folder),
+            'PYTHONUNBUFFERED': '1',
+            **environment,
         }
-        environment = {each['name']: each.get('value', '') for each in container.get('env', [])}
-        self._environments[name] = environment
-        self._timeouts[name] = int(kubernetes['activeDeadlineSeconds'])
-        assert container['command'][0] == 'python'
-        words = [*container['command'][1:], *container['args']]
-        # The launcher gets the input in its arguments.
-        text = replace_variables(json.dumps(executor_input), environment)
-        self._commands[name] = [sys.executable, *(self._replaced(word, text) for word in words)]
-
-    def _executor(self, component: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The container of a component, and its settings of Kubernetes."""
-        label, platform = component['executorLabel'], self._platform['platforms']['kubernetes']
-        return (
-            self._spec['deploymentSpec']['executors'][label]['container'],
-            platform['deploymentSpec']['executors'][label],
-        )
-
-    def _replaced(self, word: str, text: str) -> str:
-        """Replaces placeholders as the launcher does: in random order, also in replaced values."""
-        executor_input = json.loads(text)
-        outputs = executor_input['outputs']
-        folder = Path(outputs['outputFile']).parent
-        values = {
-            f"{{{{$.inputs.parameters['{key}']}}}}": value
-            if isinstance(value, str)
-            else json.dumps(value)
-            for key, value in executor_input['inputs']['parameterValues'].items()
-        }
-        for key in outputs['artifacts']:
-            values[f"{{{{$.outputs.artifacts['{key}'].path}}}}"] = str(folder / key)
-        for key, each in outputs['parameters'].items():
-            values[f"{{{{$.outputs.parameters['{key}'].output_file}}}}"] = each['outputFile']
-        word = word.replace(_EXECUTOR_INPUT, text)
-        for placeholder in random.sample(list(values), len(values)):
-            word = word.replace(placeholder, values[placeholder])
-        return word
+        disturb = self.disturbances.pop(name, None)
+        done = run_pod(command, disturb, cwd=self._folder, env=environment)
+        # The launcher ends with 1 whatever the code.
+        return done and TaskResult(int(done[0] != 0), done[1], self._folder / self._run_id / name)
 
 
-def run_pod(command: list[str], timeout: float, **options: Any) -> tuple[int, str]:
-    """Runs the processes of a pod in their own session; returns exit code and output.
+def _replaced(word: str, text: str) -> str:
+    """Replaces placeholders as the launcher does: in random order, also in replaced values."""
+    executor_input = json.loads(text)
+    outputs = executor_input['outputs']
+    values = {
+        f"{{{{$.inputs.parameters['{key}']}}}}": each if isinstance(each, str) else json.dumps(each)
+        for key, each in executor_input['inputs']['parameterValues'].items()
+    }
+    for key in outputs['artifacts']:
+        path = Path(outputs['outputFile']).with_name(key)
+        values[f"{{{{$.outputs.artifacts['{key}'].path}}}}"] = str(path)
+    word = word.replace('{{$}}', text)
+    for placeholder in random.sample(list(values), len(values)):
+        word = word.replace(placeholder, values[placeholder])
+    return word
 
-    When the main process has ended, or after the timeout in seconds, all are killed.
+
+def run_pod(
+    command: list[str],
+    disturb: Callable[[subprocess.Popen], bool] | None = None,
+    **options: Any,
+) -> tuple[int, str] | None:
+    """Runs the processes of a pod until the first one ends; returns its exit code and the output.
+
+    Returns None for a pod that is lost.
     """
-    with subprocess.Popen(command, **options) as process:
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
+    with subprocess.Popen(command, umask=0, start_new_session=True, **pipes, **options) as process:
         try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            _kill_session(process.pid)
+            if disturb and disturb(process):
+                return None
             output, _ = process.communicate()
         finally:
-            _kill_session(process.pid)
+            _kill(process)
     return process.returncode, output
 
 
-def _kill_session(leader: int) -> None:
+def _kill(process: subprocess.Popen) -> None:
+    """Kills the processes of a pod, of which attempts of a task have a session of their own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(process.pid).children(recursive=True):
+            each.kill()
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def replace_variables(text: str, environment: dict[str, str]) -> str:

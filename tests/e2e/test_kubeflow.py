@@ -5,9 +5,11 @@ The driver and the launcher of Kubeflow are emulated, and then those of a releas
 
 import os
 import signal
-import subprocess
+import stat
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from workspace import RECIPE
 
@@ -16,7 +18,8 @@ from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 from pipeline.run.record import read_runs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # of which the first includes a run
+TASKS = ['decide', 'ingest', 'check-data', 'train', 'evaluate', 'push', 'finish']
 MORE = """
   warm_start: live
 evaluation:
@@ -34,27 +37,30 @@ class Cluster:
 
     def __init__(self, folder, make_image_folder, create_run):
         self._folder, self._make_image_folder = folder, make_image_folder
-        self._create_run = create_run
-        self._package = folder / 'pipeline.yaml'
+        self.create_run = create_run
         (folder / 'pets.yaml').write_text(RECIPE + MORE)
         data = {'source': 'folder', 'path': str(folder / 'data'), 'window': 2}
         volumes = [{'claim': each, 'path': str(folder / each)} for each in ('data', 'work')]
-        overrides = [('data', data), ('workdir', volumes[1]['path']), ('kubeflow.volumes', volumes)]
+        self._overrides = [('data', data), ('workdir', volumes[1]['path'])]
+        self._overrides.append(('kubeflow.volumes', volumes))
+        self.home = folder / 'work' / 'pets'
         (folder / 'work').mkdir()
-        self._package.write_text(compile_kubeflow(load_recipe(folder / 'pets.yaml', overrides)))
 
-    def run(self, *, new_spans=(), trainer=None, **parameters):
-        """Runs the pipeline on new spans; `trainer` is a failing attempt of this task."""
+    def run(self, *, new_spans=(), disturbances=(), tasks=(), **parameters):
+        """Runs the pipeline on new spans, with other settings of `tasks`."""
         for span in new_spans:
             self._make_image_folder(self._folder / 'data' / f'span-{span}', per_class=60, seed=span)
-        run = self._create_run(self._package, self._folder, **parameters)
-        if trainer:
-            run.first_attempts['trainer'] = trainer
+        settings = {'default': {'backoff_seconds': 1}, **dict(tasks)}
+        overrides = [*self._overrides, ('kubeflow.tasks', settings)]
+        package = self._folder / 'pipeline.yaml'
+        package.write_text(compile_kubeflow(load_recipe(self._folder / 'pets.yaml', overrides)))
+        run = self.create_run(package, self._folder, **parameters)
+        run.disturbances = dict(disturbances)
         run.execute()
         return run
 
     def pushed(self):
-        return sorted((self._folder / 'work/pets/serving').glob('[0-9]*'))
+        return sorted((self.home / 'serving').glob('[0-9]*'))
 
 
 @pytest.fixture(scope='module', params=['emulated', 'programs'])
@@ -63,44 +69,71 @@ def cluster(request, kubeflow, tmp_path_factory, make_image_folder):
     return Cluster(tmp_path_factory.mktemp('cluster'), make_image_folder, create_run)
 
 
+@pytest.fixture
+def other_cluster(cluster, tmp_path, make_image_folder):
+    """A cluster with one span, where no run has ended."""
+    other = Cluster(tmp_path, make_image_folder, cluster.create_run)
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=60, seed=1)
+    return other
+
+
 @pytest.fixture(scope='module')
 def first(cluster):
-    """A run whose Trainer is killed once, like the pod of a lost node, and retried by Kubeflow."""
-    return cluster.run(new_spans=(1, 2), trainer=kill_during_training, only_when_new=True)
-
-
-def kill_during_training(command, **options):
-    process = subprocess.Popen(command, **options)
-    for line in process.stdout:
-        if 'train images' in line:
-            break
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    """A run that loses its first pod while it trains, as with a cluster node."""
+    return cluster.run(new_spans=(1, 2), disturbances={'train': lose_pod}, only_when_new=True)
 
 
 @pytest.fixture(scope='module')
 def second(cluster, first):
-    """The next scheduled run, with one more span."""
-    return cluster.run(new_spans=[3], only_when_new=True)
+    """The next scheduled run, with one more span; its first training crashes."""
+    return cluster.run(new_spans=[3], disturbances={'train': crash}, only_when_new=True)
+
+
+def lose_pod(process):
+    wait_for_training(process)
+    return True
+
+
+def crash(process):
+    """Kills the attempt of the task, as the kernel does if it has used too much memory."""
+    wait_for_training(process)
+    tree = [process.pid, *(each.pid for each in psutil.Process(process.pid).children(True))]
+    (leader,) = [pid for pid in tree[1:] if os.getsid(pid) == pid]
+    os.killpg(leader, signal.SIGKILL)
+    return False
+
+
+def wait_for_training(process):
+    for line in process.stdout:
+        if 'train images' in line:
+            return
 
 
 def test_all_tasks_succeed(first, second):
     for run in (first, second):
         assert {task: done.output for task, done in run.finished.items() if done.code} == {}
-        assert set(run.states().values()) == {'COMPLETE'}
+        assert list(run.finished) == TASKS
 
 
-def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
-    assert 'images in spans 1 and 2' in first.finished['decision'].output
-    assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
-    assert 'Trainer done in' in first.finished['trainer'].output
-    assert first.finished['trainer'].attempts == 2
-    assert 'BLESSED and pushed to' in first.finished['pusher'].output
+def test_first_run_pushes_a_model_although_a_pod_is_lost(first):
+    assert 'images in spans 1 and 2' in first.finished['decide'].output
+    assert 'no warm start: no model has been blessed yet' in first.finished['train'].output
+    assert 'Trainer done in' in first.finished['train'].output
+    assert first.finished['train'].pods == 2
+    assert 'BLESSED and pushed to' in first.finished['push'].output
+
+
+def test_task_repeats_only_the_node_that_crashed(second):
+    train = second.finished['train']
+    assert train.pods == 1
+    assert 'train: it ended with -9; the next attempt is in 1 s' in train.output
+    before, _, after = train.output.partition('the next attempt')
+    assert 'already succeeded' not in before
+    assert 'already succeeded' in after
 
 
 def test_finish_records_and_posts_the_result(cluster, first, second):
-    runs = [run for run in read_runs(cluster.pushed()[0].parents[1]) if run.folder]
+    runs = [run for run in read_runs(cluster.home) if run.folder]
     assert [(run.result, Path(run.folder)) for run in runs] == [
         ('blessed', version) for version in cluster.pushed()
     ]
@@ -110,23 +143,16 @@ def test_finish_records_and_posts_the_result(cluster, first, second):
         assert 'the environment variable HOOK with the URL' in output
 
 
-def test_finished_task_is_not_repeated(first):
-    again = first.run_again('examplevalidator')
-
-    assert again.code == 0
-    assert 'already succeeded' in again.output
-
-
 def test_next_run_moves_the_window_and_warm_starts(cluster, second):
-    output = second.finished['imageexamplegen'].output
+    output = second.finished['ingest'].output
     assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
-    assert 'warm start from the live model' in second.finished['trainer'].output
-    assert ', reference model ' in second.finished['pusher'].output
+    assert 'warm start from the live model' in second.finished['train'].output
+    assert ', reference model ' in second.finished['push'].output
     assert len(cluster.pushed()) == 2
 
 
-def test_pusher_task_outputs_metrics(first, second):
+def test_push_outputs_metrics(first, second):
     assert set(metrics_of(second)) == {
         'blessed',
         'minimum',
@@ -138,31 +164,63 @@ def test_pusher_task_outputs_metrics(first, second):
 
 
 def metrics_of(run):
-    metadata, _ = run.read_artifact('pusher', 'verdict')
+    metadata, _ = run.read_artifact('push', 'metrics')
     return {key: value for key, value in metadata.items() if isinstance(value, float)}
 
 
-def test_pusher_task_outputs_html_report(cluster, second):
-    _, page = second.read_artifact('pusher', 'report')
+def test_push_outputs_html_report(cluster, second):
+    _, page = second.read_artifact('push', 'report')
     assert '<p class="word">Live</p>' in page
     assert str(cluster.pushed()[-1]) in page
     assert '<svg' in page
 
 
-def test_run_without_new_data_ends_after_the_decision(cluster, second):
+def test_no_file_is_world_writable_although_pods_start_with_umask_0(cluster, second):
+    paths = [path for path in cluster.home.rglob('*') if not path.is_symlink()]
+    assert len(paths) > 100
+    assert [path for path in paths if path.stat().st_mode & stat.S_IWOTH] == []
+
+
+def test_run_without_new_data_ends_after_the_first_task(cluster, second):
     run = cluster.run(only_when_new=True)
 
-    assert list(run.finished) == ['decision', 'finish']
-    assert 'nothing new in spans 2 and 3; the live model is' in run.finished['decision'].output
+    assert list(run.finished) == ['decide', 'finish']
+    assert 'nothing new in spans 2 and 3; the live model is' in run.finished['decide'].output
     assert len(cluster.pushed()) == 2
 
 
-def test_invalid_override_fails_the_decision_task(cluster, second):
-    run = cluster.run(overrides=['trainer.sed=1'])
+def test_invalid_override_fails_the_first_task(other_cluster):
+    run = other_cluster.run(overrides=['trainer.sed=1'])
 
-    assert list(run.finished) == ['decision', 'finish']
-    assert (run.finished['decision'].code, run.finished['decision'].attempts) == (1, 1)
-    lines = run.finished['decision'].output.splitlines()
-    (line,) = [each for each in lines if each.startswith('error: ')]
+    assert list(run.finished) == ['decide', 'finish']
+    decide = run.finished['decide']
+    assert (decide.code, decide.pods) == (1, 1)
+    (line,) = [each for each in decide.output.splitlines() if each.startswith('error: ')]
     assert line.startswith('error: recipe: trainer.sed: unknown key; did you mean seed?')
     assert 'failed: recipe: trainer.sed: unknown key' in run.finished['finish'].output
+
+
+def test_task_that_exceeds_its_deadline_twice_fails_the_run(other_cluster):
+    run = other_cluster.run(
+        tasks={'ingest': {'retries': 1, 'backoff_seconds': 1, 'timeout_seconds': 1}}
+    )
+
+    assert list(run.finished) == ['decide', 'ingest', 'finish']
+    assert run.finished['ingest'].output.count('it took longer than 1 s') == 1
+    (last,) = read_runs(other_cluster.home)
+    assert (last.result, last.reasons) == ('failed', ('it took longer than 1 s',))
+
+
+def test_run_that_a_user_stops_is_interrupted(other_cluster):
+    def stop(process):
+        while read_runs(other_cluster.home)[0].task is None:
+            time.sleep(0.05)
+        process.terminate()
+        return False
+
+    run = other_cluster.run(disturbances={'ingest': stop})
+
+    assert list(run.finished) == ['decide', 'ingest', 'finish']
+    assert run.finished['ingest'].code
+    (last,) = read_runs(other_cluster.home)
+    assert (last.result, last.task) == ('interrupted', 'ImageExampleGen')

@@ -18,14 +18,14 @@ TEXT = "{{$}} {{{$.inputs.parameters['run_id']}}} {{workflow.name}} $(TZ) $ \\{{
 # Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2.
 TASK = """
 import json, os, pathlib, sys
-node, text = sys.argv[1:3]
+task, text = sys.argv[7:9]
 outputs = json.loads(text)['outputs']
 values = {'train': 'true', 'merged_recipe': json.loads(text)['inputs']['parameterValues']['recipe']}
 folder = pathlib.Path(outputs['outputFile']).parent
 (folder / 'input.json').write_text(text)
 for key, each in outputs.get('parameters', {}).items():
     pathlib.Path(each['outputFile']).write_text(values.get(key, key))
-sys.exit(2 * (os.environ['FAIL'] == node))
+sys.exit(2 * (os.environ['FAIL'] == task))
 """
 
 
@@ -38,10 +38,10 @@ def compiled():
 
 @pytest.fixture(params=ENGINES)
 def run(request, kubeflow, compiled, tmp_path):
-    """`run(fail='Trainer')` runs tasks that copy their input."""
+    """`run(fail='train')` runs tasks that copy their input."""
     create_run = kubeflow(request.param)
 
-    def execute(fail='', **parameters):
+    def execute(fail='', lose=(), **parameters):
         spec, platform = json.loads(json.dumps(compiled))
         for executor in spec['deploymentSpec']['executors'].values():
             container = executor['container']
@@ -50,6 +50,7 @@ def run(request, kubeflow, compiled, tmp_path):
         package = tmp_path / 'pipeline.yaml'
         package.write_text(yaml.safe_dump_all([spec, platform]))
         done = create_run(package, tmp_path, **parameters)
+        done.disturbances = {task: lambda _: True for task in lose}
         done.execute()
         return done
 
@@ -62,14 +63,10 @@ def inputs_of(run, task):
 
 
 def test_texts_of_the_recipe_reach_all_tasks_unchanged(run):
-    done = run(only=['decision', 'trainer', 'pusher', 'finish'])
+    done = run(only=['decide', 'train', 'push', 'finish'])
 
-    assert {task: result.code for task, result in done.finished.items()} == {
-        'decision': 0,
-        'trainer': 0,
-        'pusher': 0,
-        'finish': 0,
-    }
+    codes = {task: result.code for task, result in done.finished.items()}
+    assert codes == dict.fromkeys(['decide', 'train', 'push', 'finish'], 0)
     for task in done.finished:
         recipe = json.loads(inputs_of(done, task)['recipe'])
         assert (recipe['description'], recipe['report']['intended_use']) == (TEXT, TEXT)
@@ -78,17 +75,15 @@ def test_texts_of_the_recipe_reach_all_tasks_unchanged(run):
 def test_placeholder_in_override_is_replaced(run):
     """Users enter overrides in a form of Kubeflow, where nothing escapes them."""
     overrides = ["description={{$.inputs.parameters['run_id']}}"]
-    done = run(only=['decision', 'finish'], overrides=overrides)
+    done = run(only=['decide', 'finish'], overrides=overrides)
 
     for task in done.finished:
         inputs = inputs_of(done, task)
         assert inputs['overrides'] == [f'description={inputs["run_id"]}']
 
 
-def test_failed_component_is_retried(run):
-    done = run(fail='Trainer', only=['decision', 'trainer', 'pusher', 'finish'])
+def test_platform_repeats_a_lost_pod_and_no_failed_one(run):
+    done = run(fail='push', lose=['train'], only=['decide', 'train', 'push', 'finish'])
 
-    assert list(done.finished) == ['decision', 'trainer', 'finish']
-    trainer = done.finished['trainer']
-    assert (trainer.code, trainer.attempts) == (1, 3)  # the pod ends with 1, the task with 2
-    assert list(done.states().values()) == ['COMPLETE', 'FAILED', 'COMPLETE']
+    pods = {task: (result.code, result.pods) for task, result in done.finished.items()}
+    assert pods == {'decide': (0, 1), 'train': (0, 2), 'push': (1, 1), 'finish': (0, 1)}

@@ -244,7 +244,6 @@ def test_run_on_cluster_takes_no_secret_from_its_parameters(tmp_path, monkeypatc
         'recipe': json.dumps(values),
         'overrides': [f'data.url=https://ada:{SECRET}@host/a.zip'],
         'run_id': '1',
-        'optional_nodes': '',
         'only_when_new': False,
     }
 

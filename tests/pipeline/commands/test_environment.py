@@ -60,6 +60,23 @@ def test_files_of_a_workdir_follow_the_umask(tmp_path, umask, mode):
     }
 
 
+@pytest.mark.parametrize(
+    ('variables', 'umask', 'mode'),
+    [({}, 0, 0o666), ({'CATDOG_CONTAINER': '1'}, 0, 0o644), ({'CATDOG_CONTAINER': '1'}, 2, 0o664)],
+)
+def test_only_commands_in_a_container_replace_umask_0(tmp_path, variables, umask, mode):
+    script = (
+        'import sys; from pathlib import Path\n'
+        'from pipeline.commands.error_handling import start_process\n'
+        'start_process(); Path(sys.argv[1]).touch()\n'
+    )
+    command = [sys.executable, '-c', script, str(tmp_path / 'file')]
+    environment = {**os.environ, **variables}
+    subprocess.run(command, check=True, umask=umask, cwd=ROOT, env=environment)
+
+    assert (tmp_path / 'file').stat().st_mode & 0o777 == mode
+
+
 def test_metadata_of_another_user_can_be_read_and_not_written(tmp_path, monkeypatch):
     config = MetadataConfig()
     open_store(config, tmp_path)

@@ -112,7 +112,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
         ('1: 2', 'unknown key|should be strings'),
-        ('kubeflow: {tasks: {Trainer: {cpus: 1}}}', 'Trainer.cpus: unknown key; .* valid keys: im'),
+        ('kubeflow: {tasks: {train: {cpus: 1}}}', 'train.cpus: unknown key; .* valid keys: im'),
         (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
             'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
@@ -146,7 +146,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('', 'is not a mapping; expected keys'),
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
         ('name: ../up', "name: String should match pattern .*, got '../up'$"),
-        (f'name: {"a" * 5000}', 'name: String should have at most 100 characters'),
+        (f'name: {"a" * 64}', 'name: String should have at most 63 characters'),
         ('converter: {formats: [tflite]}', "converter.formats.0: .*'onnx', got 'tflite'$"),
         ('converter: {formats: []}', 'converter.formats: must have at least one format'),
         ('converter: {formats: [int8, int8]}', 'converter.formats: must have .* each once$'),
@@ -164,6 +164,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('"A=B": x', 'A: unknown key'),
         ('"[1]": x', r'\[1\]: unknown key'),
         ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: should be the'),
+        ('kubeflow: {tasks: {Trainer: {}}}', "kubeflow.tasks.Trainer: Input should be 'decide', "),
         ('kubeflow: {image: "{{image}}"}', 'kubeflow: a value has {{, and Kubeflow'),
     ],
 )

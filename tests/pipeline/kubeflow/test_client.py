@@ -12,6 +12,12 @@ from pipeline.kubeflow.client import KubeflowClient
 from pipeline.retraining.cron import Schedule
 
 NIGHTLY = Schedule('0 2 * * 1-5', 'Europe/Berlin')
+DENIED = (
+    '{"message": "Failed to list experiments: Failed to authorize with API: PermissionDenied: '
+    "User 'system:serviceaccount:team-a:default-editor' is not authorized with reason:  (request: "
+    '&ResourceAttributes{Namespace:team-b,Verb:list,Group:pipelines.kubeflow.org,Version:v1beta1,'
+    'Resource:experiments,Subresource:,Name:,FieldSelector:nil,LabelSelector:nil,}): Unauthorized"}'
+)
 PACKAGE = 'pipelineInfo: {name: greeting}\n---\nplatforms: {kubernetes: {}}\n'
 
 
@@ -98,6 +104,7 @@ def test_unusable_secret_is_not_printed(connect, monkeypatch, value):
         (302, '', r'denied access or redirects to a login \(302\): the request had token; '),
         (401, '{"message": "who are you"}', r'\(401\): .* had token; response: who are you$'),
         (403, '<p>no\nentry</p>', r'\(403\): .*; response: no entry$'),
+        (403, DENIED, r'\(403\): .*PermissionDenied.*Verb:list,.*,Resource:experiments,'),
         (404, 'not found', r'failed \(404\): not found; .* ends in /pipeline'),
         (500, '{"message": "no\\n  database"}', r'failed \(500\): no database$'),
         (502, 'and so on ' * 99, r'failed \(502\): and so on .*\[\.\.\.\]$'),

@@ -7,8 +7,11 @@ import pytest
 import yaml
 
 from common.errors import ConfigError
+from pipeline.config.kubeflow import NODE_TASKS
 from pipeline.config.recipe import load_recipe
+from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
+from pipeline.kubeflow.nodes import task_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 
 KUBEFLOW = {
@@ -20,7 +23,7 @@ KUBEFLOW = {
     'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
     'tasks': {
         'default': {'memory': '2Gi', 'retries': 1},
-        'Trainer': {
+        'train': {
             'cpu': 4,
             'cpu_limit': '8',
             'memory': '8Gi',
@@ -50,10 +53,6 @@ OVERRIDES = [
 ]
 
 
-RESOLVERS = ('reference-resolver',)
-PREDICTORS = ('predictor', 'reference-predictor')
-
-
 class Compiled:
     """The two YAML documents of a compiled recipe."""
 
@@ -63,7 +62,7 @@ class Compiled:
         self.on_kubernetes = platform['platforms']['kubernetes']['deploymentSpec']['executors']
         self.root = self.spec['root']['dag']['tasks']
         self.handled = self.spec['components']['comp-exit-handler-1']['dag']['tasks']
-        (group,) = [each for name, each in self.handled.items() if name != 'decision']
+        (group,) = [each for name, each in self.handled.items() if name != 'decide']
         self.group = group
         self.tasks = self.spec['components'][group['componentRef']['name']]['dag']['tasks']
         self.parameters = {
@@ -84,42 +83,53 @@ def test_kfp_loads_compiled_text(compiled):
     assert kfp.components.load_component_from_text(compiled.text).name == 'demo'
 
 
-@pytest.mark.parametrize(
-    ('task', 'upstream'),
-    [
-        ('imageexamplegen', set()),
-        ('newest-spans', {'imageexamplegen'}),
-        ('previous-statistics', {'statisticsgen'}),
-        ('transform', {'newest-spans', 'importschemagen', 'anomalygate'}),
-        ('trainer', {'newest-spans', 'transform', 'warm-start-resolver'}),
-        ('modelgate', {'trainer', *RESOLVERS, *PREDICTORS, 'evaluator', 'servingcheck'}),
-        ('evaluator', {*PREDICTORS}),
-        ('folderpredictor', {'trainer', 'modelgate', 'pusher'}),
-    ],
-)
-def test_tasks_have_dependencies_of_the_graph(compiled, task, upstream):
-    assert set(compiled.tasks[task].get('dependentTasks', [])) == upstream
+def test_a_run_has_seven_tasks_in_a_chain(compiled):
+    chain = ['ingest', 'check-data', 'train', 'evaluate', 'push']
+    assert set(compiled.root) == {'exit-handler-1', 'finish'}
+    assert len(compiled.handled) == 2
+    assert {name: task.get('dependentTasks', []) for name, task in compiled.tasks.items()} == {
+        name: chain[max(0, number - 1) : number] for number, name in enumerate(chain)
+    }
+
+
+@pytest.mark.parametrize('more', [[], [('tuner', {'space': {'batch_size': [8, 16]}})]])
+def test_each_node_of_the_graph_is_in_one_task_after_those_that_it_needs(tmp_path, more):
+    places = [('workdir', str(tmp_path)), ('data.path', str(tmp_path))]
+    recipe = load_recipe('demo', [*OVERRIDES, *places, *more])
+    nodes = create_pipeline(recipe, ('a', 'b')).components
+    assert {task_of(node.id) for node in nodes} == set(NODE_TASKS)
+    for node in nodes:
+        for upstream in node.upstream_nodes:
+            before, after = task_of(upstream.id), task_of(node.id)
+            assert NODE_TASKS.index(before) <= NODE_TASKS.index(after), (upstream.id, node.id)
 
 
 def test_tasks_take_the_executor_input(compiled):
-    assert compiled.container('trainer')['command'] == ['python', '-m', 'pipeline.kubeflow.task']
-    assert compiled.container('trainer')['args'] == ['Trainer', '{{$}}', '--gpus', '1']
+    assert compiled.container('train')['command'] == ['python', '-m', 'pipeline.kubeflow.task']
+    train, push = (compiled.container(name)['args'] for name in ('train', 'push'))
+    assert [*train[-4:], train[:6]] == [
+        'train',
+        '{{$}}',
+        '--gpus',
+        '1',
+        ['--retries', '3', '--backoff', '10', '--timeout', '7200'],
+    ]
     report = "{{$.outputs.artifacts['report'].path}}"
-    assert compiled.container('pusher')['args'] == ['Pusher', '{{$}}', '--report', report]
-    outputs = compiled.spec['components']['comp-pusher']['outputDefinitions']['artifacts']
+    assert push[-4:] == ['push', '{{$}}', '--report', report]
+    outputs = compiled.spec['components']['comp-push']['outputDefinitions']['artifacts']
     types = {name: each['artifactType']['schemaTitle'] for name, each in outputs.items()}
-    assert types == {'verdict': 'system.Metrics', 'report': 'system.HTML'}
+    assert types == {'metrics': 'system.Metrics', 'report': 'system.HTML'}
 
 
-def test_all_tasks_depend_on_decision_and_take_its_outputs(compiled):
-    assert compiled.group['dependentTasks'] == ['decision']
-    assert compiled.group['triggerPolicy']['condition'].endswith("decision-train'] == 'true'")
+def test_all_tasks_depend_on_the_first_one_and_take_its_outputs(compiled):
+    assert compiled.group['dependentTasks'] == ['decide']
+    assert compiled.group['triggerPolicy']['condition'].endswith("decide-train'] == 'true'")
     outputs = {'recipe': 'merged_recipe', 'classes': 'classes', 'images': 'images'}
     for task in compiled.tasks.values():
         inputs = {**task['inputs']['parameters']}
         assert inputs.pop('run_id')['runtimeValue']['constant'] == '{{$.pipeline_job_uuid}}'
         assert inputs == {
-            name: {'componentInputParameter': f'pipelinechannel--decision-{output}'}
+            name: {'componentInputParameter': f'pipelinechannel--decide-{output}'}
             for name, output in outputs.items()
         }
 
@@ -129,11 +139,6 @@ def test_finish_runs_after_success_failure_and_stop(compiled):
     assert finish['dependentTasks'] == ['exit-handler-1']
     assert finish['triggerPolicy'] == {'strategy': 'ALL_UPSTREAM_TASKS_COMPLETED'}
     assert set(finish['inputs']['parameters']) == {'recipe', 'overrides', 'run_id'}
-
-
-def test_nodes_have_display_names(compiled):
-    names = {task['taskInfo']['name'] for task in compiled.tasks.values()}
-    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= names
 
 
 def test_caching_is_disabled_for_all_tasks(compiled):
@@ -159,42 +164,46 @@ def test_overrides_change_the_compiled_recipe(compiled):
 
 
 def test_tasks_have_resources_image_and_placement_of_recipe(compiled):
-    trainer = compiled.container('trainer')
-    assert trainer['image'] == 'registry.example/catdog:1-cuda'
-    assert trainer['resources']['accelerator']['resourceType'] == 'nvidia.com/gpu'
-    assert trainer['resources']['accelerator']['resourceCount'] == '1'
-    assert trainer['resources'].items() >= {
+    train = compiled.container('train')
+    assert train['image'] == 'registry.example/catdog:1-cuda'
+    assert train['resources']['accelerator']['resourceType'] == 'nvidia.com/gpu'
+    assert train['resources']['accelerator']['resourceCount'] == '1'
+    assert train['resources'].items() >= {
         ('resourceCpuRequest', '4'),
         ('resourceCpuLimit', '8'),
         ('resourceMemoryRequest', '8Gi'),
         ('resourceMemoryLimit', '16Gi'),
     }
-    pod = compiled.on_kubernetes['exec-trainer']
+    pod = compiled.on_kubernetes['exec-train']
     assert pod['nodeSelector']['labels'] == {'pool': 'gpu'}
     assert pod['tolerations'] == [
         {'key': 'nvidia.com/gpu', 'operator': 'Exists', 'effect': 'NoSchedule'},
         {'key': 'pool', 'operator': 'Equal', 'value': 'gpu'},
     ]
-    assert pod['activeDeadlineSeconds'] == '7200'
-    evaluator = compiled.container('evaluator')
-    assert evaluator['image'] == 'registry.example/catdog:1'
-    assert evaluator['resources']['resourceMemoryRequest'] == '2Gi'
-    assert not {'nodeSelector', 'tolerations'} & compiled.on_kubernetes['exec-evaluator'].keys()
+    evaluate = compiled.container('evaluate')
+    assert evaluate['image'] == 'registry.example/catdog:1'
+    assert evaluate['resources']['resourceMemoryRequest'] == '2Gi'
+    assert not {'nodeSelector', 'tolerations'} & compiled.on_kubernetes['exec-evaluate'].keys()
 
 
-def test_tasks_have_retries_that_do_not_end_after_an_hour(compiled):
-    assert compiled.tasks['trainer']['retryPolicy'] == {
+def test_the_deadline_of_a_pod_is_after_all_attempts(compiled):
+    seconds = int(compiled.on_kubernetes['exec-train']['activeDeadlineSeconds'])
+    assert seconds >= 4 * 7200 + 10 + 20 + 40
+
+
+def test_lost_pods_are_repeated_also_after_an_hour(compiled):
+    assert compiled.tasks['train']['retryPolicy'] == {
         'maxRetryCount': 3,
         'backoffDuration': '10s',
         'backoffFactor': 2.0,
         'backoffMaxDuration': '2592000s',
     }
-    assert compiled.tasks['evaluator']['retryPolicy']['maxRetryCount'] == 1
-    assert compiled.root['finish']['retryPolicy']['backoffMaxDuration'] == '2592000s'
-    assert 'retryPolicy' not in compiled.handled['decision']
+    assert compiled.tasks['evaluate']['retryPolicy']['maxRetryCount'] == 1
+    assert 'retryPolicy' not in compiled.handled['decide']
+    assert 'retryPolicy' not in compiled.root['finish']
 
 
-@pytest.mark.parametrize('task', ['decision', 'trainer', 'finish'])
+@pytest.mark.parametrize('task', ['decide', 'train', 'finish'])
 def test_pods_have_volumes_and_secrets(compiled, task):
     pod = compiled.on_kubernetes[f'exec-{task}']
     mounts = {each['constant']: each['mountPath'] for each in pod['pvcMount']}
@@ -209,7 +218,7 @@ def test_pods_have_volumes_and_secrets(compiled, task):
     ('key', 'value'),
     [
         ('kubeflow.volumes', [{'claim': '{{$}}', 'path': '/a'}]),
-        ('kubeflow.tasks', {'Trainer': {'node_selector': {'{{$}}': 'a'}}}),
+        ('kubeflow.tasks', {'train': {'node_selector': {'{{$}}': 'a'}}}),
     ],
 )
 def test_rejects_placeholders_in_settings_of_pods(key, value):

@@ -4,7 +4,7 @@ import pytest
 from example_record import PUSHED
 
 from pipeline.config.recipe import Recipe
-from pipeline.kubeflow.finish import finish
+from pipeline.kubeflow.run_record import finish
 from pipeline.retraining import webhook
 from pipeline.run.record import LAST_TICK, find_run, last_tick, read_runs, utc_now, write_run
 from pipeline.run.recording import Recording, new_run
@@ -50,9 +50,9 @@ def test_posts_the_result_of_the_pusher(end, recipe):
 @pytest.mark.parametrize(
     ('values', 'result', 'reason'),
     [
-        ({'reasons': ('Trainer: Trainer failed: no space',)}, 'failed', 'Trainer failed: no space'),
+        ({'reasons': ('train: Trainer failed: no space',)}, 'failed', 'Trainer failed: no space'),
         ({'task': 'Trainer'}, 'interrupted', 'it ended during or after Trainer: it was stopped'),
-        ({'seen': utc_now()}, 'interrupted', 'it ended during or after decision: it was stopped'),
+        ({'seen': utc_now()}, 'interrupted', 'it ended during or after decide: it was stopped'),
     ],
 )
 def test_posts_and_records_failed_and_stopped_runs(end, recipe, values, result, reason):
@@ -67,7 +67,7 @@ def test_posts_and_records_failed_and_stopped_runs(end, recipe, values, result, 
 @pytest.mark.parametrize(
     ('overrides', 'result', 'reason'),
     [
-        ([], 'interrupted', 'it ended during or after decision'),
+        ([], 'interrupted', 'it ended during or after decide'),
         (['trainer.sed=1'], 'failed', 'recipe: trainer.sed: unknown key; did you mean seed?'),
     ],
 )

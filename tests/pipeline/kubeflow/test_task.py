@@ -1,69 +1,91 @@
-"""Inputs, outputs and errors of a Kubeflow task, without launching a node."""
+"""Inputs, outputs, errors and attempts of a Kubeflow task, without launching a node."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import DEFAULT, Mock
 
 import click.testing
+import psutil
 import pytest
+from example_attempts import crash_once, fail, hang, refuse, write_file
 from example_record import record
 
-from common.errors import ConfigError, MetadataError, NodeFailed, PushError
+from common.errors import AnomaliesFound, ConfigError, MetadataError, NodeFailed, PushError
 from components.evaluation.results import Estimate
 from pipeline.config.recipe import load_recipe
+from pipeline.kubeflow.nodes import metrics
 from pipeline.kubeflow.run_inputs import recipe_of_run
-from pipeline.kubeflow.run_outputs import metrics
-from pipeline.kubeflow.task import main
+from pipeline.kubeflow.run_record import record_node
+from pipeline.kubeflow.task import main, run_attempt
 from pipeline.metadata_store import open_store
 from pipeline.retraining.decision import Decision
 from pipeline.run.record import find_run, read_runs, update_run
 
 REPOSITORY = Path(__file__).parents[3]
+RUN = 'run-1'
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
+ATTEMPTS = (('train', False), ('train', True), ('evaluate', True))
 
 
 @pytest.fixture
-def words(tmp_path, make_image_folder):
-    """`words(node_id, **parameters)`: arguments of a task on one span."""
+def executor_input(tmp_path, make_image_folder):
+    """`executor_input(**parameters)`: the input of a task on one span."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=3)
     (tmp_path / 'out').mkdir()
     data = {'source': 'folder', 'path': str(tmp_path / 'data'), 'window': 2}
     recipe = load_recipe('demo', [('data', data), ('workdir', str(tmp_path / 'work'))])
     parameters = {
         'recipe': recipe.model_dump_json(exclude_defaults=True),
-        'run_id': 'run-1',
+        'run_id': RUN,
         'overrides': [],
         'only_when_new': False,
-        'optional_nodes': 'newest_spans',
     }
-    outputs = {name: {'outputFile': str(tmp_path / 'out' / name)} for name in OUTPUTS}
-
-    def build(node_id, **changes):
-        inputs = {'parameterValues': {**parameters, **changes}}
-        return [node_id, json.dumps({'inputs': inputs, 'outputs': {'parameters': outputs}})]
-
-    return build
+    files = {name: {'outputFile': str(tmp_path / 'out' / name)} for name in OUTPUTS}
+    outputs = {'parameters': files, 'outputFile': str(tmp_path / 'out' / 'executor_output.json')}
+    return lambda **changes: {
+        'inputs': {'parameterValues': {**parameters, **changes}},
+        'outputs': outputs,
+    }
 
 
 @pytest.fixture
-def task(words, monkeypatch):
-    """`task(node_id, **parameters)` runs a task; returns exit code, stdout and stderr.
+def attempt(executor_input, monkeypatch, capsys):
+    """`attempt(task, **parameters)` runs a task once; returns exit code, stdout and stderr.
 
-    The decision builds no backbone.
+    The first task builds no backbone.
     """
     monkeypatch.setattr('pipeline.execution.recipe_checks.check_network', lambda *_: None)
     monkeypatch.setattr('os.environ', {**os.environ})
     monkeypatch.delenv('KERAS_HOME', raising=False)
-    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=lambda _: None))
 
-    def run(node_id, **changes):
-        done = click.testing.CliRunner().invoke(main, words(node_id, **changes))
-        return done.exit_code, done.stdout, done.stderr
+    def run(task, *, last=True, gpus=0, **changes):
+        capsys.readouterr()
+        given = executor_input(**changes)
+        code = run_attempt(task, given, last=last, report=None, gpus=gpus)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def pod(executor_input, monkeypatch):
+    """`pod(process, *options)` runs the task `train` in a pod, its attempts by `process`.
+
+    Returns exit code and standard error.
+    """
+    monkeypatch.setattr('os.environ', {**os.environ})
+
+    def run(process, *options, task='train'):
+        monkeypatch.setattr('pipeline.kubeflow.task._start', process)
+        words = [*options, task, json.dumps(executor_input())]
+        done = click.testing.CliRunner().invoke(main, words)
+        return done.exit_code, done.stderr
 
     return run
 
@@ -72,8 +94,8 @@ def task(words, monkeypatch):
     ('only_when_new', 'reason'),
     [(False, 'this run was requested'), (True, 'new or changed: 6 images')],
 )
-def test_decision_writes_its_outputs_and_the_record(task, tmp_path, only_when_new, reason):
-    code, output, error = task('decision', only_when_new=only_when_new)
+def test_decision_writes_its_outputs_and_the_record(attempt, tmp_path, only_when_new, reason):
+    code, output, error = attempt('decide', only_when_new=only_when_new)
 
     assert (code, output.splitlines()[-1], error) == (0, reason, '')
     outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
@@ -86,8 +108,9 @@ def test_decision_writes_its_outputs_and_the_record(task, tmp_path, only_when_ne
     assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')  # shared by all pods
 
 
-def test_module_prints_error_and_exits(words):
-    command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words('decision', run_id='{{a}}')]
+def test_module_prints_error_and_exits(executor_input):
+    text = json.dumps(executor_input(run_id='{{a}}'))
+    command = [sys.executable, '-m', 'pipeline.kubeflow.task', 'decide', text]
     pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
     assert (pod.returncode, pod.stdout) == (2, '')
@@ -97,38 +120,32 @@ def test_module_prints_error_and_exits(words):
 @pytest.mark.parametrize(
     ('parameters', 'message'),
     [
-        (
-            {'overrides': ['data.source=drawings', 'data.path=null']},
-            'it needs .* none, but was compiled with newest_spans',
-        ),
-        ({'overrides': ['trainer.warm_start=live']}, 'changes the components'),
         ({'overrides': [1]}, 'expected KEY=VALUE, as in trainer.batch_size=64'),
         ({'recipe': '[]'}, 'recipe: not a JSON object; leave this parameter of the run unchanged'),
         ({'recipe': '{'}, 'recipe: not a JSON object'),
         ({'overrides': ['data.path=/nowhere']}, 'data folder /nowhere does not exist; '),
         ({'overrides': ['trainer.weights=/no.h5']}, 'weights file /no.h5 does not exist'),
         ({'overrides': ['evaluation.floors={class.birds: 0.5}']}, 'unknown class birds'),
-        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.14'),
     ],
 )
-def test_invalid_parameter_is_one_line(task, parameters, message):
-    code, _, error = task('decision', **parameters)
+def test_invalid_parameter_is_one_line(attempt, parameters, message):
+    code, _, error = attempt('decide', **parameters)
 
     (line,) = error.splitlines()
     assert code == 2
     assert re.match(f'error: .*{message}', line)
 
 
-def test_replaced_placeholder_in_parameter_is_one_line(words):
-    node, text = words('decision', overrides=['description=TEXT'])
+def test_replaced_placeholder_in_parameter_is_one_line(executor_input):
+    text = json.dumps(executor_input(overrides=['description=TEXT']))
 
-    done = click.testing.CliRunner().invoke(main, [node, text.replace('TEXT', text)])
+    done = click.testing.CliRunner().invoke(main, ['decide', text.replace('TEXT', text)])
     assert done.exit_code == 2
     assert re.fullmatch(r'error: the input .* is not JSON .* remove it\n', done.stderr)
 
 
-def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(task, tmp_path):
-    task('decision', overrides=['trainer.seed=7', 'description="{{$}} $(HOME)"'])
+def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(attempt, tmp_path):
+    attempt('decide', overrides=['trainer.seed=7', 'description="{{$}} $(HOME)"'])
 
     text = (tmp_path / 'out' / 'merged_recipe').read_text()
     assert '{{' not in text
@@ -138,119 +155,198 @@ def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(task, tmp_
 
 
 def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
-    task, tmp_path, add_version, make_image_folder
+    attempt, tmp_path, add_version, make_image_folder
 ):
     add_version(tmp_path / 'work' / 'demo' / 'serving', ['cats', 'dogs'])
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=1, classes=('birds', 'cats'), seed=2)
 
-    code, _, error = task('decision')
+    code, _, error = attempt('decide')
     assert (code, error.count('\n')) == (2, 1)
     assert '3 classes (birds, cats, dogs), but the live model has 2 classes (cats, dogs)' in error
 
-    assert task('decision', only_when_new=True)[0] == 0
+    assert attempt('decide', only_when_new=True)[0] == 0
     recipe = json.loads((tmp_path / 'out' / 'merged_recipe').read_text())
     assert recipe['data']['classes'] == ['cats', 'dogs']
 
 
-def test_scheduled_run_without_a_reason_ends_with_the_decision(task, tmp_path, monkeypatch):
+def test_scheduled_run_without_a_reason_ends_with_the_decision(attempt, tmp_path, monkeypatch):
     decision = Decision(False, 'nothing new: span 1 was used')
     monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
 
-    code, output, _ = task('decision', only_when_new=True)
+    code, output, _ = attempt('decide', only_when_new=True)
     assert (code, output.splitlines()[-1]) == (0, decision.reason)
     assert (tmp_path / 'out' / 'train').read_text() == 'false'
     assert find_run(tmp_path / 'work' / 'demo', 'run-1').result == 'nothing new'
 
 
-def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
+def test_overrides_may_add_components(attempt, tmp_path):
+    assert attempt('decide', overrides=['converter={}', 'data.window=1'])[0] == 0
+    recipe = json.loads((tmp_path / 'out' / 'merged_recipe').read_text())
+    assert recipe['converter']
+
+
+def test_temporary_error_of_the_decision_is_repeated(attempt, monkeypatch):
     connect = Mock(side_effect=[MetadataError('no answer'), DEFAULT], wraps=open_store)
     monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
-    assert task('decision')[0] == 0
-    assert connect.call_count == 2
+
+    assert [attempt('decide')[0], attempt('decide')[0]] == [os.EX_TEMPFAIL, 0]
 
 
 @pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
-def test_warns_if_tensorflow_finds_no_reserved_gpu(task, words, monkeypatch, devices, warns):
+def test_warns_if_tensorflow_finds_no_reserved_gpu(attempt, monkeypatch, devices, warns):
     monkeypatch.setattr('tensorflow.config.list_physical_devices', lambda _: devices)
-    monkeypatch.setattr('pipeline.graph.create_pipeline', ZeroDivisionError)  # launches nothing
-    node, text = words('Trainer', classes='[]', images='0')
+    monkeypatch.setattr('pipeline.kubeflow.nodes.create_pipeline', ZeroDivisionError)
 
-    done = click.testing.CliRunner().invoke(main, [node, text, '--gpus', '2'])
+    _, output, _ = attempt('train', classes='[]', images='0', gpus=2)
     sentence = 'TensorFlow finds none of the 2 reserved GPUs and uses the CPU; '
-    assert (sentence in done.output) == warns
+    assert (sentence in output) == warns
 
 
 @pytest.mark.parametrize(
     ('error', 'cause', 'code', 'traceback'),
     [
         (ConfigError('no such class'), None, 2, False),
-        (NodeFailed('Pusher failed: disk full'), PushError('disk full'), 1, False),
-        (NodeFailed('Trainer failed: x'), ZeroDivisionError('x'), 1, True),
-        (ZeroDivisionError('x'), None, 1, True),
+        (AnomaliesFound('drift'), None, 1, False),
+        (NodeFailed('Pusher failed: disk full'), PushError('disk full'), os.EX_TEMPFAIL, False),
+        (NodeFailed('Trainer failed: x'), ZeroDivisionError('x'), os.EX_TEMPFAIL, True),
+        (NodeFailed('AnomalyGate failed: drift'), AnomaliesFound('drift'), 1, False),
+        (ZeroDivisionError('x'), None, os.EX_TEMPFAIL, True),
     ],
     ids=repr,
 )
-def test_only_unexpected_errors_have_a_traceback(
-    task, monkeypatch, capfd, error, cause, code, traceback
+def test_only_unexpected_errors_have_a_traceback_and_only_some_are_repeated(
+    attempt, monkeypatch, error, cause, code, traceback
 ):
-    def fail(*_):
+    def run_nodes(*_):
         raise error from cause
 
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
-    ended, _, message = task('Trainer')
+    monkeypatch.setattr('pipeline.kubeflow.nodes.run_nodes', run_nodes)
+    ended, _, message = attempt('train')
 
     assert ended == code
     assert message.splitlines()[-1] == f'error: {error}'
-    assert ('Traceback' in message + capfd.readouterr().err) == traceback
+    assert ('Traceback' in message) == traceback
 
 
-def test_tasks_record_that_the_run_goes_on_and_the_errors_of_their_last_attempts(
-    task, monkeypatch, tmp_path
-):
-    errors = [NodeFailed('no space'), None, NodeFailed('no memory')]
+@pytest.fixture
+def nodes(monkeypatch):
+    """`nodes(*errors)`: the attempts of tasks record a node, and then raise these errors."""
 
-    def run_node(*_):
-        if error := errors.pop(0):
-            raise error
+    def run(*errors):
+        left = list(errors)
 
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', run_node)
-    task('decision')
-    for name in ('Trainer', 'Trainer', 'Evaluator'):
-        task(name)
+        def run_nodes(task, _, inputs, *rest):
+            record_node(task, inputs, f'node of {task}')
+            if error := left.pop(0):
+                raise error
+
+        monkeypatch.setattr('pipeline.kubeflow.nodes.run_nodes', run_nodes)
+
+    return run
+
+
+def test_record_has_the_last_node_and_the_error_of_the_last_attempt(attempt, nodes, tmp_path):
+    attempt('decide')
+    nodes(NodeFailed('no space'), None, NodeFailed('no memory'))
+    codes = [attempt(task, last=last)[0] for task, last in ATTEMPTS]
+
     (run,) = read_runs(tmp_path / 'work' / 'demo')
-    assert (run.result, run.reasons) == ('running', ('Evaluator: no memory',))
-    assert (run.task, run.seen > run.started) == ('Evaluator', True)
+    assert codes == [os.EX_TEMPFAIL, 0, os.EX_TEMPFAIL]
+    assert (run.result, run.reasons) == ('running', ('evaluate: no memory',))
+    assert (run.task, run.seen > run.started) == ('node of evaluate', True)
 
 
-def test_error_after_the_push_is_a_warning_of_the_run(task, monkeypatch, tmp_path):
-    task('decision')
+def test_error_after_the_push_is_a_warning_of_the_run(attempt, nodes, tmp_path):
+    attempt('decide')
     home = tmp_path / 'work' / 'demo'
-    update_run(home, 'run-1', lambda _: {'result': 'blessed', 'exit_code': 0})
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=NodeFailed('no space')))
-    for _ in range(2):  # attempts
-        task('FolderPredictor')
+    update_run(home, RUN, lambda _: {'result': 'blessed', 'exit_code': 0})
+    nodes(NodeFailed('no space'), NodeFailed('no space'))
 
+    codes = [attempt('push', last=last)[0] for last in (False, True)]
     (run,) = read_runs(home)
-    assert (run.result, run.reasons) == ('blessed', ())
-    assert run.warnings == ('FolderPredictor: no space',)
+    assert codes == [os.EX_TEMPFAIL, 0]
+    assert (run.result, run.reasons, run.warnings) == ('blessed', (), ('push: no space',))
 
 
-def test_retry_of_a_failed_run_forgets_its_end(task, monkeypatch, tmp_path):
-    task('decision')
-    results = [NodeFailed('GPU lost'), None, NodeFailed('no space')]
-    monkeypatch.setattr('pipeline.kubeflow.task.run_node', Mock(side_effect=results))
+def test_retry_of_a_failed_run_forgets_its_end(attempt, nodes, tmp_path):
+    attempt('decide')
+    nodes(NodeFailed('GPU lost'), None, NodeFailed('no space'))
     home = tmp_path / 'work' / 'demo'
-    task('Trainer')
-    task('finish')
-    assert find_run(home, 'run-1').result == 'failed'
+    attempt('train')
+    attempt('finish')
+    assert find_run(home, RUN).result == 'failed'
 
-    task('Trainer')
-    running = find_run(home, 'run-1')
+    attempt('train')
+    running = find_run(home, RUN)
     assert (running.result, running.ended, running.reasons) == (None, None, ())
-    task('Evaluator')
-    task('finish')
-    ended = find_run(home, 'run-1')
+    attempt('evaluate')
+    attempt('finish')
+    ended = find_run(home, RUN)
     assert (ended.result, ended.reasons, ended.warnings) == ('failed', ('no space',), ())
+
+
+@pytest.mark.parametrize(
+    ('process', 'options', 'code', 'message'),
+    [
+        (crash_once, ['--retries=1'], 0, r'train: it ended with -6; .* in 0 s\n'),
+        (crash_once, ['--retries=0'], 1, ''),
+        (fail, ['--retries=2'], 1, '(train: it ended with 75; the next attempt is in 0 s\n){2}'),
+        (refuse, ['--retries=2'], 2, ''),
+        (hang, ['--retries=1', '--timeout=1'], 1, 'train: it took longer than 1 s; .*\n'),
+    ],
+)
+def test_task_repeats_itself_after_errors_crashes_and_timeouts(
+    pod, process, options, code, message
+):
+    ended, errors = pod(process, '--backoff=0', *options)
+
+    assert ended == code
+    assert re.fullmatch(message, errors)
+
+
+def test_pauses_double(pod, monkeypatch):
+    pauses = []
+    monkeypatch.setattr('time.sleep', pauses.append)
+    pod(fail, '--retries=3', '--backoff=30')
+    assert pauses == [30, 60, 120]
+
+
+def test_pod_that_the_platform_repeats_after_the_last_attempt_ends_at_once(attempt, pod, tmp_path):
+    attempt('decide')
+    options = ['--retries=0', '--timeout=1']
+    assert pod(hang, *options)[0] == 1
+    home = tmp_path / 'work' / 'demo'
+    assert find_run(home, RUN).reasons == ('train: it took longer than 1 s',)
+
+    code, error = pod(write_file, *options)
+    assert (code, error) == (1, 'error: train: it took longer than 1 s, in an earlier pod\n')
+    assert not (tmp_path / 'out' / 'executor_output.json').exists()
+
+    attempt('finish')  # and then a user retries the run
+    assert find_run(home, RUN).reasons == ('it took longer than 1 s',)
+    assert pod(write_file, *options)[0] == 0
+
+
+@pytest.mark.parametrize(('umask', 'mode'), [(0, 0o644), (0o077, 0o600)])
+def test_files_are_not_world_writable_if_the_pod_starts_with_umask_0(pod, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        assert pod(write_file)[0] == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'out' / 'executor_output.json').stat().st_mode & 0o777 == mode
+
+
+def test_stopped_pod_ends_its_attempt(executor_input):
+    command = [sys.executable, '-m', 'pipeline.kubeflow.task', 'decide']
+    with subprocess.Popen([*command, json.dumps(executor_input())], cwd=REPOSITORY) as process:
+        pod = psutil.Process(process.pid)
+        while not (children := pod.children()):
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
 
 
 def test_metrics_are_numbers_that_exist():
