@@ -5,6 +5,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
+from common.mirror import uri_of
 from components.resolvers.live_model import (
     CANDIDATE,
     MODEL_BLESSING,
@@ -51,9 +52,9 @@ def live_model(recipe: Recipe, node_id: str, candidate: BaseChannel | None = Non
     return Resolver(
         strategy_class=LiveModelStrategy,
         config={
-            'serving': str(recipe.serving_directory),
+            'serving': uri_of(recipe.serving_directory),
             'pipeline': recipe.name,
-            'artifacts': str(recipe.artifacts_directory),
+            'artifacts': uri_of(recipe.artifacts_directory),
         },
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),

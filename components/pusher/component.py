@@ -13,6 +13,7 @@ from common.errors import PushError
 from common.features import SPAN
 from common.manual_override import is_blessed, read_override
 from common.metadata_queries import custom_property, set_custom_properties
+from common.mirror import uri_of
 from components.conversion.conversion_results import read_result
 from components.conversion.converter import ConvertedModels
 from components.evaluation.metrics.evaluation_files import read_accuracy
@@ -78,11 +79,11 @@ def Pusher(
 
     def check() -> None:
         if read_override(folder_of(model.uri)) is None:
-            _check_reference(candidate, Path(serving), baseline_model)
+            _check_reference(candidate, folder_of(serving), baseline_model)
 
     pushed = push(
         candidate,
-        Path(serving),
+        folder_of(serving),
         keep=keep,
         about=about,
         extra_files=_converted(converted_models),
@@ -91,7 +92,7 @@ def Pusher(
     )
     values: dict[str, str | int] = {
         'pushed': 1,
-        'pushed_destination': str(pushed.folder),
+        'pushed_destination': uri_of(pushed.folder),
         'pushed_version': pushed.folder.name,
         'unchanged': int(pushed.unchanged),
     }

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import ModelError
+from common.storage import fetch
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 from components.pusher.model_compatibility import why_unusable
@@ -32,6 +33,7 @@ def find_reference(serving: Path, candidate: Path | None = None) -> Reference:
     """
     skipped: list[str] = []
     for version in reversed(versions_in(serving)):
+        fetch(version)
         if candidate and holds(version, candidate):
             continue
         override = override_of(version)

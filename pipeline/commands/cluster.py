@@ -25,7 +25,7 @@ from pipeline.run.record import utc_now
 )
 def compile_(output: Path, **options: Any) -> None:
     """Compile a recipe for Kubeflow Pipelines 2."""
-    recipe = load(**options)
+    recipe = load(remote=True, **options)
     if not output.parent.is_dir():  # before the slow compilation
         raise ConfigError(f'folder {output.parent} does not exist')
     stack.set_tensorflow_log_level(3)
@@ -47,7 +47,7 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
     """
     if cron is None and timezone != 'UTC':
         raise click.UsageError('--timezone needs --cron')
-    recipe = load(**options)
+    recipe = load(remote=True, **options)
     wanted = parse_schedule(cron, timezone) if cron is not None else None
     from pipeline.kubeflow.client import submit_recipe  # imports TFX
 

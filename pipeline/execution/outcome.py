@@ -9,6 +9,7 @@ from common.artifacts import SERVED
 from common.errors import NOT_BLESSED
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
+from common.mirror import uri_of
 from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
@@ -54,7 +55,7 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
         'baseline_accuracy': baseline_accuracy(recipe.evaluation, metrics),
         'metrics': candidate,
         **_read_images(results),
-        'predictions': str(table) if table else None,
+        'predictions': uri_of(table) if table else None,
         'warnings': read_warnings(results),
         'model': results['Trainer'].outputs['model'][0].uri,
         'folder': version or None,
@@ -77,7 +78,9 @@ def _read_images(results: Results) -> dict[str, Any]:
     return {
         'images': tally.used,
         'left_out': {**tally.bad, **{reason: count for reason, count in skipped.items() if count}},
-        'lists': tuple(str(quarantine / name / LIST) for name, each in tallies.items() if each.bad),
+        'lists': tuple(
+            uri_of(quarantine / name / LIST) for name, each in tallies.items() if each.bad
+        ),
     }
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from common import console, stack
-from common.errors import FAILED, AlreadyRunning, NodeFailed, PipelineError
+from common.errors import FAILED, AlreadyRunning, NodeFailed, PipelineError, StorageError
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
 from pipeline.run.record import Run, update_run, utc_now
@@ -106,7 +106,7 @@ def _record(recipe: Recipe, run: str, node_id: str, error: Exception | None = No
 
     try:
         update_run(recipe.home, run, change)
-    except (OSError, ValueError, AlreadyRunning) as problem:
+    except (OSError, ValueError, AlreadyRunning, StorageError) as problem:
         _log.warning('run %s cannot be recorded: %s', run, problem)
 
 

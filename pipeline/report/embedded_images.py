@@ -5,7 +5,7 @@ import io
 import itertools
 from collections.abc import Iterator, Sequence
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
 from components.inference.heat_map import thumbnail
@@ -21,7 +21,7 @@ _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbna
 def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views and misclassified images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
-    folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
+    folder = content_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
 
     def embedded(name: str) -> str:
         return data_uri((folder / name).read_bytes())

@@ -133,7 +133,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('converter: {formats: []}', 'converter.formats: must have at least one format'),
         ('converter: {formats: [int8, int8]}', 'converter.formats: must have .* each once$'),
         ('inference: {}', 'inference.path: Field required$'),
-        ('pipeline_root: gs://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
+        ('pipeline_root: ftp://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
         ('data: {source: folder, path: s3://pets}', "data.path: is a URL: set 'url' with source"),
         ('data: {path: ""}', 'data.path: should be a path: not empty, '),
