@@ -66,6 +66,8 @@ class _Stored(BaseExecutorOperator):
         start = time.monotonic()
         read = sum(map(download, _uris(execution_info.input_dict)))
         middle = time.monotonic()
+        for uri in _uris(execution_info.output_dict):  # TFX skips values that a lost pod uploaded
+            folder_of(uri).parent.mkdir(parents=True, exist_ok=True)
         output = super().run_executor(_on_disk(execution_info), **options)
         for artifacts in output.output_artifacts.values():
             for artifact in artifacts.artifacts:
