@@ -72,7 +72,7 @@ def Pusher(
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
-        model=model.uri,
+        model=uri_of(model.uri),
         accuracy=read_accuracy(folder_of(evaluation.uri)),
         spans=tuple(sorted(spans)),
     )
@@ -92,7 +92,7 @@ def Pusher(
     )
     values: dict[str, str | int] = {
         'pushed': 1,
-        'pushed_destination': uri_of(pushed.folder),
+        'pushed_destination': str(pushed.folder),
         'pushed_version': pushed.folder.name,
         'unchanged': int(pushed.unchanged),
     }

@@ -28,7 +28,6 @@ from common.artifacts import download, folder_of, is_stored, upload
 from common.files import MEGABYTE
 from common.mirror import SCHEMES, local_path, uri_of
 
-_OURS = 'components.'  # start of the types of nodes whose executors call `folder_of` themselves
 _PRIORITY = 0  # before TensorFlow's file systems, which have 10
 _Artifacts = Mapping[str, Sequence[Artifact]]
 
@@ -72,6 +71,9 @@ class _Stored(BaseExecutorOperator):
         for artifacts in output.output_artifacts.values():
             for artifact in artifacts.artifacts:
                 artifact.uri = uri_of(artifact.uri)
+                for value in artifact.custom_properties.values():  # some are places of files
+                    if value.HasField('string_value'):
+                        value.string_value = uri_of(value.string_value)
         last = time.monotonic()
         written = sum(map(upload, _uris(execution_info.output_dict)))
         _log.info(
@@ -97,14 +99,13 @@ def _uris(artifacts: _Artifacts) -> Iterator[str]:
 
 
 def _on_disk(info: ExecutionInfo) -> ExecutionInfo:
-    """With local working folders; for executors of TFX, which know no mirrors, also artifacts."""
+    """The same execution with local folders for its artifacts and its temporary files."""
     places = ('execution_output_uri', 'stateful_working_dir', 'tmp_dir')
     changes: dict[str, Any] = {name: str(local_path(getattr(info, name))) for name in places}
-    if not info.pipeline_node.node_info.type.name.startswith(_OURS):
-        for name in ('input_dict', 'output_dict'):
-            changes[name] = copy.deepcopy(getattr(info, name))
-            for artifact in (each for values in changes[name].values() for each in values):
-                artifact.uri = str(folder_of(artifact.uri))
+    for name in ('input_dict', 'output_dict'):
+        changes[name] = copy.deepcopy(getattr(info, name))
+        for artifact in (each for values in changes[name].values() for each in values):
+            artifact.uri = str(folder_of(artifact.uri))
     return attr.evolve(info, **changes)
 
 
