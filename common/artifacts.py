@@ -61,7 +61,8 @@ def download(uri: str) -> int:
     lacking = {
         name: folder / name
         for name, (size, _) in files.items()
-        if (folder / name).is_relative_to(wanted) and _size(folder / name) != size
+        if (folder / name).is_relative_to(wanted) and '..' not in Path(name).parts
+        if _size(folder / name) != size
     }
     storage.download(lacking)
     for name, path in lacking.items():

@@ -18,9 +18,9 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def output(s3_bucket):
-    """The URI of an output of a component."""
-    return f'{s3_bucket.url}/pets/artifacts/Trainer/model'
+def output(bucket):
+    """The URI of an output of a component, in each kind of bucket."""
+    return f'{bucket.url}/pets/artifacts/Trainer/model'
 
 
 def write(uri, files=FILES):
@@ -66,7 +66,8 @@ def test_artifact_without_files_has_a_folder(output, cache):
     assert folder_of(f'{output}/7').is_dir()
 
 
-def test_upload_that_was_killed_leaves_no_artifact(output, cache, s3_bucket):
+def test_upload_that_was_killed_leaves_no_artifact(cache, s3_bucket):
+    output = f'{s3_bucket.url}/pets/artifacts/Trainer/model'
     write(f'{output}/7')
     s3_bucket.server.refuse = lambda method, path: method == 'PUT' and path.endswith('.files.json')
     with pytest.raises(StorageError, match='is denied'):
@@ -79,8 +80,8 @@ def test_upload_that_was_killed_leaves_no_artifact(output, cache, s3_bucket):
         download(f'{output}/7')
 
 
-def test_second_upload_replaces_what_a_killed_one_has_left(output, cache, s3_bucket):
-    s3_bucket.put('pets/artifacts/Trainer/model/7/old', b'of a killed attempt')
+def test_second_upload_replaces_what_a_killed_one_has_left(output, cache, bucket):
+    bucket.put('pets/artifacts/Trainer/model/7/old', b'of a killed attempt')
     write(f'{output}/7')
     upload(f'{output}/7')
     shutil.rmtree(cache)
@@ -95,8 +96,8 @@ def test_second_upload_replaces_what_a_killed_one_has_left(output, cache, s3_buc
         ('7.files.json', b'{"a": 1}', 'is damaged'),
     ],
 )
-def test_changed_contents_are_an_error(uploaded, s3_bucket, name, contents, message):
-    s3_bucket.put(f'pets/artifacts/Trainer/model/{name}', contents)
+def test_changed_contents_are_an_error(uploaded, bucket, name, contents, message):
+    bucket.put(f'pets/artifacts/Trainer/model/{name}', contents)
     for _ in range(2):  # the download was not kept
         with pytest.raises(StorageError, match=message):
             download(uploaded)
