@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from common.errors import StorageError
+from common.errors import ObjectNotFound, StorageError
 from common.files import sha256_of
 from common.mirror import is_remote, local_path, uri_of
 from common.storage import Bucket, Folder
@@ -54,6 +54,9 @@ def download(uri: str) -> int:
     storage = Bucket(uri_of(folder))
     try:
         files = _FILES.validate_json(Bucket(uri_of(folder.parent)).read(f'{folder.name}{_LIST}'))
+    except ObjectNotFound as error:
+        message = f'{uri} does not exist, or its upload was not finished'
+        raise ObjectNotFound(message) from error
     except ValidationError as error:
         raise StorageError(
             f'{uri_of(folder)}{_LIST} is damaged: {error.errors()[0]["msg"]}'
