@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 def _local_place(value: Any) -> Any:
     """The path of a folder, or the local folder that mirrors a URL of object storage."""
     if isinstance(value, str) and object_storage.URL.fullmatch(value):
-        return local_path(value)
+        return str(local_path(value))  # a Path is not valid in JSON
     return value
 
 
