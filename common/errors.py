@@ -84,6 +84,10 @@ class StorageError(DataError):
     """Object storage cannot be read or written."""
 
 
+class ObjectNotFound(StorageError, FileNotFoundError):
+    """There is no such object, prefix or bucket."""
+
+
 class MetadataError(PipelineError):
     """ML Metadata cannot be used."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, ValidationError
 
 from common.errors import ModelError
-from common.storage import Folder
+from common.storage import storage_of
 from common.strict_model import StrictModel
 
 OVERRIDE_FILE = 'override.json'
@@ -39,7 +39,7 @@ def read_override(model: Path) -> ManualOverride | None:
         ModelError: the file is damaged.
     """
     try:
-        return ManualOverride.model_validate_json(Folder(model).read(OVERRIDE_FILE))
+        return ManualOverride.model_validate_json(storage_of(model).read(OVERRIDE_FILE))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -53,7 +53,7 @@ def write_override(model: Path, override: ManualOverride) -> None:
     Raises:
         OSError: the folder is not writable.
     """
-    Folder(model).write(OVERRIDE_FILE, override.model_dump_json(indent=1).encode())
+    storage_of(model).write(OVERRIDE_FILE, override.model_dump_json(indent=1).encode())
 
 
 def is_blessed(model: Path, by_gate: bool) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from common import stack
-from common.errors import StorageError
+from common.errors import ObjectNotFound, StorageError
 from common.extras import how_to_install
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
     not answer after three minutes.
 
     Raises:
-        StorageError: the client is not installed; in the `with` block, access is denied, the bucket
-            or object does not exist, or the service fails or does not answer.
+        StorageError: the client is not installed; in the `with` block, access is denied, or the
+            service fails or does not answer; ObjectNotFound without such a bucket or object.
         FileExistsError: in the `with` block, a new object exists already.
     """
     scheme = url.partition(':')[0]
@@ -85,7 +85,7 @@ def _converted(url: str, error: Exception) -> StorageError | FileExistsError:
     # A request's query is of no use in a message.
     detail = re.sub(r'\?[^"\s]*', '', ' '.join(str(error).split()))[:200] or type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return StorageError(f'{url} does not exist ({detail}); check bucket and prefix')
+        return ObjectNotFound(f'{url} does not exist ({detail}); check bucket and prefix')
     denied = (
         isinstance(error, PermissionError)
         or getattr(error, 'code', None) in (401, 403)

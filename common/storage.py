@@ -1,8 +1,11 @@
 """Reads and writes files that several hosts may use at once, in a folder or in a bucket."""
 
+import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.files import flush, read_regular, replacing
+from common.mirror import is_remote, uri_of
 from common.object_storage import open_bucket
 
 
@@ -20,9 +23,13 @@ class Folder:
 
         Files that a killed process did not finish are left out.
         """
+        return sorted(self.sizes(below))
+
+    def sizes(self, below: str = '') -> dict[str, int]:
+        """The same files with their sizes, in bytes."""
         paths = (self._root / below).rglob('*')
         files = (path for path in paths if path.is_file() and not path.match('.*.partial'))
-        return sorted(path.relative_to(self._root).as_posix() for path in files)
+        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in files}
 
     def read(self, name: str) -> bytes:
         """Reads a file."""
@@ -35,6 +42,10 @@ class Folder:
     def create(self, name: str, contents: bytes) -> None:
         """Writes a new file, atomically; raises FileExistsError if there is one of this name."""
         self._write(name, contents, create=True)
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if there is one."""
+        (self._root / name).unlink(missing_ok=True)
 
     def _write(self, name: str, contents: bytes, *, create: bool = False) -> None:
         path = self._root / name
@@ -51,8 +62,12 @@ class Bucket:
         self._url = url
 
     def names(self, below: str = '') -> list[str]:
+        return sorted(self.sizes(below))
+
+    def sizes(self, below: str = '') -> dict[str, int]:
         with open_bucket(self._url) as (storage, root):
-            return sorted(path[len(root) + 1 :] for path in storage.find(f'{root}/{below}'))
+            found = storage.find(f'{root}/{below}', detail=True)
+        return {path[len(root) + 1 :]: each['size'] for path, each in found.items()}
 
     def read(self, name: str) -> bytes:
         with open_bucket(self._url) as (storage, root):
@@ -66,6 +81,28 @@ class Bucket:
         with open_bucket(self._url) as (storage, root):
             storage.pipe_file(f'{root}/{name}', contents, mode='create')
 
+    def folders(self, below: str = '') -> list[str]:
+        """The names of the folders in a folder, without what is in them; none if it is empty."""
+        try:
+            with open_bucket(self._url) as (storage, root):
+                found = storage.ls(f'{root}/{below}'.rstrip('/'), detail=True)
+        except FileNotFoundError:
+            return []
+        paths = (each['name'].rstrip('/') for each in found if each['type'] == 'directory')
+        return sorted(path[len(root) + 1 :] for path in paths)
+
+    def download(self, files: Mapping[str, Path]) -> None:
+        """Downloads objects to new or replaced files, several at a time."""
+        if files:
+            with open_bucket(self._url) as (storage, root):
+                storage.get([f'{root}/{name}' for name in files], [*map(str, files.values())])
+
+    def upload(self, files: Mapping[str, Path]) -> None:
+        """Uploads files to new or replaced objects, several at a time."""
+        if files:
+            with open_bucket(self._url) as (storage, root):
+                storage.put([*map(str, files.values())], [f'{root}/{name}' for name in files])
+
     def remove(self, below: str) -> None:
         """Removes all objects below a name."""
         with open_bucket(self._url) as (storage, root):
@@ -73,3 +110,27 @@ class Bucket:
 
 
 Storage = Folder | Bucket
+
+
+def storage_of(folder: Path) -> Storage:
+    """The files below a folder, or below the prefix of object storage that it mirrors."""
+    return Bucket(uri_of(folder)) if is_remote(folder) else Folder(folder)
+
+
+def fetch(folder: Path, *patterns: str, replace: bool = False) -> None:
+    """Downloads objects that a mirror lacks, with `replace` all; a local folder is complete.
+
+    Without `patterns`, which have wildcards for names below the folder, all of them. Raises
+    StorageError.
+    """
+    storage = storage_of(folder)
+    if isinstance(storage, Folder):
+        return
+    wanted = {
+        name: folder / name
+        for name, size in storage.sizes().items()
+        if any(fnmatch.fnmatchcase(name, each) for each in patterns or '*')
+        if '..' not in Path(name).parts
+        if replace or not (folder / name).is_file() or (folder / name).stat().st_size != size
+    }
+    storage.download(wanted)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types.channel import BaseChannel
 
+from common.mirror import uri_of
 from components.conversion.converter import CONVERTED_MODELS, Converter
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.decision import GATE_DECISION
@@ -85,9 +86,9 @@ def evaluate_and_push(
         gate_decision=gate.outputs[GATE_DECISION],
         converted_models=converter.outputs[CONVERTED_MODELS] if converter else None,
         recipe=recipe.name,
-        serving=str(recipe.serving_directory),
+        serving=uri_of(recipe.serving_directory),
         keep=recipe.push.keep,
-        bucket=recipe.push.url or '',
+        bucket=recipe.serving_bucket.url if recipe.serving_bucket else '',
         created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report

@@ -18,6 +18,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types.channel import BaseChannel
 
 from common import stack
+from common.mirror import uri_of
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
 from components.image_example_gen.sources.spans import open_window
@@ -85,7 +86,7 @@ def create_pipeline(
             _add_to_cache_key(node)
     return Pipeline(
         pipeline_name=recipe.name,
-        pipeline_root=str(recipe.artifacts_directory),
+        pipeline_root=uri_of(recipe.artifacts_directory),
         components=nodes,
         enable_cache=use_cache,
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),

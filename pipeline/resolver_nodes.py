@@ -5,6 +5,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
+from common.mirror import uri_of
 from components.image_example_gen.image_example_gen import EXAMPLES
 from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 from components.resolvers.spans import (
@@ -65,7 +66,7 @@ def warm_start(recipe: Recipe, examples: BaseChannel) -> BaseNode:
 
 def _places(recipe: Recipe) -> dict[str, str]:
     return {
-        'serving': str(recipe.serving_directory),
+        'serving': uri_of(recipe.serving_directory),
         'pipeline': recipe.name,
-        'artifacts': str(recipe.artifacts_directory),
+        'artifacts': uri_of(recipe.artifacts_directory),
     }

@@ -116,6 +116,8 @@ def references(pod: Resource) -> Iterator[tuple[str, str]]:
             yield 'PersistentVolumeClaim', volume['persistentVolumeClaim']['claimName']
         if 'configMap' in volume:
             yield 'ConfigMap', volume['configMap']['name']
+    for source in itertools.chain(*(each.get('envFrom', []) for each in pod['containers'])):
+        yield 'Secret', source['secretRef']['name']
     for variable in itertools.chain(*(each.get('env', []) for each in pod['containers'])):
         secret = variable.get('valueFrom', {}).get('secretKeyRef')
         if secret and not secret.get('optional'):
@@ -125,7 +127,9 @@ def references(pod: Resource) -> Iterator[tuple[str, str]]:
 @needs_kubectl
 @pytest.mark.parametrize('overlay', OVERLAYS)
 def test_overlay_is_valid_and_complete(built, overlay):
-    pods = [LOADER, RESTORE] if overlay.startswith('kubeflow') else [LOADER]
+    without_claims = overlay.endswith('object-storage')
+    pods = [] if without_claims else [LOADER, RESTORE]
+    pods = pods if overlay.startswith('kubeflow') else [LOADER]
     resources = [*built[overlay], *pods]
     for resource in resources:
         kubernetes_validate.validate(resource, VERSIONS[-1], strict=True)
@@ -133,7 +137,9 @@ def test_overlay_is_valid_and_complete(built, overlay):
         assert re.fullmatch(IMAGE, container['image'])
     needed = set(itertools.chain(*map(references, pod_specs(resources))))
     created = {('Secret', 'catdog-metadata'), ('ConfigMap', 'catdog-recipe')}
+    created |= {('Secret', 'catdog-storage')} if without_claims else set()
     assert needed - set(by_name(resources)) <= created
+    assert not (without_claims and 'PersistentVolumeClaim' in {kind for kind, _ in needed})
     assert 'kubectl create secret generic catdog-metadata ' in README
     assert 'kubectl create configmap catdog-recipe ' in README
 
@@ -213,6 +219,24 @@ def test_kubeflow_recipe_matches_the_manifests():
         ('catdog-runs', str(recipe.workdir)),
         ('catdog-data', str(recipe.data.path)),
     }
+
+
+@needs_kubectl
+def test_recipe_without_volumes_has_the_secret_and_image_of_its_overlay(built):
+    recipe = load_recipe(str(DEPLOY / 'recipe-object-storage.yaml'))
+    resources = built['kubeflow-object-storage']
+    (container,) = containers(resources)
+    (source,) = container['envFrom']
+    assert recipe.is_remote
+    assert recipe.kubeflow.volumes == ()
+    assert {each.secret for each in recipe.kubeflow.secrets} == {source['secretRef']['name']}
+    assert all(each.key == each.env for each in recipe.kubeflow.secrets)
+    assert container['image'] == recipe.kubeflow.image
+    guide = (REPOSITORY / 'docs' / 'how-to' / 'object-storage.md').read_text()
+    (command,) = re.findall(r'kubectl create secret generic catdog-storage(?:.*\\\n)+.*\n', guide)
+    keys = set(re.findall(r'--from-literal=(\w+)=', command))
+    assert keys == {each.key for each in recipe.kubeflow.secrets}
+    assert 'deploy/kubernetes/overlays/kubeflow-object-storage' in guide
 
 
 def test_ops_pod_has_image_volumes_and_password_of_the_runs():

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 from ml_metadata.errors import AlreadyExistsError
@@ -24,6 +23,7 @@ from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, OTHER_SPANS, SPAN
 from common.files import write_atomically
+from common.mirror import uri_of
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.checks import (
@@ -91,11 +91,11 @@ class ImageExampleGenDriver(CacheKeyDriver):
         # The launcher names the folder of an output after the execution, and gives no ID.
         execution = int(folder_of(prepared.uri).name)
         with self._metadata_handle as handle:
-            spans = sorted(Path(earlier).glob('span-*')) if earlier else ()
+            spans = sorted(folder_of(earlier).glob('span-*')) if earlier else ()
             events = [
                 event_lib.generate_event(Event.INPUT, EARLIER, index, each.id, execution)
                 for index, span in enumerate(spans)
-                for each in handle.store.get_artifacts_by_uri(str(span))
+                for each in handle.store.get_artifacts_by_uri(uri_of(span))
             ]
             with contextlib.suppress(AlreadyExistsError):  # the task of this node was started twice
                 handle.store.put_events(events)
@@ -143,7 +143,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
                 {span.number: span.source for span in spans},
                 images,
                 config,
-                earlier,
+                str(folder_of(earlier)) if earlier else '',
                 folders,
                 self._make_beam_pipeline,
             )

@@ -13,6 +13,7 @@ from common.errors import PushError
 from common.features import SPAN
 from common.manual_override import is_blessed, read_override
 from common.metadata_queries import custom_property, set_custom_properties
+from common.mirror import uri_of
 from components.conversion.conversion_results import read_result
 from components.conversion.converter import ConvertedModels
 from components.evaluation.gate.component import GateDecisions
@@ -74,13 +75,13 @@ def Pusher(
         pushed_model.set_int_custom_property('pushed', 0)
         return
     is_overridden = read_override(folder_of(model.uri)) is not None
-    reference = find_reference(Path(serving), candidate).version
+    reference = find_reference(folder_of(serving), candidate).version
     if is_overridden or read_decision(folder_of(gate_decision.uri)).is_new_reference:
         reference = None
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
-        model=model.uri,
+        model=uri_of(model.uri),
         accuracy=read_accuracy(folder_of(evaluation.uri)),
         spans=tuple(sorted(spans)),
         reference=int(reference.name) if reference else None,
@@ -88,11 +89,11 @@ def Pusher(
 
     def check() -> None:
         if not is_overridden:
-            _check_reference(candidate, Path(serving), reference_model)
+            _check_reference(candidate, folder_of(serving), reference_model)
 
     pushed = push(
         candidate,
-        Path(serving),
+        folder_of(serving),
         keep=keep,
         about=about,
         extra_files=_converted(converted_models),

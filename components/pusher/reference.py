@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from common.errors import ModelError
 from common.features import SIGNATURE_EXAMPLES
+from common.storage import fetch
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import holds, override_of, reference_of, versions_in
@@ -41,6 +42,7 @@ def find_reference(serving: Path, candidate: Path | None = None) -> Reference:
     skipped: list[str] = []
 
     def is_used(version: Path) -> bool:
+        fetch(version)
         override = override_of(version)
         if (candidate and holds(version, candidate)) or (override and not override.blessed):
             return False

@@ -15,11 +15,12 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common import object_storage
-from common.artifacts import SERVED, LocalUri, folder_of
+from common.artifacts import SERVED, KnownUri, content_of
 from common.errors import ModelError, PushError
 from common.manual_override import OVERRIDE_FILE, ManualOverride, read_override
+from common.mirror import is_remote, uri_of
 from common.redaction import redacted
-from common.storage import Folder, Storage
+from common.storage import Folder, Storage, fetch, storage_of
 from common.strict_model import StrictModel
 from components.inference.model_folder import read_classes
 
@@ -59,7 +60,7 @@ class About(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     recipe: str | None = None
-    model: LocalUri | None = None  # of the Model artifact
+    model: KnownUri | None = None  # of the Model artifact
     accuracy: float | None = None  # on the test split, 0 to 1
     spans: tuple[int, ...] = ()
     reference: int | None = None  # version that candidates are compared with; None: this one
@@ -89,7 +90,7 @@ def read_note(version: Path) -> Note | None:
     """
     file = version / NOTE_FILE
     try:
-        note = Note.model_validate_json(Folder(version).read(NOTE_FILE))
+        note = Note.model_validate_json(storage_of(version).read(NOTE_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
@@ -110,7 +111,14 @@ def pushed_at(version: Path) -> datetime.datetime:
 
 
 def versions_in(serving: Path) -> list[Path]:
-    """Version folders, sorted by number; the last one is live."""
+    """Version folders, sorted by number; the last one is live.
+
+    In object storage those with a note, which need not be on this machine.
+    """
+    if is_remote(serving):
+        names = storage_of(serving).names()
+        found = {name.removesuffix(f'/{NOTE_FILE}') for name in names if name.endswith(NOTE_FILE)}
+        return [serving / name for name in sorted(filter(VERSION.fullmatch, found), key=int)]
     numbered = [path for path in serving.glob('*') if VERSION.fullmatch(path.name)]
     return sorted((path for path in numbered if path.is_dir()), key=lambda path: int(path.name))
 
@@ -146,6 +154,7 @@ def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note
 
 def is_complete(version: Path) -> bool:
     """Whether a version has the files that every SavedModel with weights has."""
+    fetch(version)
     parts = (GRAPH, 'variables/variables.index', 'variables/variables.data-*')
     return all(any(version.glob(part)) for part in parts)
 
@@ -157,6 +166,8 @@ def override_of(version: Path) -> ManualOverride | None:
 
 def holds(version: Path, model: Path) -> bool:
     """Whether a version holds a model, given by the folder of its SavedModel."""
+    fetch(version)
+    fetch(model)
     weights = (path.relative_to(version) for path in version.glob('variables/*'))
     names = [GRAPH, *map(str, weights)]
     _, different, missing = filecmp.cmpfiles(version, model, names, shallow=False)
@@ -178,7 +189,7 @@ def find_model_of(version: Path, uris: Sequence[str]) -> str | None:
     note = read_note(version)
     named = note.about.model if note else None
     for uri in (*(uri for uri in uris if uri == named), *reversed(uris)):
-        if holds(version, folder_of(uri) / SERVED):
+        if holds(version, content_of(uri) / SERVED):
             return uri
     return None
 
@@ -190,6 +201,7 @@ def live_classes(serving: Path) -> tuple[str, ...] | None:
     """
     for version in reversed(versions_in(serving)):
         with contextlib.suppress(ModelError):
+            fetch(version)
             return read_classes(version)
     return None
 
@@ -200,8 +212,8 @@ def check_owner(serving: Path, recipe: str | None) -> None:
     owner = note.about.recipe if note else None
     if owner and recipe and owner != recipe:
         raise ModelError(
-            f'the models in {serving} are of the recipe {owner}, not of {recipe}; set another '
-            'push_directory'
+            f'the models in {uri_of(serving)} are of the recipe {owner}, not of {recipe}; set '
+            'another push_directory'
         )
 
 
@@ -212,12 +224,15 @@ def find_model(serving: Path, wanted: str | None) -> Path:
     """
     versions = {path.name: path for path in versions_in(serving)}
     if wanted is None and not versions:
-        raise ModelError(f'no model is live in {serving}; run the recipe until one is pushed')
+        raise ModelError(
+            f'no model is live in {uri_of(serving)}; run the recipe until one is pushed'
+        )
     wanted = [*versions][-1] if wanted is None else wanted
     folder = versions.get(wanted, Path(wanted))
-    if not wanted or not folder.is_dir():
+    if not wanted or not (wanted in versions or folder.is_dir()):
         available = ', '.join(versions) or 'none'
         raise ModelError(
-            f'{redacted(wanted)!r} is neither a folder nor a version in {serving}: {available}'
+            f'{redacted(wanted)!r} is neither a folder nor a version in {uri_of(serving)}: '
+            f'{available}'
         )
     return folder

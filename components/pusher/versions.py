@@ -13,12 +13,13 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import PushError, StorageError
 from common.files import flush, locked
-from common.storage import Folder
+from common.mirror import is_remote
+from common.storage import Folder, fetch
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import (
     EXTRA,
@@ -91,7 +92,8 @@ def push(
             pushed = Pushed(same, unchanged=True)
         else:
             pushed = Pushed(_place(files, serving, about, bucket), unchanged=False)
-        _remove_older(serving, keep)
+        if not is_remote(serving):
+            _remove_older(serving, keep)
         if bucket:
             bucket.remove_older(keep)
         return pushed
@@ -108,6 +110,7 @@ def _check_served(bucket: ServingBucket, live: Path) -> None:
 
 
 def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
+    fetch(version)
     own = files_of(version)
     return own.keys() == files.keys() and all(
         filecmp.cmp(own[name], path, shallow=False) for name, path in files.items()
@@ -127,6 +130,10 @@ def _place(
         )
     now = datetime.datetime.now(datetime.timezone.utc)
     note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
+    if bucket and is_remote(serving):
+        with bucket.uploaded(number, files, note):
+            _check_alone(serving, number, used)
+        return serving / str(number)
     coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
         create_version(Folder(serving), coming.name, files)
@@ -141,6 +148,13 @@ def _place(
         shutil.rmtree(coming, ignore_errors=True)  # keep the first error
         raise
     return folder
+
+
+def _check_alone(serving: Path, number: int, known: Collection[int]) -> None:
+    """Raises PushError if another push, which no lock prevents, completed a version meanwhile."""
+    versions = (int(path.name) for path in versions_in(serving))
+    if others := [each for each in versions if each not in (number, *known)]:
+        raise PushError(f'version {others[-1]} went live meanwhile; nothing is pushed: push again')
 
 
 def _remove_older(serving: Path, keep: int) -> None:
@@ -163,13 +177,14 @@ def _remove_older(serving: Path, keep: int) -> None:
 
 @contextlib.contextmanager
 def _locked(serving: Path) -> Iterator[None]:
-    """Holds the lock of the serving directory; converts other errors to PushError."""
+    """Holds the lock of the serving directory, if it is on a disk; converts errors to PushError."""
     try:
         serving.mkdir(parents=True, exist_ok=True)
         held = PushError(
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         )
-        with locked(serving / LOCK, held, patience=_PATIENCE):
+        lock = locked(serving / LOCK, held, patience=_PATIENCE)
+        with contextlib.nullcontext() if is_remote(serving) else lock:
             yield
     except StorageError as error:
         raise PushError(f'cannot push: {error}') from error

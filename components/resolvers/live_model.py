@@ -10,7 +10,9 @@ from ml_metadata.proto.metadata_store_pb2 import Event, Execution, ExecutionType
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
-from common.artifacts import SERVED, folder_of
+from common.artifacts import SERVED, content_of, folder_of, upload
+from common.mirror import is_remote, uri_of
+from common.storage import fetch
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import ADOPTED, find_model_of
 
@@ -33,8 +35,8 @@ class LiveModelStrategy(ResolverStrategy):
     """
 
     def __init__(self, serving: str, pipeline: str, artifacts: str) -> None:
-        self._serving, self._pipeline = Path(serving), pipeline
-        self._artifacts = Path(artifacts)  # root of the artifacts
+        self._serving, self._pipeline = folder_of(serving), pipeline
+        self._artifacts = folder_of(artifacts)  # root of the artifacts
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
@@ -44,7 +46,7 @@ class LiveModelStrategy(ResolverStrategy):
         The optional channel `candidate` is unchanged; with it, the model is the reference model.
         """
         candidate = next(iter(input_dict.get(CANDIDATE, ())), None)
-        saved_model = folder_of(candidate.uri) / SERVED if candidate else None
+        saved_model = content_of(candidate.uri) / SERVED if candidate else None
         version, skipped = find_reference(self._serving, saved_model)
         for clause in skipped:
             _log.warning(clause)
@@ -67,10 +69,13 @@ class LiveModelStrategy(ResolverStrategy):
         execution = Execution(type_id=type_id, last_known_state=Execution.RUNNING)
         execution.id, _, _ = store.put_execution(execution, [], [context])
         folder = self._artifacts / ADOPTED / MODEL / str(execution.id)
+        fetch(version)
         shutil.copytree(version, folder / SERVED)
         model = standard_artifacts.Model()
         model.type_id = store.put_artifact_type(model.artifact_type)
-        model.uri = str(folder)
+        model.uri = uri_of(folder)
+        if is_remote(folder):
+            upload(model.uri)
         artifact = model.mlmd_artifact
         artifact.state = artifact.LIVE
         step = Event.Path(steps=[Event.Path.Step(key=MODEL), Event.Path.Step(index=0)])

@@ -6,7 +6,7 @@ import ml_metadata as mlmd
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.features import JUDGED_ONLY, MANIFEST, SPAN
 from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.spans import judged_spans
@@ -73,7 +73,7 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
 
 
 def _test_images(artifact: Artifact) -> int:
-    counts = json.loads((folder_of(artifact.uri) / MANIFEST).read_text())['counts']
+    counts = json.loads((content_of(artifact.uri) / MANIFEST).read_text())['counts']
     return sum(counts['test'].values())
 
 

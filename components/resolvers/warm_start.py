@@ -9,7 +9,7 @@ import ml_metadata as mlmd
 import numpy as np
 from tfx.types import Artifact
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.features import INDEX, OTHER_SPANS
 from components.image_example_gen.image_example_gen import EXAMPLES
 from components.pusher.reference import find_reference
@@ -46,7 +46,7 @@ class WarmStartStrategy(LiveModelStrategy):
             _log.info('no warm start: no model is live; starting from trainer.weights')
             return nothing
         model = self._model_of(store, version, input_dict[MODEL])
-        if gone := count_gone(folder_of(model.uri), input_dict[EXAMPLES]):
+        if gone := count_gone(content_of(model.uri), input_dict[EXAMPLES]):
             plural = 's' * (gone != 1)
             were = f'{gone:,} image{plural} that {name} was trained on {"are" if plural else "is"}'
             if self._wanted == LIVE:
@@ -74,7 +74,7 @@ def count_gone(model: Path, examples: Sequence[Artifact]) -> int:
     index = read_trained_images(model)
     if index is None:
         return 0
-    present = np.concatenate([digests(np.load(folder_of(e.uri) / INDEX)) for e in examples])
+    present = np.concatenate([digests(np.load(content_of(e.uri) / INDEX)) for e in examples])
     others = [span_key(each) for each in _other_spans(examples)]
     is_there = np.isin(digests(index), present)
     is_there |= np.isin(index['span'], np.array(others, np.uint64))

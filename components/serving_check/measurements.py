@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from common.files import MEGABYTE
+from common.storage import storage_of
 from common.strict_model import StrictModel
 
 MEASUREMENTS_FILE = 'measurements.json'  # in the artifact's folder: Measurements
@@ -41,4 +42,4 @@ class Measurements(StrictModel):
 
 def size_of(model: Path) -> float:
     """Total size of the files in a folder, in megabytes."""
-    return sum(path.stat().st_size for path in model.rglob('*') if path.is_file()) / MEGABYTE
+    return sum(storage_of(model).sizes().values()) / MEGABYTE

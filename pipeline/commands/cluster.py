@@ -28,7 +28,7 @@ from pipeline.run.record import utc_now
 )
 def compile_(output: Path, **options: Any) -> None:
     """Compile a recipe for Kubeflow Pipelines 2."""
-    recipe = load(**options)
+    recipe = load(remote=True, **options)
     if not output.parent.is_dir():
         raise ConfigError(f'folder {output.parent} does not exist')
     from pipeline.kubeflow.compiler import compile_kubeflow  # imports kfp
@@ -49,7 +49,7 @@ def submit(cron: str | None, timezone: str, **options: Any) -> None:
     """
     if cron is None and timezone != 'UTC':
         raise click.UsageError('--timezone needs --cron')
-    recipe = load(**options)
+    recipe = load(remote=True, **options)
     wanted = parse_schedule(cron, timezone) if cron is not None else None
     from pipeline.kubeflow.client import submit_recipe  # imports kfp
 
@@ -68,7 +68,7 @@ def _find_local_settings(recipe: Recipe) -> Iterator[str]:
     if recipe.metadata.address == SQLITE:
         yield 'metadata.address is sqlite; concurrent pods need MySQL or gRPC.'
     paths = {
-        'workdir': recipe.workdir,
+        'workdir': None if recipe.is_remote else recipe.workdir,
         'data.path': recipe.data.path,
         'inference.path': recipe.inference.path if recipe.inference else None,
     }

@@ -10,6 +10,7 @@ import click
 from common import console, stack
 from common.errors import ModelError
 from common.files import write_atomically
+from common.storage import fetch
 from components.image_example_gen.inspection.examine import start
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.spans import open_labelled
@@ -42,9 +43,11 @@ def evaluate(
     evaluations/ in the folder of the runs. Images that a version was trained on are left out.
     """
     with console.output_to(sys.stderr):
-        recipe = load(data=data, **options)
+        recipe = load(remote=True, data=data, **options)
     folder = find_model(recipe.serving_directory, version)
     other = find_model(recipe.serving_directory, against) if against else None
+    for each in filter(None, (folder, other)):
+        fetch(each)
     classes = read_classes(folder)
     if other and (others := read_classes(other)) != classes:
         raise ModelError(

@@ -14,6 +14,7 @@ from ml_metadata.errors import StatusError
 
 from common import stack
 from common.errors import ConfigError, MetadataError, ModelError
+from common.mirror import uri_of
 from pipeline.commands.options import Command, Group, json_option, load, show, stored_options
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import require_text, to_json
@@ -48,7 +49,7 @@ def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
     if as_json:
         show(to_json(versions))
         return
-    show(as_table(versions) if versions else f'no version in {recipe.serving_directory}')
+    show(as_table(versions) if versions else f'no version in {uri_of(recipe.serving_directory)}')
     if bucket := describe_bucket(recipe, versions[0].version if versions else None):
         show(bucket)
 
@@ -79,7 +80,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
     not push it again, and later models are neither compared with it nor warm-started from it.
     """
     with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
-        show(f'live: {overrides.rollback(recipe, provenance, version, why).folder}')
+        show(f'live: {uri_of(overrides.rollback(recipe, provenance, version, why).folder)}')
 
 
 @models.command()
@@ -95,7 +96,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     given = {'MODEL (a version or the id of a run)': model, '--reason TEXT': reason}
     with _override(options, **given) as (recipe, provenance, why):
         pushed = overrides.bless(recipe, provenance, model or '', why, force=force)
-    show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
+    show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {uri_of(pushed.folder)}')
 
 
 @models.command()
@@ -131,7 +132,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     folder and the best model so far are kept. Pushed models, reports, logs and the metadata are not
     touched.
     """
-    with _exclusive(options) as (recipe, store, _):
+    with _exclusive(options, remote=False) as (recipe, store, _):
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
         if dry_run:
             for folder in unused.folders:
@@ -146,9 +147,11 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     )
 
 
-def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
-    """Loads the recipe, and its metadata if there are any."""
-    recipe = load(**options)
+def _load_with_metadata(
+    options: dict[str, Any], *, remote: bool = True
+) -> 'tuple[Recipe, MetadataStore | None]':
+    """Loads the recipe, which may be in object storage, and its metadata if there are any."""
+    recipe = load(remote=remote, **options)
     return recipe, mounted_store(recipe)
 
 
@@ -160,17 +163,19 @@ def _override(
     if missing := ', '.join(name for name, value in needed.items() if not (value or '').strip()):
         raise ConfigError(f'the override needs {missing}')
     why = require_text('--reason', (needed['--reason TEXT'] or '').strip())
-    with _exclusive(options) as (recipe, _, provenance):
+    with _exclusive(options, remote=True) as (recipe, _, provenance):
         yield recipe, provenance, why
 
 
 @contextlib.contextmanager
-def _exclusive(options: dict[str, Any]) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
+def _exclusive(
+    options: dict[str, Any], *, remote: bool
+) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
-    recipe, store = _load_with_metadata(options)
+    recipe, store = _load_with_metadata(options, remote=remote)
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
-    if store is None or not recipe.home.is_dir():
+    if store is None or not (recipe.is_remote or recipe.home.is_dir()):
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):

@@ -11,6 +11,7 @@ import click
 
 from common import console
 from common.errors import ConfigError
+from common.mirror import uri_of
 from common.redaction import redacted
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe, find_recipe, load_recipe, parse_override
@@ -84,7 +85,7 @@ _weights = _recipe_option(
     help="'embedded', 'imagenet', 'random' or a Keras weights file.",
 )
 _workdir = _recipe_option(
-    '--workdir', type=PathType(), metavar='FOLDER', help='Folder for runs, models and metadata.'
+    '--workdir', type=PathType(), metavar='FOLDER|URL', help='Folder for runs, models and metadata.'
 )
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
@@ -122,10 +123,13 @@ def load(
     workdir: str | None = None,
     data: str | None = None,
     weights: str | None = None,
+    *,
+    remote: bool = False,
 ) -> Recipe:
     """Loads the recipe from the values of `recipe_options` or `stored_options`.
 
-    Names a recipe that was not given by --config on standard error.
+    Names a recipe that was not given by --config on standard error. Only commands with `remote`
+    accept a workdir in object storage.
 
     Raises:
         ConfigError: an option, the environment variable CATDOG_RECIPE or the recipe is wrong.
@@ -134,6 +138,11 @@ def load(
     changes = [(key, value) for key, value in given.items() if value is not None]
     name, origin = choose_recipe(config)
     recipe = load_recipe(name, [*map(parse_override, overrides), *changes], data)
+    if recipe.is_remote and not remote:
+        raise ConfigError(
+            'workdir: this command needs a folder on a disk or volume, not '
+            f'{uri_of(recipe.workdir)}'
+        )
     if origin and not console.is_quiet():
         click.echo(console.one_line(f'recipe: {redacted(name)}, {origin}'), err=True)
     return recipe

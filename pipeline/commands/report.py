@@ -24,9 +24,9 @@ def report(run: str, text: bool, no_open: bool, **options: Any) -> None:
     RUN is last, previous, or the id of a run or its prefix, see `runs`. A report shows the state at
     the end of its run.
     """
-    recipe = load(**options)
+    recipe = load(remote=True, **options)
     home = recipe.home
-    if not home.is_dir():
+    if not (recipe.is_remote or home.is_dir()):
         mounted_store(recipe)  # the volume may be that of other machines
     if text:
         runs = [each for each in read_runs(home) if each.person is None]  # no overrides

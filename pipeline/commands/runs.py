@@ -8,6 +8,7 @@ import click
 import yaml
 
 from common import console
+from common.mirror import uri_of
 from pipeline.commands.options import (
     Command,
     choose_recipe,
@@ -47,12 +48,12 @@ def runs(config: str | None, workdir: str | None, last: int, as_json: bool) -> N
         for line in run_list.describe_present(home, own):
             show(unwrapped(line))
     place = recipe.home if config else recipe.home.parent
-    show(run_list.as_table(found, shown) if shown else f'no runs in {place}')
+    show(run_list.as_table(found, shown) if shown else f'no runs in {uri_of(place)}')
 
 
 @click.command(cls=Command)
 @recipe_options
 def config(**options: Any) -> None:
     """Print a recipe with the value of every key, without secrets."""
-    values = load(**options).model_dump(mode='json')
+    values = load(remote=True, **options).model_dump(mode='json')
     show(yaml.safe_dump(values, sort_keys=False).rstrip('\n'))

@@ -120,7 +120,19 @@ class KubeflowConfig(StrictModel):
         description='image built from deploy/Dockerfile: name:tag, or name@sha256:digest',
     )
     volumes: tuple[VolumeConfig, ...] = Field(
-        (), description='shared by all pods; must hold the pipeline root and the images'
+        (),
+        description='shared by all pods; must hold images that are not in a bucket and, with '
+        'storage: volume, workdir',
+    )
+    storage: Literal['volume', 'object'] = Field(
+        'volume',
+        description='where workdir is: on one of the volumes, or in object storage as '
+        's3://BUCKET/PREFIX or gs://BUCKET/PREFIX; no volume is needed then',
+    )
+    scratch: Memory = Field(
+        '20Gi',
+        description='with storage: object, the most local disk that a pod may use for copies of '
+        'artifacts (sizeLimit of an emptyDir)',
     )
     secrets: tuple[SecretConfig, ...] = Field(
         (), description='keys of Kubernetes secrets, as environment variables of every pod'

@@ -4,12 +4,21 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from common import object_storage
 from common.errors import ConfigError
 from common.files import read_regular
+from common.mirror import is_remote, local_path, uri_of
 from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
@@ -38,6 +47,18 @@ _CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
 
 
+def _local_place(value: Any) -> Any:
+    """The path of a folder, or the local folder that mirrors a URL of object storage."""
+    if isinstance(value, str) and object_storage.URL.fullmatch(value):
+        return str(local_path(value))  # a Path is not valid in JSON
+    return value
+
+
+Place = Annotated[
+    Path, BeforeValidator(_local_place), PlainSerializer(uri_of, return_type=str, when_used='json')
+]
+
+
 class ReportConfig(StrictModel):
     """Texts of the model card, and the number of reports to keep."""
 
@@ -54,11 +75,15 @@ class Recipe(StrictModel):
         pattern=r'^[a-z0-9][a-z0-9_-]*$', max_length=63, description='pipeline and folder name'
     )
     description: str = Field('', description='printed and reported, in a few words')
-    workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
-    push_directory: Path | None = Field(
+    workdir: Place = Field(
+        Path('runs'),
+        description='folder of runs, models and metadata; on Kubeflow also s3://BUCKET/PREFIX or '
+        'gs://BUCKET/PREFIX, see kubeflow.storage',
+    )
+    push_directory: Place | None = Field(
         None, description='folder of pushed models; default: serving/ in the folder of the runs'
     )
-    pipeline_root: Path | None = Field(
+    pipeline_root: Place | None = Field(
         None,
         description='folder of the artifacts of all recipes, in folders with their names; default: '
         'artifacts/ in the folder of the runs',
@@ -92,12 +117,20 @@ class Recipe(StrictModel):
     def _is_folder(cls, path: Path | None) -> Path | None:
         if path is not None and ':/' in str(path):
             raise ValueError(
-                'must be a folder on a disk or volume; only images (data.url) and pushed models '
-                '(push.url) can be in object storage'
+                'must be a folder on a disk or volume, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX'
             )
         if path is not None and set('*?[\\') & set(str(path)):
             raise ValueError('must have none of * ? [ and \\, the wildcards of TensorFlow')
         return path
+
+    @model_validator(mode='after')
+    def _is_in_one_kind_of_storage(self) -> 'Recipe':
+        for key, path in self.model_dump(include={'push_directory', 'pipeline_root'}).items():
+            if path is not None and is_remote(path) != self.is_remote:
+                raise ValueError(f'{key} and workdir: one is a folder, the other in object storage')
+        if self.is_remote and self.push.url:
+            raise ValueError('push.url: the bucket of workdir has the pushed models already')
+        return self
 
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
@@ -135,6 +168,11 @@ class Recipe(StrictModel):
         return self.model_dump_json(exclude={'kubeflow'})
 
     @property
+    def is_remote(self) -> bool:
+        """Whether runs, models and artifacts are in object storage; all paths are mirrors then."""
+        return is_remote(self.workdir)
+
+    @property
     def home(self) -> Path:
         """The folder that holds all runs of this recipe."""
         return (self.workdir / self.name).absolute()
@@ -151,7 +189,8 @@ class Recipe(StrictModel):
 
     @property
     def serving_bucket(self) -> ServingBucket | None:
-        return ServingBucket(self.push.url, self.name) if self.push.url else None
+        url = uri_of(self.serving_directory) if self.is_remote else self.push.url
+        return ServingBucket(url, self.name) if url else None
 
 
 def load_recipe(

@@ -15,6 +15,8 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import Node, read_nodes
+from common.mirror import is_remote
+from pipeline.execution.stored import launch_stored
 
 _CONTEXTS = ('pipeline_run', 'node')  # of TFX; an execution of a node in a run is in both
 # In a traceback after Ctrl-C. Beam turns every exception of a step, also KeyboardInterrupt, into a
@@ -53,8 +55,12 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str) -> Node:
     alone.CopyFrom(ir)
     del alone.nodes[:]
     alone.nodes.extend(each for each in ir.nodes if each.pipeline_node.node_info.id == node_id)
+    root = ir.runtime_spec.pipeline_root.field_value.string_value
     try:
-        LocalDagRunner().run_with_ir(alone)
+        if is_remote(root):
+            launch_stored(alone, alone.nodes[0].pipeline_node)
+        else:
+            LocalDagRunner().run_with_ir(alone)
     except DataError:
         raise
     except Exception as error:  # executors raise errors of any type

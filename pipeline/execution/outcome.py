@@ -10,6 +10,7 @@ from common.errors import NOT_BLESSED
 from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
+from common.mirror import uri_of
 from components.evaluation.gate.decision import GATE_DECISION, read_decision
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
@@ -53,7 +54,7 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
         'accuracy': candidate[ACCURACY].value,
         'metrics': candidate,
         **_read_images(results),
-        'predictions': str(table) if table else None,
+        'predictions': uri_of(table) if table else None,
         'warnings': read_warnings(results),
         'fine_tuning': _read_fine_tuning(model / SERVED),
         'model': results['Trainer'].outputs['model'][0].uri,
@@ -77,7 +78,9 @@ def _read_images(results: Results) -> dict[str, Any]:
     return {
         'images': tally.used,
         'left_out': {**tally.bad, **{reason: count for reason, count in skipped.items() if count}},
-        'lists': tuple(str(quarantine / name / LIST) for name, each in tallies.items() if each.bad),
+        'lists': tuple(
+            uri_of(quarantine / name / LIST) for name, each in tallies.items() if each.bad
+        ),
     }
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.features import JUDGED_ONLY
 from common.metadata_queries import Node, custom_property
 from components.image_example_gen.image_example_gen import EXAMPLES
@@ -12,7 +12,7 @@ Results = dict[str, Node]  # by node id
 
 def folder(results: Results, node: str, key: str) -> Path:
     """The folder of the first output artifact of a node."""
-    return folder_of(results[node].outputs[key][0].uri)
+    return content_of(results[node].outputs[key][0].uri)
 
 
 def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
@@ -27,4 +27,4 @@ def example_folders(results: Results) -> list[Path]:
     """Folders of the records that the model was trained on, one per span, oldest first."""
     ingestion = results.get('ImageExampleGen')
     artifacts = ingestion.outputs[EXAMPLES] if ingestion else ()
-    return [folder_of(each.uri) for each in artifacts if not custom_property(each, JUDGED_ONLY)]
+    return [content_of(each.uri) for each in artifacts if not custom_property(each, JUDGED_ONLY)]

@@ -9,9 +9,12 @@ from typing import Any
 import kfp.compiler
 from kfp import dsl, kubernetes
 
+from common import mirror
 from common.errors import ConfigError
+from common.mirror import uri_of
 from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline.config.kubeflow import NODE_TASKS, KubeflowConfig, TaskConfig, TaskName
+from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
 from pipeline.kubeflow.run_inputs import escape_placeholders
 
@@ -23,6 +26,7 @@ _DECIDE_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', *_DECIDED.val
 _PUSH_OUTPUTS = {'metrics': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 # Argo counts it from the first attempt, and also ends an attempt then. kfp's setter allows an hour.
 _RETRY_DAYS = 30
+_SCRATCH = '/scratch'  # mount path of the local disk of a pod that mirrors object storage
 _GPU = 'nvidia.com/gpu'
 
 
@@ -34,8 +38,10 @@ def compile_kubeflow(recipe: Recipe) -> str:
     the parameters of the pipeline.
 
     Raises:
-        ConfigError: no secret of the cluster has the credentials of `data.url`.
+        ConfigError: no secret of the cluster has the credentials of `data.url`, or
+            `kubeflow.storage` does not fit `workdir`.
     """
+    _check_storage(recipe)
     if recipe.data.has_secrets and DATA_URL not in (each.env for each in recipe.kubeflow.secrets):
         raise ConfigError(
             'data.url has a user name, a password or a query, which a compiled pipeline does not '
@@ -51,6 +57,20 @@ def compile_kubeflow(recipe: Recipe) -> str:
         file = Path(folder, 'pipeline.yaml')
         kfp.compiler.Compiler().compile(pipeline, str(file))
         return file.read_text(encoding='utf-8')
+
+
+def _check_storage(recipe: Recipe) -> None:
+    """Raises ConfigError if `kubeflow.storage`, `workdir` and `metadata` do not fit."""
+    if recipe.is_remote != (recipe.kubeflow.storage == 'object'):
+        raise ConfigError(
+            f'kubeflow.storage is {recipe.kubeflow.storage}, but workdir is '
+            f'{uri_of(recipe.workdir)}; object needs s3://BUCKET/PREFIX or gs://BUCKET/PREFIX'
+        )
+    if recipe.is_remote and recipe.metadata.address == SQLITE:
+        raise ConfigError(
+            'metadata.address is sqlite, which is a file; with kubeflow.storage: object use MySQL, '
+            'or gRPC such as that of Kubeflow Pipelines'
+        )
 
 
 def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
@@ -149,6 +169,9 @@ def _configure_task(task: dsl.PipelineTask, config: TaskConfig) -> None:
 
 def _configure_pod(task: dsl.PipelineTask, config: KubeflowConfig) -> None:
     """Applies the keys of `kubeflow` that are the same for all tasks."""
+    if config.storage == 'object':
+        kubernetes.empty_dir_mount(task, 'scratch', _SCRATCH, size_limit=config.scratch)
+        task.set_env_variable(mirror.CACHE, _SCRATCH)
     for volume in config.volumes:
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in config.secrets:

@@ -13,7 +13,7 @@ def mounted_store(recipe: Recipe) -> MetadataStore | None:
     Raises VolumeNotMounted if only the metadata have runs of the recipe.
     """
     store = metadata_store.existing_store(recipe.metadata, recipe.home)
-    if recipe.home.is_dir() or store is None:
+    if recipe.is_remote or recipe.home.is_dir() or store is None:
         return store
     if store.get_context_by_type_and_name('pipeline', recipe.name):
         raise VolumeNotMounted(

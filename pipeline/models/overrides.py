@@ -11,11 +11,12 @@ from pathlib import Path
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from common.artifacts import SERVED, folder_of
+from common.artifacts import SERVED, content_of, folder_of
 from common.blessing import BLESSING, decision_of
 from common.errors import ConfigError, ModelError, PushError
 from common.manual_override import ManualOverride, write_override
 from common.metadata_queries import Node
+from common.mirror import uri_of
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.serving_folder import (
     EXTRA,
@@ -75,12 +76,13 @@ def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
 
     A rollback that was killed after its push has not done so.
     """
-    for version in versions_in(recipe.serving_directory):
+    versions = versions_in(recipe.serving_directory)
+    for version in versions:
         note = read_note(version)
         if note is None or note.about.replaced is None:
             continue
         replaced = version.with_name(str(note.about.replaced))
-        if not replaced.is_dir() or holds(version, replaced):
+        if replaced not in versions or holds(version, replaced):
             continue
         last = override_of(replaced)
         if last is None or last.moment < note.pushed:  # not blessed again since then
@@ -107,11 +109,11 @@ def bless(
         model=found.uri,
         spans=tuple(provenance.training_spans(found)),
         manual_override='bless',
-        accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
+        accuracy=read_accuracy(content_of(evaluation.uri)) if evaluation else None,
         person=user_name(),
         reason=reason,
     )
-    saved_model = folder_of(found.uri) / SERVED
+    saved_model = content_of(found.uri) / SERVED
     _override(recipe, saved_model, found, True, about)
     # A version has the model's TensorFlow Lite models, too.
     versions = reversed(versions_in(recipe.serving_directory))
@@ -204,7 +206,8 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
     if number is None and versions:
         return [*versions.values()][-1]
     known = ', '.join(versions) or 'none'
-    raise ModelError(f'there is no version {number or ""} in {recipe.serving_directory}: {known}')
+    place = uri_of(recipe.serving_directory)
+    raise ModelError(f'there is no version {number or ""} in {place}: {known}')
 
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:

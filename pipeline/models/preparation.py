@@ -7,6 +7,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Execution, ExecutionT
 
 from common.artifacts import folder_of
 from common.errors import ModelError
+from common.storage import storage_of
 from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
 from pipeline.models.overrides import complete_rollback
@@ -32,8 +33,11 @@ def prepare_metadata(recipe: Recipe, store: MetadataStore) -> Provenance:
 def _follow_artifacts(recipe: Recipe, store: MetadataStore) -> None:
     """Changes the URIs of artifacts that were moved, or copied, together with the metadata.
 
-    ML Metadata has absolute paths. Metadata on a server do not move with the folder.
+    ML Metadata has absolute paths. Metadata on a server do not move with the folder, nor does a
+    prefix of object storage.
     """
+    if recipe.is_remote:
+        return
     pipeline = store.get_context_by_type_and_name('pipeline', recipe.name)
     found = store.get_artifacts_by_context(pipeline.id) if pipeline else []
     artifacts = [each for each in found if each.uri and each.state != Artifact.DELETED]
@@ -74,8 +78,13 @@ def _skip_used_execution_ids(recipe: Recipe, store: MetadataStore) -> None:
     TFX names artifact folders after execution ids. New or restored metadata counts from a lower
     id, so that a component would write into the folder of an earlier execution.
     """
-    folders = recipe.artifacts_directory.glob('*/*/*')
-    highest = max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
+    root = recipe.artifacts_directory
+    if recipe.is_remote:
+        parts = (name.split('/') for name in storage_of(root).names())
+        names = [each[2] for each in parts if len(each) > 3]
+    else:
+        names = [path.name for path in root.glob('*/*/*')]
+    highest = max((int(name) for name in names if name.isdecimal()), default=0)
     options = ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False)
     last = max((each.id for each in store.get_executions(list_options=options)), default=0)
     if last >= highest:

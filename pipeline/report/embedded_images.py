@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.features import AUGMENTED_VIEWS
 from components.evaluation.predictions.split_images import files_of_split, read_images
 from components.evaluation.results import Robustness
@@ -23,7 +23,7 @@ _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbna
 def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views, misclassified and changed images."""
     views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
-    folder = folder_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
+    folder = content_of(results['RobustnessEvaluator'].outputs['robustness'][0].uri)
     return embedded(folder, data.robustness)._replace(
         samples=tuple(_samples(results, data.evaluation.classes)),
         views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,

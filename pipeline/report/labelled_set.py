@@ -7,7 +7,7 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
-from common.artifacts import folder_of
+from common.artifacts import content_of
 from common.errors import DataError
 from common.features import INDEX, SPLITS
 from components.evaluation.gate.component import compare_stored
@@ -145,7 +145,7 @@ def _all_as_test(records: Path) -> np.ndarray:
 def _trained_images(provenance: Provenance, version: Path) -> np.ndarray | None:
     """The index of the training images of a version; None if it is not known."""
     model = provenance.model_of(version)
-    return read_trained_images(folder_of(model.uri)) if model else None
+    return read_trained_images(content_of(model.uri)) if model else None
 
 
 def _held_out(files: Sequence[Path], groups: dict[str, int]) -> Iterator[RecordedImage]:

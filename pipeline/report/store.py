@@ -4,31 +4,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import ModelError
-from common.files import write_atomically
+from common.mirror import uri_of
+from common.storage import fetch, storage_of
 from pipeline.run.record import Run, read_runs
 
 LAST_PAGE = 'last_run.html'  # in the home folder: a copy of the latest page of a local run
+_REPORTS = 'reports'  # folder there
 LAST, PREVIOUS = 'last', 'previous'
 _MAX_LISTED = 8  # runs in an error message
 
 
 def page_of(home: Path, run: str) -> Path:
-    """The page of a run in the home folder of its recipe."""
-    return home / 'reports' / f'{run}.html'
+    """The page of a run in the home folder of its recipe; downloads a remote one."""
+    path = home / _REPORTS / f'{run}.html'
+    fetch(path.parent, path.name)
+    return path
 
 
 def store_report(home: Path, run: Run, page: str, keep: int) -> None:
     """Writes the page of a run to the recipe's home folder, and keeps the last reports."""
-    path = page_of(home, run.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page)
+    storage = storage_of(home)
+    storage.write(f'{_REPORTS}/{run.id}.html', page.encode())
     for old in reported_runs(home)[:-keep]:
-        page_of(home, old.id).unlink()
+        storage.remove(f'{_REPORTS}/{old.id}.html')
 
 
 def reported_runs(home: Path) -> list[Run]:
     """The runs with a stored report, oldest first."""
-    return [run for run in read_runs(home) if page_of(home, run.id).exists()]
+    pages = {*storage_of(home).names(_REPORTS)}
+    return [run for run in read_runs(home) if f'{_REPORTS}/{run.id}.html' in pages]
 
 
 def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
@@ -42,7 +46,7 @@ def choose_run(runs: Sequence[Run], name: str, home: Path) -> Run:
     if len(found) == 1:
         return found[0]
     if not runs:
-        raise ModelError(f'there are no runs with a report in {home}; `runs` lists all')
+        raise ModelError(f'there are no runs with a report in {uri_of(home)}; `runs` lists all')
     ids = ', '.join(run.id for run in reversed(runs[-_MAX_LISTED:]))
     count = len(found) or 'no'
     known = LAST if len(runs) == 1 else f'{LAST}, {PREVIOUS}'

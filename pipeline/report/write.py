@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.artifacts import SERVED, folder_of
+from common.artifacts import SERVED, content_of
 from common.features import CALIBRATION, HISTORY, NETWORK, SPLITS, TEST_IMAGES
 from common.files import write_atomically
 from common.metadata_queries import custom_property
@@ -76,14 +76,15 @@ def write_report(
 
 def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
     model = results['Trainer'].outputs['model'][0]
-    classes = read_classes(folder_of(model.uri) / SERVED)
+    classes = read_classes(content_of(model.uri) / SERVED)
     (evaluation,) = results['Evaluator'].outputs['evaluation']
+    measured = content_of(evaluation.uri)
     provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
     files = {key: file_of(results, *place) for key, place in _FILES.items()}
     values: dict[str, Any] = {
         **{key: json.loads(file.read_bytes()) for key, file in files.items() if file},
         'data': summarize(example_folders(results), run.lists),
-        'evaluation': read_evaluation(folder_of(evaluation.uri), classes, recipe.trainer.threshold),
+        'evaluation': read_evaluation(measured, classes, recipe.trainer.threshold),
         'origin': lineage_of(provenance, model, recipe.serving_directory),
         'test_images': custom_property(evaluation, TEST_IMAGES),
         'decisions_on_test_images': provenance.decisions_on_same_images(evaluation),

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import AlreadyRunning
 from common.files import is_locked, locked, read_regular
-from common.storage import Folder
+from common.mirror import is_remote, uri_of
+from common.storage import Folder, fetch, storage_of
 from components.evaluation.gate.decision import GateDecision
 from components.evaluation.results import Estimate
 from components.pusher.serving_folder import About, Moment
@@ -109,18 +110,21 @@ def record_file(run: str) -> str:
 
 def write_run(home: Path, run: Run, file: str | None = None) -> None:
     """Writes or replaces a record. Raises OSError if that is not possible."""
-    Folder(home).write(file or record_file(run.id), run.as_json().encode())
+    storage_of(home).write(file or record_file(run.id), run.as_json().encode())
 
 
 def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]]) -> Run:
     """Changes values of a record, which tasks on several machines may do at once.
+
+    In object storage, which has no locks, the tasks of a run do so one after the other.
 
     Raises:
         OSError: there is no such record, or it cannot be written.
         ValueError: it is damaged.
     """
     busy = AlreadyRunning(f'another task writes a record in {home / RUNS}')
-    with locked(home / RUNS / '.lock', busy, patience=_PATIENCE):
+    lock = locked(home / RUNS / '.lock', busy, patience=_PATIENCE)
+    with contextlib.nullcontext() if is_remote(home) else lock:
         before = _read(home, record_file(run))
         after = before.with_values(**change(before))
         write_run(home, after)
@@ -134,14 +138,15 @@ def read_runs(home: Path) -> list[Run]:
     Kubeflow in the last 24 hours; else `interrupted`. A damaged record is left out, with a warning.
     """
     runs = []
-    for name in Folder(home).names(RUNS):
+    fetch(home / RUNS, replace=True)
+    for name in storage_of(home).names(RUNS):
         if Path(name).parent != Path(RUNS) or not name.endswith('.json'):  # such as a copy
             continue
         try:
-            runs.append(_with_result(home, _read(home, name)))
+            runs.append(_with_result(home, _parse(Folder(home).read(name))))
         except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else 'it is damaged'
-            _log.warning('%s is left out: %s', home / name, reason)
+            _log.warning('%s is left out: %s', uri_of(home / name), reason)
     return sorted(runs, key=lambda run: run.started)
 
 
@@ -183,11 +188,15 @@ def record_override(
         version=version,
         exit_code=0,
     )
-    Folder(home).create(record_file(run.id), run.as_json().encode())
+    storage_of(home).create(record_file(run.id), run.as_json().encode())
 
 
 def _read(home: Path, name: str) -> Run:
-    return Run.model_validate(json.loads(Folder(home).read(name)))
+    return _parse(storage_of(home).read(name))
+
+
+def _parse(contents: bytes) -> Run:
+    return Run.model_validate(json.loads(contents))
 
 
 def _read_or_none(home: Path, name: str) -> Run | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from common.errors import FAILED, INTERRUPTED, PipelineError
+from common.errors import FAILED, INTERRUPTED, PipelineError, StorageError
+from common.storage import storage_of
 from pipeline.code_version import git_commit
 from pipeline.config.recipe import Recipe
 from pipeline.run.record import LAST_TICK, RECIPE_LOCK, Result, Run, record_file, utc_now, write_run
@@ -65,14 +66,15 @@ class Recording:
         """Moves the record of a tick that did not train out of the list of runs."""
         with self._warning():
             write_run(self.home, self.run, LAST_TICK)
-            (self.home / record_file(self.run.id)).unlink(missing_ok=True)
+            storage_of(self.home).remove(record_file(self.run.id))
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
+        except (OSError, StorageError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            _log.warning('run %s cannot be recorded: %s', self.run.id, reason)
 
     def __enter__(self) -> 'Recording':
         return self

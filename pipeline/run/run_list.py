@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from common.mirror import local_path, uri_of
+from common.storage import Bucket, storage_of
 from components.pusher.serving_folder import versions_in
 from pipeline.formatting import describe_left_out, dotted, time_of
 from pipeline.run.record import LAST_TICK, RUNS, Run, last_tick, utc_now
@@ -21,6 +23,11 @@ _SHORT.maxstring = _SHORT.maxother = 24
 
 def homes_in(workdir: Path) -> list[Path]:
     """The homes of all recipes with runs or ticks in a working directory, by name."""
+    storage = storage_of(workdir)
+    if isinstance(storage, Bucket):
+        places = itertools.product(storage.folders(), (RUNS, LAST_TICK))
+        homes = (home for home, name in places if storage.names(f'{home}/{name}'))
+        return [workdir / home for home in dict.fromkeys(homes)]
     return sorted({path.parent for name in (RUNS, LAST_TICK) for path in workdir.glob(f'*/{name}')})
 
 
@@ -29,7 +36,7 @@ def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
     serving = _serving_folder(home, runs)
     versions = versions_in(serving)
     live = f'version {versions[-1].name} is live' if versions else 'no version is live'
-    lines = [f'{home.name}: {live} in {serving}']
+    lines = [f'{home.name}: {live} in {uri_of(serving)}']
     if tick := last_tick(home, runs, utc_now()):
         why = dict.fromkeys(filter(None, (describe_decision(tick), tick.decision)))
         lines.append(f'{home.name}: last tick {time_of(tick.started)}: {"; ".join(why)}')
@@ -40,7 +47,7 @@ def _serving_folder(home: Path, runs: Sequence[Run]) -> Path:
     """The serving folder of the last run with a configuration."""
     configs = [run.config for run in runs if run.config]
     directory = configs[-1].get('push_directory') if configs else None
-    return Path(directory or home / 'serving')
+    return local_path(directory or home / 'serving')
 
 
 def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:

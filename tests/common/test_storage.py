@@ -6,7 +6,8 @@ import bucket_servers
 import pytest
 
 from common.errors import StorageError
-from common.storage import Bucket, Folder
+from common.mirror import local_path
+from common.storage import Bucket, Folder, fetch, storage_of
 
 
 @pytest.fixture(params=['folder', 's3', 'gs'])
@@ -63,3 +64,47 @@ def test_removed_folder_of_a_bucket_has_no_objects(s3_bucket):
         storage.write(name, b'')
     storage.remove('7')
     assert storage.names() == ['70/a']
+
+
+@pytest.mark.parametrize('storage', ['s3', 'gs'], indirect=True)
+def test_files_are_uploaded_and_downloaded_several_at_a_time(storage, tmp_path):
+    assert storage.folders() == []
+    storage.upload({})
+    files = {f'runs/{number}/a b': tmp_path / str(number) for number in range(40)}
+    for number, path in enumerate(files.values()):
+        path.write_bytes(bytes(number))
+    storage.upload(files)
+    storage.write('note', b'')
+
+    assert storage.sizes() == {'note': 0} | {name: i for i, name in enumerate(files)}
+    assert storage.folders() == ['runs']
+    assert storage.folders('runs') == sorted(f'runs/{number}' for number in range(40))
+
+    copies = {name: tmp_path / 'copies' / path.name for name, path in files.items()}
+    storage.download(copies)
+    assert [path.stat().st_size for path in copies.values()] == [*range(40)]
+    with pytest.raises(FileNotFoundError):
+        storage.download({'none': tmp_path / 'none'})
+
+
+def test_fetch_downloads_what_is_missing_or_has_another_size(s3_bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv('CATDOG_CACHE', str(tmp_path))
+    folder = local_path(f'{s3_bucket.url}/pets')
+    for name in ('a.json', 'b/c.json', 'b/d', 'e.json'):
+        s3_bucket.put(f'pets/{name}', f'new {name}')
+    (folder / 'b').mkdir(parents=True)
+    (folder / 'a.json').write_text('cut')
+    (folder / 'e.json').write_text('old e.json')
+
+    fetch(folder, '*.json')
+
+    texts = {path.name: path.read_text() for path in folder.rglob('*') if path.is_file()}
+    assert texts == {'a.json': 'new a.json', 'c.json': 'new b/c.json', 'e.json': 'old e.json'}
+    fetch(folder, replace=True)
+    assert (folder / 'e.json').read_text() == 'new e.json'
+    assert (folder / 'b' / 'd').read_text() == 'new b/d'
+
+
+def test_storage_of_a_folder_on_a_disk_is_the_folder(tmp_path):
+    assert isinstance(storage_of(tmp_path), Folder)
+    fetch(tmp_path / 'none')

@@ -78,7 +78,7 @@ def test_pipe_in_place_of_a_file_of_the_runs(home, pattern, command):
 @pytest.mark.parametrize(
     ('change', 'commands'),
     [
-        ("update Artifact set uri = 's3://bucket/x'", [SHOW]),
+        ("update Artifact set uri = 'ftp://bucket/x'", [SHOW]),
         (
             "update ArtifactProperty set int_value = null, string_value = 'x' where name = 'span'",
             [SHOW],

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from common.artifacts import artifacts_in
 from common.features import INDEX, MANIFEST
+from common.mirror import uri_of
+from common.storage import fetch
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import Source
@@ -76,7 +79,7 @@ class Run(StrictModel):
     format: int  # FORMAT
     data: DataConfig
     images: Fingerprints
-    earlier: str  # the folder of the earlier ingestion; empty without one
+    earlier: str  # the URI of the earlier ingestion; empty without one
 
     @property
     def trained_spans(self) -> list[int]:
@@ -96,7 +99,7 @@ def read_ingested(records: Path) -> Ingested:
 
 
 def find_earlier(runs: Path, data: DataConfig, images: Fingerprints) -> str:
-    """The folder of the earlier ingestion, whose splits are kept; empty if there is none.
+    """The URI of the earlier ingestion, whose splits are kept; empty if there is none.
 
     It is the newest of the same settings of splits. But a run that is repeated has the earlier
     ingestion that it had then, and is cached.
@@ -107,7 +110,7 @@ def find_earlier(runs: Path, data: DataConfig, images: Fingerprints) -> str:
             return run.earlier
         places = (folder / f'span-{span}' / INDEX for span in run.images)
         if not found and run.splits == wanted.splits and all(each.is_file() for each in places):
-            found = str(folder)
+            found = uri_of(folder)
     return found
 
 
@@ -180,7 +183,8 @@ def _is_touched(source: Source, records: Path) -> bool:
 
 
 def _newest_first(runs: Path, name: str) -> Iterator[Path]:
-    """A file or folder of each run."""
-    folders = (each for each in runs.glob('*') if each.name.isdecimal())
-    places = (each / name for each in sorted(folders, key=lambda each: -int(each.name)))
+    """A file or folder of each run; of one in object storage all is here but its records."""
+    fetch(runs, '*.json', f'*/{INDEX}')
+    folders = sorted(artifacts_in(runs), key=lambda each: -int(each.name))
+    places = (each / name for each in folders)
     return (place for place in places if place.exists())

@@ -12,9 +12,11 @@ import apache_beam as beam
 import numpy as np
 
 from common import console
+from common.artifacts import content_of
 from common.errors import DataError
 from common.features import INDEX, MANIFEST, SPLITS
 from common.files import write_atomically
+from common.mirror import uri_of
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
@@ -200,7 +202,11 @@ def _link_span(name: str, run: str, folders: tuple[Path, Path], settings: str) -
         return False
     # Unreadable images may be readable now.
     is_same = ingested.settings == settings and 'unreadable' not in ingested.tally.bad
-    if not is_same or not (quarantine / LIST).is_file():
+    if not is_same:
+        return False
+    for origin in (records, quarantine):
+        content_of(uri_of(origin))
+    if not (quarantine / LIST).is_file():
         return False
     for origin, folder in zip((records, quarantine), folders, strict=True):
         for file in origin.rglob('*'):

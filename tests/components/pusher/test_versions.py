@@ -267,7 +267,7 @@ def test_ignores_metadata_of_another_version(serving, new):
         ({'version': 'x'}, r'version: Input should be a valid integer'),
         ({'pushed': '2026-01-01T00:00:00'}, r'pushed: Input should have timezone info'),
         ({'pushed': '9999-12-31T23:59:59Z'}, r'pushed: Input should be less than'),
-        ({'about': {'model': 's3://bucket/x'}}, r'about\.model: .* is not a local folder'),
+        ({'about': {'model': 'ftp://bucket/x'}}, r'about\.model: .* is neither a local folder'),
         ({'about': []}, r'about: Input should be'),
     ],
     ids=repr,

@@ -1,10 +1,12 @@
 """Recipes: overrides, and the errors of a file in one line each."""
 
+import json
+
 import pytest
 
 from common.errors import ConfigError
 from components.image_example_gen.sources.base.data_config import SplitConfig
-from pipeline.config.recipe import load_recipe, parse_override, recipe_of
+from pipeline.config.recipe import Recipe, load_recipe, parse_override, recipe_of
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('converter: {formats: []}', 'converter.formats: must have at least one format'),
         ('converter: {formats: [int8, int8]}', 'converter.formats: must have .* each once$'),
         ('inference: {}', 'inference.path: Field required$'),
-        ('pipeline_root: gs://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
+        ('pipeline_root: ftp://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
         ('data: {source: folder, path: s3://pets}', "data.path: is a URL: set 'url' with source"),
         ('data: {path: ""}', 'data.path: should be a path: not empty, '),
@@ -201,3 +203,29 @@ def test_missing_recipe_lists_known_ones():
 )
 def test_recipe_without_a_name_is_called_after_its_file(write, file, name):
     assert load_recipe(write('description: mine', file)).name == name
+
+
+def test_place_in_object_storage_is_a_path_here_and_a_url_in_json(tmp_path, monkeypatch):
+    monkeypatch.setenv('CATDOG_CACHE', str(tmp_path))
+    recipe = recipe_of({'name': 'pets', 'workdir': 's3://bucket/runs/'})
+    assert recipe.home == tmp_path / 's3' / 'bucket' / 'runs' / 'pets'
+    assert recipe.serving_bucket.url == 's3://bucket/runs/pets/serving'
+    assert json.loads(recipe.as_json())['workdir'] == 's3://bucket/runs'
+    assert Recipe.model_validate_json(recipe.as_json()).home == recipe.home
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        (
+            {'workdir': 's3://b', 'pipeline_root': '/a'},
+            'pipeline_root and workdir: one is a folder',
+        ),
+        ({'workdir': '/a', 'push_directory': 'gs://b/c'}, 'push_directory and workdir: one is a'),
+        ({'workdir': 's3://b', 'push': {'url': 's3://c'}}, 'the bucket of workdir has the pushed'),
+        ({'workdir': 's3://b/../c'}, 'is neither a local folder nor'),
+    ],
+)
+def test_places_are_all_in_object_storage_or_none(values, message):
+    with pytest.raises(ConfigError, match=message):
+        recipe_of({'name': 'pets', **values})

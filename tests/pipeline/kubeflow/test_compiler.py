@@ -235,3 +235,36 @@ def test_url_with_credentials_comes_from_a_secret():
     text = compile_kubeflow(load_recipe('demo', keys))
     assert 'https://***@host/a.zip?***' in text
     assert 'hunter2' not in text
+
+
+OBJECT = [
+    ('workdir', 's3://pets/runs'),
+    ('metadata.address', 'grpc://metadata:8080'),
+    ('kubeflow.storage', 'object'),
+    ('kubeflow.scratch', '5Gi'),
+]
+
+
+def test_runs_in_object_storage_need_no_claim():
+    spec, platform = yaml.safe_load_all(compile_kubeflow(load_recipe('demo', OBJECT)))
+    for pod in platform['platforms']['kubernetes']['deploymentSpec']['executors'].values():
+        assert 'pvcMount' not in pod
+        (scratch,) = pod['emptyDirMounts']
+        assert (scratch['mountPath'], scratch['sizeLimit']) == ('/scratch', '5Gi')
+    for executor in spec['deploymentSpec']['executors'].values():
+        assert {'name': 'CATDOG_CACHE', 'value': '/scratch'} in executor['container']['env']
+    recipe = json.loads(spec['root']['inputDefinitions']['parameters']['recipe']['defaultValue'])
+    assert recipe['workdir'] == 's3://pets/runs'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'workdir': '/runs'}, r'storage is object, but workdir is /runs'),
+        ({'kubeflow.storage': 'volume'}, r'storage is volume, but workdir is s3://pets/runs'),
+        ({'metadata.address': 'sqlite'}, r'sqlite, which is a file'),
+    ],
+)
+def test_storage_workdir_and_metadata_must_fit(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        compile_kubeflow(load_recipe('demo', [*OBJECT, *changes.items()]))

@@ -20,6 +20,7 @@ import urllib3
 
 from common.errors import CallFailed, DataError, DownloadError
 from common.files import MEGABYTE, replacing, sha256_of
+from common.mirror import cache_folder
 from common.redaction import redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
 
@@ -87,18 +88,6 @@ def receive(url: str, most: int, seconds: int, etag: str) -> Iterator[bytes]:
         raise DownloadError('the connection is lost', retryable=True) from None
     finally:
         signal.alarm(0)
-
-
-def cache_folder() -> Path:
-    """`$CATDOG_CACHE`, else `catdog-pipeline` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    folder = os.environ.get('CATDOG_CACHE')
-    if folder:
-        return Path(folder).absolute()
-    try:
-        caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    except RuntimeError as error:
-        raise DataError('there is no home folder; set CATDOG_CACHE to a cache folder') from error
-    return Path(caches, 'catdog-pipeline').absolute()
 
 
 def cache_name(key: str, name: str) -> str:

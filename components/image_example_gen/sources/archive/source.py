@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from common.errors import CallFailed, DataError
+from common.mirror import cache_folder
 from common.redaction import is_redacted, redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources import csv_file, folder
-from components.image_example_gen.sources.archive.download import cache_folder, cache_name, fetch
+from components.image_example_gen.sources.archive.download import cache_name, fetch
 from components.image_example_gen.sources.archive.extraction import (
     DIGEST,
     IMAGES,

@@ -1,0 +1,226 @@
+"""Runs and models in object storage, as users see them on a machine without a volume."""
+
+import shutil
+from pathlib import Path
+
+import click.testing
+import pytest
+from example_record import record
+
+from common.artifacts import folder_of, upload
+from common.errors import PushError
+from common.manual_override import read_override
+from common.mirror import uri_of
+from components.pusher import versions
+from components.pusher.serving_folder import About, override_of, read_note, versions_in
+from components.pusher.versions import push
+from pipeline.config.recipe import Recipe
+from pipeline.models import overrides
+from pipeline.models.model_list import list_models
+from pipeline.models.preparation import prepare_metadata
+from pipeline.models.provenance import Provenance
+from pipeline.report.store import page_of, reported_runs, store_report
+from pipeline.run.record import LAST_TICK, find_run, read_runs, update_run, write_run
+from pipeline.run.recording import Recording
+from pipeline.run.run_list import homes_in
+from pipeline_runner import main
+
+GRAPH = 'saved_model.pb'
+FILES = (GRAPH, 'variables/variables.index', 'variables/variables.data-00000-of-00001')
+
+
+class Remote:
+    """The recipe `pets` in a bucket; `elsewhere` removes all local copies."""
+
+    def __init__(self, cache, bucket, recorder):
+        self._cache, self.bucket, self.recorder = cache, bucket, recorder
+        self.recipe = Recipe.model_validate({'name': 'pets', 'workdir': f'{bucket.url}/runs'})
+        self.home, self.serving = self.recipe.home, self.recipe.serving_directory
+        recorder.folder = uri_of(self.recipe.artifacts_directory / 'Trainer' / 'model')
+
+    def train(self, spans):
+        model = self.recorder.run(spans)
+        for name in FILES:
+            file = folder_of(model.uri) / 'Format-Serving' / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f'{name} of {model.id}')
+        upload(model.uri)
+        return model
+
+    def push(self, model, **values):
+        about = About(recipe='pets', model=model.uri, accuracy=0.9)
+        bucket = self.recipe.serving_bucket
+        served = folder_of(model.uri) / 'Format-Serving'
+        return push(served, self.serving, keep=3, about=about, bucket=bucket, **values)
+
+    def elsewhere(self):
+        shutil.rmtree(self._cache, ignore_errors=True)
+
+    @property
+    def provenance(self):
+        return Provenance(self.recorder.store, 'pets')
+
+    def graph(self, version):
+        return self.bucket.read(f'runs/pets/serving/{version.name}/{GRAPH}').decode()
+
+
+@pytest.fixture
+def pets(tmp_path, s3_bucket, recorder, monkeypatch):
+    cache = tmp_path / 'cache'
+    monkeypatch.setenv('CATDOG_CACHE', str(cache))
+    monkeypatch.setenv('LOGNAME', 'ada')
+    return Remote(cache, s3_bucket, recorder)
+
+
+@pytest.fixture
+def two(pets):
+    """Two pushed models."""
+    models = [pets.train(spans) for spans in ({1: 'a'}, {1: 'a', 2: 'b'})]
+    for model in models:
+        pets.push(model)
+    pets.elsewhere()
+    return models
+
+
+@pytest.fixture
+def call(pets, monkeypatch):
+    """Calls a command with the workdir in the bucket."""
+    monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: pets.recorder.store)
+
+    def run(command, *words):
+        recipe = [] if command == 'runs' else ['--config=demo', '--set=name=pets']
+        workdir = f'--workdir={uri_of(pets.recipe.workdir)}'
+        return click.testing.CliRunner().invoke(main, [command, *recipe, workdir, *words])
+
+    return run
+
+
+def test_versions_are_listed_with_their_notes(pets, two):
+    found = list_models(pets.recipe)
+    assert [(each.live, each.note.about.model) for each in found] == [
+        (True, two[1].uri),
+        (False, two[0].uri),
+    ]
+    assert all(each.megabytes > 0 for each in found)
+    assert uri_of(found[0].folder).startswith(f'{pets.bucket.url}/runs/pets/serving/')
+
+
+def test_unchanged_model_is_not_pushed_again(pets):
+    model = pets.train({1: 'a'})
+    assert not pets.push(model).unchanged
+    shutil.rmtree(pets.serving, ignore_errors=True)
+    assert pets.push(model).unchanged
+
+
+def test_version_without_a_note_is_not_complete(pets, two):
+    pets.bucket.put('runs/pets/serving/9999999999/saved_model.pb', 'unfinished')
+    assert len(versions_in(pets.serving)) == 2
+
+
+def test_rollback_copies_the_version_and_withdraws_the_blessing(pets, two):
+    pushed = overrides.rollback(pets.recipe, pets.provenance, None, 'too many cats')
+    pets.elsewhere()
+
+    *_, replaced, live = versions_in(pets.serving)
+    assert live == pushed.folder
+    assert pets.graph(live) == f'{GRAPH} of {two[0].id}'
+    assert read_note(live).about.person == 'ada'
+    for place in (replaced / 'assets.extra', folder_of(two[1].uri)):
+        assert not read_override(place).blessed
+    assert override_of(live) is None
+    (run,) = read_runs(pets.home)
+    assert (run.kind, run.version) == ('rollback', live.name)
+
+
+def test_bless_pushes_the_model_of_a_run_again(pets, two):
+    overrides.rollback(pets.recipe, pets.provenance, None, 'too many cats')
+    pets.elsewhere()
+    pushed = overrides.bless(pets.recipe, pets.provenance, 'run-2', 'they were cats', force=True)
+    pets.elsewhere()
+    assert pets.graph(pushed.folder) == f'{GRAPH} of {two[1].id}'
+    assert read_override(folder_of(two[1].uri)).blessed
+
+
+def test_unbless_keeps_the_version_live(pets, two):
+    version, live = overrides.unbless(pets.recipe, pets.provenance, None, 'wrong labels')
+    assert live
+    assert not override_of(version).blessed
+
+
+def test_of_two_pushes_at_once_none_hides_the_other(pets, monkeypatch):
+    first, second = (pets.train({1: name}) for name in 'ab')
+    check = versions._check_alone
+
+    def other_push_first(*arguments):
+        monkeypatch.setattr(versions, '_check_alone', check)
+        pets.push(second)
+        check(*arguments)
+
+    monkeypatch.setattr(versions, '_check_alone', other_push_first)
+    with pytest.raises(PushError, match='went live meanwhile'):
+        pets.push(first)
+    (live,) = versions_in(pets.serving)
+    assert pets.graph(live) == f'{GRAPH} of {second.id}'
+    assert pets.recipe.serving_bucket.served_version() == int(live.name)
+
+
+def test_new_metadata_skip_the_ids_of_artifacts_in_the_bucket(pets):
+    pets.bucket.put('runs/pets/artifacts/Trainer/model/250/x')
+    prepare_metadata(pets.recipe, pets.recorder.store)
+    assert max(each.id for each in pets.recorder.store.get_executions()) >= 250
+
+
+def test_records_are_written_read_and_replaced(pets):
+    with Recording(pets.home, record(id='a', engine='kubeflow', result=None)) as recording:
+        recording.add()
+    pets.elsewhere()
+    update_run(pets.home, 'a', lambda before: {'task': 'Trainer'})
+    assert find_run(pets.home, 'a').task == 'Trainer'
+    assert [run.id for run in read_runs(pets.home)] == ['a']
+    assert find_run(pets.home, 'b') is None
+
+
+def test_tick_without_reason_leaves_the_list_of_runs(pets):
+    recording = Recording(pets.home, record(id='a', kind='tick', engine='kubeflow'))
+    recording.add()
+    recording.move_to_last_tick()
+    assert pets.bucket.objects == {f'runs/pets/{LAST_TICK}'}
+
+
+def test_homes_are_those_with_runs(pets):
+    write_run(pets.home, record(id='a'))
+    write_run(pets.home.with_name('flowers'), record(id='b'), LAST_TICK)
+    pets.bucket.put('runs/other/artifacts/x')
+    assert [home.name for home in homes_in(pets.recipe.workdir)] == ['flowers', 'pets']
+
+
+def test_old_reports_are_removed_and_new_ones_downloaded(pets):
+    for day, run in enumerate('abc', 1):
+        run = record(id=run)
+        write_run(pets.home, run.with_values(started=run.started.replace(day=day)))
+        store_report(pets.home, run, f'page of {run.id}', keep=2)
+    pets.elsewhere()
+    assert [run.id for run in reported_runs(pets.home)] == ['b', 'c']
+    assert page_of(pets.home, 'c').read_text() == 'page of c'
+
+
+def test_commands_show_the_runs_of_a_bucket(pets, two, call):
+    run = record(id='run-2', recipe='pets')
+    write_run(pets.home, run)
+    store_report(pets.home, run, 'the page', keep=2)
+    pets.elsewhere()
+
+    assert 'run-2' in call('runs').stdout
+    assert 'live' in call('models').stdout
+    page = Path(call('report', '--no-open').stdout.strip())
+    assert page.read_text() == 'the page'
+
+
+@pytest.mark.parametrize(
+    'words',
+    [['run'], ['schedule', '--cron=0 2 * * *'], ['serve'], ['clean'], ['export', '--to=onnx']],
+)
+def test_other_commands_need_a_folder(call, words):
+    done = call(*words)
+    assert done.exit_code == 2
+    assert 'needs a folder on a disk or volume, not s3://' in done.stderr
