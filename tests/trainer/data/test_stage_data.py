@@ -78,8 +78,8 @@ def test_balanced_weights_give_each_class_equal_total(counts):
     labels = np.repeat(np.arange(len(counts)), counts).astype('float32')
     classes = ('cats', 'dogs', 'foxes')[: len(counts)]
     weights = class_weights(TrainConfig(class_weights='balanced'), classes, labels)
-    expected = [20 if count else 0 for count in counts]
-    np.testing.assert_allclose(weights * counts, expected, rtol=1e-6)  # float32
+    expected = [20 / count if count else 0 for count in counts]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)  # float32
 
 
 def test_sample_weights_are_those_of_the_class(small_job, job_of_three):
