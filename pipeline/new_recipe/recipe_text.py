@@ -21,7 +21,7 @@ _TRAINER_COMMENTS = {
     'head': 'layers after the backbone',
     'augment': 'random changes of the training images; no flip if left and right matter',
     'feature_extraction': 'stage 1 trains the head alone',
-    'fine_tune': 'stage 2 also trains the last layers of the backbone',
+    'fine_tune': 'stage 2 also trains the last layers of the backbone; auto: the Trainer chooses',
 }
 
 

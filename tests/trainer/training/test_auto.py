@@ -8,6 +8,7 @@ import pytest
 
 from common.features import FINE_TUNING_FILE
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
+from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
 
@@ -29,7 +30,7 @@ def trained(small_job, tmp_path):
     return run
 
 
-@pytest.mark.parametrize('cache', [True, False])
+@pytest.mark.parametrize('cache', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, cache):
     before, shallow = trained(feature_extraction=GOOD_HEAD, cache=cache)
     _, deep = trained(feature_extraction=POOR_HEAD, cache=cache)
@@ -77,14 +78,15 @@ def test_recipe_without_auto_has_no_choice(small_job, tmp_path):
 
 
 @pytest.fixture
-def live(trained, tmp_path):
-    """Two pushed versions; the live one has the choice of a poor head."""
-    _, training = trained(feature_extraction=POOR_HEAD)
-    for version, text in (('9', '{}'), ('10', training.choice.model_dump_json())):
+def live(small_job, tmp_path):
+    """Two pushed versions; the live one was fine-tuned deep."""
+    basis = settle(small_job(fine_tune=AUTO), tmp_path / 'none').undecided
+    choice = FineTuningChoice(basis=basis, values=DEEP, reason='the head was poor')
+    for version, text in (('9', '{}'), ('10', choice.model_dump_json())):
         file = tmp_path / 'serving' / version / FINE_TUNING_FILE
         file.parent.mkdir(parents=True)
         file.write_text(text)
-    return training.choice
+    return choice
 
 
 def test_takes_the_choice_of_the_live_model_over(trained, live):
