@@ -23,13 +23,10 @@ from pipeline.run.recording import Recording, new_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs
 MORE = """
-  warm_start: latest_blessed
+  warm_start: live
 evaluation:
-  baseline_accuracy: 0.0
-  min_images: 1
-  max_drop: 1
-  max_balanced_drop: 1
-  max_log_loss_rise: 5
+  minimum: 0.0
+  margin: 1
 """
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import StorageError
 from common.features import FINE_TUNING_FILE
-from common.storage import Folder
+from common.storage import Bucket, Folder, storage_of
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.model.backbone import split_backbone
 from trainer.model.network import Network
@@ -36,8 +37,10 @@ def settle(job: Job, serving: Path) -> Job:
     if not keys:
         return job
     basis = {'keys': [*keys], 'network': job.config.network, 'classes': [*job.classes]}
-    with contextlib.suppress(OSError, ValueError, KeyError):  # of a recipe without `auto`, damaged
-        live = _live_choice(Folder(serving))
+    with contextlib.suppress(
+        OSError, ValueError, KeyError, StorageError
+    ):  # of a recipe without `auto`, damaged
+        live = _live_choice(storage_of(serving))
         if live.basis == basis:
             config = job.config.without_auto(live.values)
             _log.info('fine-tuning as chosen for the live model: %s', live.reason)
@@ -75,7 +78,7 @@ def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
     return float((predicted != labels).mean())
 
 
-def _live_choice(serving: Folder) -> FineTuningChoice:
+def _live_choice(serving: Folder | Bucket) -> FineTuningChoice:
     versions = {name.partition('/')[0] for name in serving.names()}
     live = max(filter(str.isdecimal, versions), key=int, default='')
     return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))

@@ -26,7 +26,7 @@ def surveyed(classes, names=()):
 @pytest.mark.parametrize(
     ('classes', 'words'),
     [
-        ({'a': 1, 'b': 2, 'c': 3, 'd': 4}, ['a 1, b 2: too few images', 'data.classes']),
+        ({'ant': 1, 'bee': 2, 'cat': 3}, ['ant 1, bee 2: too few images', 'data.classes']),
         (
             {f'rare {n}': 10 + n for n in range(7)} | {'often': 1001},
             ['100 times', 'rare 0 10, rare 1 11, rare 2 12, rare 3 13, rare 4 14 and 2 more'],
@@ -54,7 +54,7 @@ def test_hints_at_groups_in_numbered_names(pattern):
     hint = group_hint(divided)
     assert '5 have images in train and in validation or test' in hint
     assert '--set data.group_by.pattern=' in hint
-    assert warnings(surveyed({'a': 30, 'b': 30}, divided)) == [hint]
+    assert warnings(surveyed({'cats': 30, 'dogs': 30}, divided)) == [hint]
     undivided = names(lambda group: [None] * (1 if group < 5 else 4))
     assert '25 have several images' in group_hint(undivided)
 
