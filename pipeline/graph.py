@@ -169,7 +169,7 @@ def _training_config(recipe: Recipe, classes: tuple[str, ...], module: str) -> d
             'data.splits': recipe.data.splits.model_dump(),
             'data.group_by': group_by.model_dump() if group_by else None,
         },
-        'serving': str(recipe.serving_directory) if recipe.trainer.fine_tune.auto else '',
+        'serving': uri_of(recipe.serving_directory) if recipe.trainer.fine_tune.auto else '',
         'code': code_of(module),
         'pixels': code_of(PREPROCESSING),
         'weights': content_hash(recipe.trainer.weights),

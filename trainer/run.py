@@ -162,7 +162,7 @@ def make_job(fn_args: FnArgs) -> Job:
         splitting,
         cache_key=f'{given["code"]} {given["pixels"]} {given["model"]} {stack.libraries()}',
     )
-    return settle(job, Path(given['serving']))
+    return settle(job, folder_of(given['serving']))
 
 
 def _record_index(fn_args: FnArgs) -> np.ndarray:
