@@ -37,7 +37,7 @@ def unwrapped(line: str) -> 'Text':
 
 def describe_gate(gate: GateDecision) -> str:
     """The metric that decides, in one line: its minimum, the reference model and what changed."""
-    value = 'NaN' if gate.value is None else f'{gate.value:.4f}'
+    value = 'undefined' if gate.value is None else f'{gate.value:.4f}'
     minimum = 'none' if gate.minimum is None else f'{gate.minimum:.4f}'
     line = f'test {gate.metric.replace("_", " ")} {value} (n={gate.images:,}, minimum {minimum}'
     if gate.comparison is None:

@@ -31,6 +31,7 @@ from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
 from pipeline.resolver_nodes import live_model, newest_spans, previous_statistics, warm_start
 from pipeline.schema import statistics_options, write_schema
+from trainer.config.train import COLD
 
 # Modules of the functions that components of TFX call; named, as only these components need them.
 PREPROCESSING, TRAINING, TUNING = 'trainer.preprocessing', 'trainer.run', 'trainer.tune'
@@ -71,7 +72,7 @@ def create_pipeline(
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
-    base = warm_start(recipe, examples) if recipe.trainer.starts_from_version else None
+    base = warm_start(recipe, examples) if recipe.trainer.warm_start != COLD else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, base)
 
     reference = live_model(recipe, 'reference_resolver', trainer.outputs['model'])

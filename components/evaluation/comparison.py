@@ -70,6 +70,7 @@ def compare(
     if outcome == 'undecided' and (number is None or number >= LEAST_GROUPS):
         needed = _needed(len(labels), now - then, low, high, margin)
     return Comparison(
+        metric=metric,
         outcome=outcome,
         images=len(labels),
         groups=number,

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.errors import ConfigError
 from common.strict_model import StrictModel
-from components.evaluation.results import ACCURACY, LOG_LOSS, LOW, METRICS
+from components.evaluation.results import ACCURACY, LEAST_CLASSES, LOG_LOSS, LOW, METRICS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -91,6 +91,15 @@ class EvaluationConfig(StrictModel):
     )
     robustness: RobustnessConfig = RobustnessConfig()
 
+    @field_validator('floors', mode='before')
+    @classmethod
+    def _floors_have_no_sections(cls, floors: object) -> object:
+        for key, limit in floors.items() if isinstance(floors, dict) else ():
+            if isinstance(limit, dict):
+                name = next(iter(limit), 'NAME')
+                raise ValueError(f'give a slice in braces: evaluation.floors={{{key}.{name}: 0.5}}')
+        return floors
+
     @field_validator('floors')
     @classmethod
     def _floors_name_slices(cls, floors: dict[str, float]) -> dict[str, float]:
@@ -100,7 +109,8 @@ class EvaluationConfig(StrictModel):
                 raise ValueError(f'{key}: {limit:g} is not between 0 and 1')
             if key not in METRICS and feature not in SLICED_BY:
                 raise ValueError(
-                    f'{key} is not a slice or a metric; slice by {", ".join(SLICED_BY)}'
+                    f'{key} is not a slice or a metric; slice by {", ".join(SLICED_BY)}; metrics '
+                    f'are {", ".join(METRICS)}'
                 )
             if dot and feature in SLICES and name not in SLICES[feature]:
                 raise ValueError(f'{key}: {feature} has {", ".join(SLICES[feature])}')
@@ -128,7 +138,13 @@ def minimum_of(config: EvaluationConfig, images: Sequence[int]) -> tuple[str, fl
 
 
 def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:
-    """Raises ConfigError if a floor names a class that the data does not have."""
+    """Raises ConfigError if a floor names a class, or a metric, that the data does not have."""
+    for metric, least in LEAST_CLASSES.items():
+        if metric in config.floors and len(classes) < least:
+            raise ConfigError(
+                f'evaluation.floors: {metric} needs {least} classes or more; the data has '
+                f'{len(classes)}'
+            )
     named = [key.partition('.')[2] for key in config.floors if key.startswith(f'{CLASS}.')]
     unknown = [name for name in named if name not in classes]
     if unknown:

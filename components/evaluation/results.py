@@ -121,6 +121,7 @@ class Evaluation(StrictModel):
 class Comparison(StrictModel):
     """A candidate and the reference model on the same images; all bounds are one-sided."""
 
+    metric: str = ACCURACY
     outcome: Outcome
     images: int
     groups: int | None = None  # of images that are not independent; None without groups
@@ -140,6 +141,14 @@ class Comparison(StrictModel):
             f'{self.better or "no"} image{"s" * (self.better != 1)} got better, '
             f'{self.worse or "none"} worse'
         )
+
+    def describe_needed(self) -> str:
+        """One clause on how many images or groups decide; empty if it is decided or not known."""
+        if self.groups is not None and self.groups < LEAST_GROUPS:
+            return f'the images are of {self.groups} groups, and {LEAST_GROUPS} decide'
+        if self.needed is None:
+            return ''
+        return f'about {self.needed:,} more images like these decide'
 
 
 class Mistake(StrictModel):

@@ -138,12 +138,13 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             _log.warning('%s', note)
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
         earlier = prepared.get_string_custom_property(EARLIER)
+        before = str(folder_of(earlier)) if earlier else ''
         with worker_processes():
             ingested = ingest_spans(
                 {span.number: span.source for span in spans},
                 images,
                 config,
-                str(folder_of(earlier)) if earlier else '',
+                before,
                 folders,
                 self._make_beam_pipeline,
             )
@@ -154,7 +155,9 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
         if empty := describe_empty_splits(counts, len(window), judged):
             _log.warning('%s', empty)
-        if left := describe_left_spans(earlier, {span.number for span in window}):
+        others = json.loads(prepared.get_string_custom_property(OTHER_SPANS) or '{}')
+        present = {*images, *map(int, others)}
+        if left := describe_left_spans(before, {span.number for span in window}, present):
             _log.warning('%s', left)
         run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
         write_atomically(folders[0] / RUN, run.model_dump_json())

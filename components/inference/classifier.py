@@ -97,7 +97,7 @@ class Classifier:
 def load_classifier(folder: Path) -> Classifier:
     """Loads the SavedModel of an artifact once for the nodes of a run.
 
-    The three last ones stay in memory: the candidate, the live and the best model. A model that
+    The three last ones stay in memory, as those of the candidate and the reference. A model that
     was written since is loaded again: runs in a new workdir use the paths of the deleted one.
     """
     file = folder / 'saved_model.pb'

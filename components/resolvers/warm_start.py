@@ -16,16 +16,21 @@ from components.pusher.reference import find_reference
 from components.pusher.serving_folder import find_model
 from components.resolvers.live_model import MODEL, LiveModelStrategy
 from trainer.config.train import LIVE, describe_warm_start
-from trainer.training.trained_images import digests, read_trained_images, span_key
+from trainer.training.trained_images import (
+    TRAINED_IMAGE,
+    digests,
+    read_trained_images,
+    span_key,
+)
 
 _log = logging.getLogger(__name__)
 
 
 class WarmStartStrategy(LiveModelStrategy):
-    """Resolves the live model, or the one of a version.
+    """Resolves the live model, or the one of a version; nothing for a file.
 
     A model that was trained on an image that is gone is logged. If it is the live one, it is not
-    resolved, so that later models forget the image; a version was chosen by name.
+    resolved, so that later models forget the image; a version or a file was chosen by name.
     """
 
     def __init__(self, serving: str, pipeline: str, artifacts: str, wanted: str) -> None:
@@ -40,20 +45,34 @@ class WarmStartStrategy(LiveModelStrategy):
         The channel EXAMPLES, of this run, is unchanged. Raises ModelError if there is no such
         version.
         """
-        nothing, name = {**input_dict, MODEL: []}, describe_warm_start(self._wanted)
+        nothing = {**input_dict, MODEL: []}
+        if self._wanted.endswith('.keras'):
+            if gone := self._describe_gone(Path(self._wanted).parent, input_dict[EXAMPLES]):
+                _log.warning('warm start although %s', gone)
+            return nothing
         version = self._version()
         if version is None:
             _log.info('no warm start: no model is live; starting from trainer.weights')
             return nothing
         model = self._model_of(store, version, input_dict[MODEL])
-        if gone := count_gone(content_of(model.uri), input_dict[EXAMPLES]):
-            plural = 's' * (gone != 1)
-            were = f'{gone:,} image{plural} that {name} was trained on {"are" if plural else "is"}'
+        if gone := self._describe_gone(content_of(model.uri), input_dict[EXAMPLES]):
             if self._wanted == LIVE:
-                _log.warning('no warm start: %s gone; starting from trainer.weights', were)
+                _log.warning('no warm start: %s; starting from trainer.weights', gone)
                 return nothing
-            _log.warning('warm start although %s gone', were)
+            _log.warning('warm start although %s', gone)
         return {**input_dict, MODEL: [model]}
+
+    def _describe_gone(self, model: Path, examples: Sequence[Artifact]) -> str:
+        """Counts the images that are gone, in a clause; empty if there is none."""
+        gone = find_gone(model, examples)
+        if not len(gone):
+            return ''
+        images = '1 image' if len(gone) == 1 else f'{len(gone):,} images'
+        verb = 'is' if len(gone) == 1 else 'are'
+        # An earlier release did not store the span of an image.
+        unread = '' if gone['span'].all() else ', or in a span outside of data.window'
+        name = describe_warm_start(self._wanted)
+        return f'{images} that {name} was trained on {verb} gone{unread}'
 
     def _version(self) -> Path | None:
         """The folder of the version; None if no model is live."""
@@ -65,20 +84,20 @@ class WarmStartStrategy(LiveModelStrategy):
         return version
 
 
-def count_gone(model: Path, examples: Sequence[Artifact]) -> int:
-    """Counts the images that a model, or one it started from, was trained on and that are gone.
+def find_gone(model: Path, examples: Sequence[Artifact]) -> np.ndarray:
+    """The images that a model, or one it started from, was trained on and that are gone.
 
     An image is there if its bytes are in a span of this run, or its span is there unchanged but not
-    read. 0 for a model without an index, which the Trainer does not start from.
+    read. None are for a model without an index, which the Trainer does not start from.
     """
     index = read_trained_images(model)
     if index is None:
-        return 0
+        return np.zeros(0, TRAINED_IMAGE)
     present = np.concatenate([digests(np.load(content_of(e.uri) / INDEX)) for e in examples])
     others = [span_key(each) for each in _other_spans(examples)]
     is_there = np.isin(digests(index), present)
     is_there |= np.isin(index['span'], np.array(others, np.uint64))
-    return int((~is_there).sum())
+    return index[~is_there]
 
 
 def _other_spans(examples: Sequence[Artifact]) -> Iterator[str]:

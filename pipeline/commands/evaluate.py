@@ -43,7 +43,7 @@ def evaluate(
     evaluations/ in the folder of the runs. Images that a version was trained on are left out.
     """
     with console.output_to(sys.stderr):
-        recipe = load(remote=True, data=data, **options)
+        recipe = load(remote=True, data=data, keeps_groups=False, **options)
     folder = find_model(recipe.serving_directory, version)
     other = find_model(recipe.serving_directory, against) if against else None
     for each in filter(None, (folder, other)):
@@ -70,9 +70,9 @@ def evaluate(
         found = measure(recipe, spans, folder, other, Path(work))
         images = embedded(Path(work), found)
     min_images = recipe.evaluation.min_images
-    compared = f'-against-{other.name}' if other else ''
-    place = name_from(found.data.rpartition('/')[2])
-    page = recipe.home / 'evaluations' / f'{folder.name}{compared}-{place}.html'
+    names = [found.version, *(['against', found.against] if found.against else [])]
+    names.append(name_from(found.data.rpartition('/')[2]))
+    page = recipe.home / 'evaluations' / f'{"-".join(names).replace("/", "-")}.html'
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, render_labelled_set(found, images, min_images))
     if as_json:

@@ -17,6 +17,7 @@ from pipeline.new_recipe.survey import Survey
 from pipeline.new_recipe.warnings import warnings
 
 _SHOWN = 20  # classes in a line
+_ENOUGH = 60  # test images from which a worse model is seldom pushed (decision 17)
 
 
 @click.command()
@@ -89,6 +90,9 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
     groups = '; groups of images stay in one split (data.group_by)' if found.group_by else ''
     splits = ', '.join(f'{number:,} {name}' for name, number in chosen.images.items())
     trainer, gate = chosen.values['trainer'], chosen.values['evaluation']
+    few = ''
+    if chosen.images['test'] < _ENOUGH:
+        few = f'; with fewer than {_ENOUGH} test images, a worse model may pass by chance'
     download = ', which the first run downloads' if trainer['weights'] == 'imagenet' else ''
     return [
         f'data: {found.data.describe()}; {found.layout}{spans}{groups}',
@@ -101,5 +105,5 @@ def _report(found: Survey, chosen: Choices) -> list[str]:
         f'weights {trainer["weights"]}{download}',
         f'splits: about {splits}',
         f'gate: {gate["metric"].replace("_", " ")} better than always answering the most frequent '
-        f'class, and at most {gate["margin"]:g} below the reference model',
+        f'class, and at most {gate["margin"]:g} below the reference model{few}',
     ]

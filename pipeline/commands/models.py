@@ -129,7 +129,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     """Remove the artifacts of old runs that no pushed model needs.
 
     The last runs that evaluated a model, incomplete runs since then, all models in the serving
-    folder and the best model so far are kept. Pushed models, reports, logs and the metadata are not
+    folder and what they need are kept. Pushed models, reports, logs and the metadata are not
     touched.
     """
     with _exclusive(options, remote=False) as (recipe, store, _):

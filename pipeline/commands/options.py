@@ -125,11 +125,13 @@ def load(
     weights: str | None = None,
     *,
     remote: bool = False,
+    keeps_groups: bool = True,
 ) -> Recipe:
     """Loads the recipe from the values of `recipe_options` or `stored_options`.
 
     Names a recipe that was not given by --config on standard error. Only commands with `remote`
-    accept a workdir in object storage.
+    accept a workdir in object storage. Without `keeps_groups`, `data` of another source than the
+    recipe's has no groups.
 
     Raises:
         ConfigError: an option, the environment variable CATDOG_RECIPE or the recipe is wrong.
@@ -137,7 +139,8 @@ def load(
     given = {'trainer.weights': weights, 'workdir': workdir}
     changes = [(key, value) for key, value in given.items() if value is not None]
     name, origin = choose_recipe(config)
-    recipe = load_recipe(name, [*map(parse_override, overrides), *changes], data)
+    changes = [*map(parse_override, overrides), *changes]
+    recipe = load_recipe(name, changes, data, keeps_groups=keeps_groups)
     if recipe.is_remote and not remote:
         raise ConfigError(
             'workdir: this command needs a folder on a disk or volume, not '

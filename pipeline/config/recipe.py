@@ -194,7 +194,11 @@ class Recipe(StrictModel):
 
 
 def load_recipe(
-    name: str, overrides: Sequence[tuple[str, Any]] = (), data: str | None = None
+    name: str,
+    overrides: Sequence[tuple[str, Any]] = (),
+    data: str | None = None,
+    *,
+    keeps_groups: bool = True,
 ) -> Recipe:
     """Loads a recipe, and applies overrides.
 
@@ -205,6 +209,7 @@ def load_recipe(
         name: path of a YAML file, or name of a recipe in `configs/`, such as `demo`.
         overrides: dotted keys and their values, applied in order.
         data: path or URL of images that replace those of the recipe; applied before `overrides`.
+        keeps_groups: whether `group_by` stays for `data` of another source than the recipe's.
 
     Raises:
         ConfigError: the file does not exist or is not YAML, or a key or value is invalid.
@@ -219,6 +224,8 @@ def load_recipe(
         if found.label_pattern or found.source == 'csv':
             _log.info('%s: %s', redacted(data), found.layout)
         keys = data_overrides(data, found, before.get('source'), before.get('label_pattern'))
+        if not keeps_groups and before.get('source') != found.source:
+            keys.append(('data.group_by', None))
         overrides = [*keys, *overrides]
     make_absolute(values, folder_of(path))
     return recipe_of(values, overrides, origin=str(path))

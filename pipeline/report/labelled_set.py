@@ -69,8 +69,8 @@ def evaluate(
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')
     provenance = Provenance(mounted_store(recipe), recipe.name)
-    trained = {folder.name: _trained_images(provenance, folder) for folder in versions}
-    indexes = [index for index in trained.values() if index is not None]
+    trained = [_trained_images(provenance, folder) for folder in versions]
+    indexes = [index for index in trained if index is not None]
     near = recipe.data.checks.near_distance
     kept, counts = find_held_out([_all_as_test(each) for each in records], indexes, near)
     if not counts.kept:
@@ -95,20 +95,31 @@ def evaluate(
     threshold = config.get('threshold', recipe.trainer.threshold)
     return LabelledSet(
         recipe=recipe.name,
-        version=version.name,
-        against=against.name if against else None,
+        version=_name(recipe, version),
+        against=_name(recipe, against) if against else None,
         data=recipe.data.describe(),
         evaluated=utc_now(),
         notes=tuple(dict.fromkeys(note for span in spans for note in span.source.notes)),
         tally=tally,
         held_out=counts,
-        unknown=tuple(name for name, index in trained.items() if index is None),
+        unknown=tuple(
+            _name(recipe, folder)
+            for folder, index in zip(versions, trained, strict=True)
+            if index is None
+        ),
         evaluation=read_evaluation(work / 'metrics', classes, threshold),
         comparison=compare_stored(one, other, recipe.evaluation),
         mistakes=draw_mistakes(chosen[0], pictures, models[0], work),
         worse=worse,
         better=better,
     )
+
+
+def _name(recipe: Recipe, version: Path) -> str:
+    """The number of a version, or the last two parts of the path of another folder."""
+    folder = version.absolute()
+    own = folder.parent == recipe.serving_directory
+    return folder.name if own else '/'.join(folder.parts[-2:])
 
 
 def _ingest(recipe: Recipe, spans: Sequence[Span], folder: Path) -> tuple[list[Path], Tally]:

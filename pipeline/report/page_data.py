@@ -88,10 +88,12 @@ class LabelledSet(StrictModel):
         """The paired comparison with the other version, in one line; empty without one."""
         if not (found := self.comparison):
             return ''
+        needed = found.describe_needed()
         return (
             f'{found.outcome} compared with version {self.against}: {found.describe_changes()}; '
-            f'{100 * (found.candidate - found.reference):+.2f} percentage points '
-            f'(95 % bounds {100 * found.low:+.2f} and {100 * found.high:+.2f})'
+            f'{found.metric.replace("_", " ")} {100 * (found.candidate - found.reference):+.2f} '
+            f'percentage points (95 % bounds {100 * found.low:+.2f} and {100 * found.high:+.2f})'
+            + (needed and f'; {needed}')
         )
 
     @property

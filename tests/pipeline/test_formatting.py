@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline.formatting import named
+from components.evaluation.gate.decision import GateDecision
+from pipeline.formatting import describe_gate, named
 
 
 @pytest.mark.parametrize(
@@ -14,3 +15,8 @@ from pipeline.formatting import named
 )
 def test_lists_span_numbers(numbers, text):
     assert named(numbers) == text
+
+
+def test_value_of_one_class_is_undefined():
+    decision = GateDecision(metric='balanced_accuracy', minimum=0.5, images=40, rules=())
+    assert describe_gate(decision).startswith('test balanced accuracy undefined (n=40')

@@ -312,11 +312,6 @@ class TrainConfig(StrictModel):
         return self
 
     @property
-    def starts_from_version(self) -> bool:
-        """Whether a warm start takes the live model or another version."""
-        return self.warm_start == LIVE or self.warm_start.isdecimal()
-
-    @property
     def warm_start_file(self) -> Path | None:
         """The file of a warm start; None for a version, and without a warm start."""
         return Path(self.warm_start) if self.warm_start.endswith('.keras') else None
@@ -341,8 +336,10 @@ class TrainConfig(StrictModel):
 
 
 def describe_warm_start(value: str) -> str:
-    """Names the model of a warm start from a version, as in `version 3`."""
-    return 'the live model' if value == LIVE else f'version {value}'
+    """Names the model of a warm start, as in `version 3`."""
+    if value == LIVE:
+        return 'the live model'
+    return f'version {value}' if value.isdecimal() else value
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:

@@ -16,10 +16,8 @@ from components.evaluation.gate.decision import (
     Result,
     RuleResult,
 )
-from components.evaluation.metrics.evaluation_files import CHANGE
 from components.evaluation.results import (
     ACCURACY,
-    LEAST_GROUPS,
     LOWER_IS_BETTER,
     METRICS,
     Comparison,
@@ -58,7 +56,7 @@ def decide(
     remarks: list[str] = []
     if overall.metrics[ACCURACY].value is not None:  # of no images or NaN predictions
         rules.append(_minimum(evaluation, images, failures, config))
-        rules.append(_reference(comparison, failures, config))
+        rules.append(_reference(comparison, config))
         rules += _floors(evaluation.candidate, failures, config)
         remarks += _remarks(evaluation, validation_accuracy)
     rules += (*_serving(measurements), *_limits(measurements, config))
@@ -123,9 +121,7 @@ def _minimum(
     return RuleResult(rule='minimum', result=PASSED if passed else FAILED, reason=reason)
 
 
-def _reference(
-    found: Comparison | None, failures: Collection[str], config: EvaluationConfig
-) -> RuleResult:
+def _reference(found: Comparison | None, config: EvaluationConfig) -> RuleResult:
     if found is None:
         reason = 'there is no reference model of these classes to compare with'
         return RuleResult(rule=REFERENCE_RULE, result=NOT_APPLIED, reason=reason)
@@ -133,9 +129,6 @@ def _reference(
         f'{_words(config.metric)} {_apart(found.candidate, found.reference)}, reference '
         f'{_apart(found.reference, found.candidate)} on the same {found.images:,} images'
     )
-    result = _RESULTS.get(found.outcome, PASSED)
-    if found.outcome == 'not worse' and f'{config.metric}{CHANGE}' in failures:
-        result = FAILED  # by TFMA's change threshold
     says = {
         'better': 'shown to be better than the reference model',
         'not worse': f'not worse than the reference model by more than {config.margin:g}',
@@ -144,16 +137,10 @@ def _reference(
         'undecided': 'undecided whether it is worse than the reference model by more than '
         f'{config.margin:g}',
     }[found.outcome]
-    return RuleResult(rule=REFERENCE_RULE, result=result, reason=f'{says}: {numbers}{_more(found)}')
-
-
-def _more(found: Comparison) -> str:
-    """How many more images decide; empty if it is decided or not known."""
-    if found.groups is not None and found.groups < LEAST_GROUPS:
-        return f'; the images are of {found.groups} groups, and {LEAST_GROUPS} decide'
-    if found.needed is None:
-        return ''
-    return f'; about {found.needed:,} more test images like these decide'
+    needed = found.describe_needed()
+    reason = f'{says}: {numbers}' + (needed and f'; {needed}')
+    result = _RESULTS.get(found.outcome, PASSED)
+    return RuleResult(rule=REFERENCE_RULE, result=result, reason=reason)
 
 
 def _floors(candidate: ModelResult, failures: Collection[str], config: EvaluationConfig) -> _Rules:

@@ -25,7 +25,6 @@ from components.evaluation.results import (
 Slice = tuple[str, str]  # feature and name
 Metrics = dict[str, Any]  # TFMA's MetricKeyAndValue by name
 MAX_SOURCES = 20  # those with the most images
-CHANGE = '_change'  # end of the name of a metric whose change is rejected
 _ALL: Slice = (results.OVERALL, '')
 
 
@@ -47,15 +46,19 @@ def read_accuracy(folder: Path) -> float | None:
 
 
 def read_failures(folder: Path) -> frozenset[str]:
-    """Names of the metrics of the candidate that TFMA's validation rejects on all images."""
+    """Names of the metrics of the candidate whose values TFMA's validation rejects on all images.
+
+    A rejected change is none: the paired comparison is stricter.
+    """
     import tensorflow_model_analysis as tfma
 
     result = tfma.load_validation_result(str(folder))
     return frozenset(
-        failure.metric_key.name + (CHANGE if failure.metric_key.is_diff else '')
+        failure.metric_key.name
         for validated in result.metric_validations_per_slice
         if not validated.slice_key.single_slice_keys  # a slice may lack a metric
         for failure in validated.failures
+        if not failure.metric_key.is_diff
     )
 
 

@@ -12,7 +12,7 @@ from common.errors import ModelError
 from common.features import INDEX, OTHER_SPANS
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.pusher import reference
-from components.resolvers.warm_start import WarmStartStrategy, count_gone
+from components.resolvers.warm_start import WarmStartStrategy, find_gone
 from trainer.training.trained_images import TRAINED_IMAGE, index_file, span_key
 
 SPANS = {1: 'one', 2: 'two'}  # fingerprints by number
@@ -84,7 +84,7 @@ def data(tmp_path, monkeypatch):
     ],
 )
 def test_counts_images_that_are_gone(data, spans, others, gone, caplog):
-    assert count_gone(data.folder / 'model', data.examples(spans, others)) == gone
+    assert len(find_gone(data.folder / 'model', data.examples(spans, others))) == gone
 
     caplog.set_level('INFO')
     assert data.resolve('live', spans, others) is (None if gone else data.model)
@@ -93,13 +93,21 @@ def test_counts_images_that_are_gone(data, spans, others, gone, caplog):
     assert levels == ['WARNING', 'WARNING'] * bool(gone)
 
 
-def test_index_of_an_earlier_version_has_no_spans(data):
+@pytest.mark.parametrize(('removed', 'gone'), [(0, 0), (1, 1)])
+def test_file_is_not_resolved_and_images_that_are_gone_are_logged(data, removed, gone, caplog):
+    spans = {1: (1, 2, 3)[removed:], 2: (5, 6, 7)}
+    assert data.resolve(str(data.folder / 'model' / 'model.keras'), spans) is None
+    assert [each.levelname for each in caplog.records] == ['WARNING'] * gone
+
+
+def test_index_of_an_earlier_version_has_no_spans(data, caplog):
     file = index_file(str(data.folder / 'model' / 'Format-Serving'))
     names = ['sha256', 'perceptual', 'group']
     np.save(file, np.load(file)[names].astype([(name, TRAINED_IMAGE[name]) for name in names]))
 
-    spans = {2: (5, 6, 7)}
-    assert count_gone(data.folder / 'model', data.examples(spans, {1: 'one'})) == 3
+    assert data.resolve('live', {2: (5, 6, 7)}, {1: 'one'}) is None
+    (warning,) = caplog.messages
+    assert '3 images that the live model was trained on are gone, or in a span outside' in warning
 
 
 def test_without_an_index_nothing_is_known_to_be_gone(data):

@@ -124,6 +124,27 @@ def test_text_is_of_images_that_the_version_was_not_trained_on(call, images, wor
     assert page.is_file()
 
 
+def test_models_of_the_same_name_each_have_their_training_images(
+    call, images, tmp_path, workdir, make_saved_model, monkeypatch
+):
+    files = [*images.glob('dogs/dogs-*.jpg')]
+    for name, trained in (('44', files[:4]), ('9', [])):
+        make_saved_model(tmp_path / name / 'Format-Serving')
+        index = np.zeros(len(trained), TRAINED_IMAGE)
+        for row, file in zip(index, trained, strict=True):
+            row['sha256'] = np.frombuffer(hashlib.sha256(file.read_bytes()).digest(), np.uint8)
+        np.save(tmp_path / name / TRAINED_ON, index)
+    monkeypatch.setattr(Provenance, 'model_of', lambda _, model: Artifact(uri=str(model.parent)))
+
+    models = [tmp_path / name / 'Format-Serving' for name in ('44', '9')]
+    found = result_of(call(images, '--version', models[0], '--against', models[1], '--json'))
+
+    assert found['held_out'] == {'dropped': 4, 'kept': 16}
+    assert (found['version'], found['against']) == ('44/Format-Serving', '9/Format-Serving')
+    pages = (workdir / 'demo' / 'evaluations').glob('44-Format-Serving-against-9-Format-Serving-*')
+    assert len([*pages]) == 1
+
+
 def test_images_that_were_all_trained_on_leave_nothing(call, images, trained_on):
     trained_on([*images.rglob('*.jpg')])
 
@@ -145,6 +166,15 @@ def test_reads_other_sources_and_sets_without_a_class(call, images, tmp_path):
     found = result_of(call(tmp_path / 'labels.csv', '--json'))
 
     assert found['evaluation']['candidate']['confusion'] == [[0, 0], [0, len(files)]]
+
+
+def test_groups_of_a_recipe_of_another_source_are_left_out(call, images, tmp_path):
+    recipe = tmp_path / 'demo.yaml'
+    recipe.write_text('data: {source: csv, path: a.csv, group_by: {column: subject}}')
+
+    found = result_of(call(images, f'--config={recipe}', '--json'))
+
+    assert metrics_of(found)[0] == 20
 
 
 def test_divided_spans_are_evaluated_as_a_whole(call, make_image_folder, tmp_path):

@@ -114,6 +114,13 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
         ('1: 2', 'unknown key|should be strings'),
+        ('evaluation: {max_drop: 0.03}', r'max_drop: .* evaluation\.margin now$'),
+        (
+            'retrain: {warm_start: latest_blessed}',
+            'retrain.warm_start: .* trainer.warm_start now$',
+        ),
+        ('trainer: {warm_start: latest_blessed}', "got 'latest_blessed'; it is live now$"),
+        ('evaluation: {floors: {class: {cats: 0.5}}}', r'evaluation\.floors={class\.cats: 0\.5}'),
         ('kubeflow: {tasks: {train: {cpus: 1}}}', 'train.cpus: unknown key; .* valid keys: im'),
         (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',

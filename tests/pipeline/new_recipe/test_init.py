@@ -54,6 +54,7 @@ def test_prints_what_it_found_and_writes_a_recipe_that_says_what_it_is_based_on(
     assert 'glass/glass-0-0.jpg: ' in lines[4]
     assert 'metal/metal-0-0.jpg: ' in lines[4]
     assert lines[6] == 'splits: about 37 train, 12 eval, 12 test'
+    assert lines[7].endswith('; with fewer than 60 test images, a worse model may pass by chance')
     files = [f'picture: {tmp_path}/recipe.png', f'recipe: {tmp_path}/recipe.yaml']
     assert lines[-3:-1] == files
     assert lines[-1].endswith(' run')

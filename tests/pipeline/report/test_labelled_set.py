@@ -58,7 +58,7 @@ def page_of(words):
 
 
 def text_of(data):
-    console = Console(width=120, record=True)
+    console = Console(width=400, record=True)
     with console.capture() as captured:
         console.print(as_text(data))
     return captured.get()
@@ -72,6 +72,32 @@ def test_both_name_the_versions_and_what_was_left_out(page_of):
         assert 'similar ones: 4 images' in text
         assert 'test split' not in text
         assert 'live' not in text
+
+
+@pytest.mark.parametrize(
+    ('found', 'expected'),
+    [
+        ({'needed': 310}, 'about 310 more images'),
+        ({'groups': 5}, 'of 5 groups, and 20 decide'),
+        ({'metric': 'balanced_accuracy'}, 'balanced accuracy +10.00 percentage points'),
+    ],
+)
+def test_comparison_names_the_metric_and_what_decides(page_of, found, expected):
+    data = evaluation()
+    comparison = data.comparison.model_copy(update={'outcome': 'undecided', **found})
+    data = data.model_copy(update={'comparison': comparison})
+    assert expected in page_of(data)
+    assert expected in text_of(data)
+
+
+def test_class_without_images_is_not_the_weakest_and_no_slice_is_judged(page_of):
+    data = evaluation(against=None)
+    confusion = ((9, 1), (0, 0))
+    candidate = data.evaluation.candidate.model_copy(update={'confusion': confusion})
+    found = data.evaluation.model_copy(update={'candidate': candidate})
+    page = page_of(data.model_copy(update={'evaluation': found}))
+    assert 'lowest: cats' in page
+    assert 'to be judged' not in page
 
 
 def test_without_another_version_nothing_is_compared(page_of):

@@ -48,19 +48,18 @@ def test_reports_invalid_value_as_one_error(values, message):
 
 
 @pytest.mark.parametrize(
-    ('given', 'value', 'from_version', 'file'),
+    ('given', 'value', 'file'),
     [
-        ('none', 'none', False, None),
-        (None, 'none', False, None),
-        ('live', 'live', True, None),
-        (1795284347, '1795284347', True, None),
-        ('a/model.keras', 'a/model.keras', False, Path('a/model.keras')),
+        ('none', 'none', None),
+        (None, 'none', None),
+        ('live', 'live', None),
+        (1795284347, '1795284347', None),
+        ('a/model.keras', 'a/model.keras', Path('a/model.keras')),
     ],
 )
-def test_warm_start_is_live_a_version_a_file_or_none(given, value, from_version, file):
+def test_warm_start_is_live_a_version_a_file_or_none(given, value, file):
     config = TrainConfig(warm_start=given)
-    assert config.warm_start == value
-    assert (config.starts_from_version, config.warm_start_file) == (from_version, file)
+    assert (config.warm_start, config.warm_start_file) == (value, file)
 
 
 def test_class_weights_must_match_the_classes():
