@@ -10,7 +10,7 @@ from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.tick import recipe_to_train
-from pipeline.run.record import utc_now
+from pipeline.run.record import utc_now, write_run
 from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
             record.run = record.run.with_values(decision='this run was requested')
         classes, images = check(training) if training else ((), 0)
         if training:
-            record.add()
+            write_run(recipe.home, record.run)  # an error fails the attempt: the tasks change it
         else:
             record.end('nothing new', exit_code=0)
     _log.info(record.run.decision)
