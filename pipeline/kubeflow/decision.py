@@ -28,8 +28,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
     recipe = Recipe.model_validate_json(recipe_of_run(inputs).as_json())
     kind = 'tick' if inputs['only_when_new'] else 'run'
-    now = utc_now()
-    run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
+    run = new_run(recipe, utc_now(), id=inputs['run_id'], kind=kind, engine='kubeflow')
     training: Recipe | None = recipe
     with Recording(recipe.home, run) as record, reporting_errors():
         if inputs['only_when_new']:

@@ -91,9 +91,8 @@ def write_outputs(
     before = find_run(recipe.home, run_id)
     ended = before is not None and before.result is not None
     values = {'ended': utc_now(), **read_outcome(results, recipe)}
-    values['warnings'] = tuple(
-        dict.fromkeys([*values['warnings'], *(before.warnings if before else ())])
-    )
+    earlier = before.warnings if before else ()
+    values['warnings'] = tuple(dict.fromkeys([*values['warnings'], *earlier]))
     values['seconds'] = sum(result.seconds for result in results.values())
     run = update_run(recipe.home, run_id, lambda _: values)
     data = write_report(report, recipe, results, run)

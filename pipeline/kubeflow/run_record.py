@@ -57,8 +57,7 @@ def record_error(task: str, inputs: dict[str, Any], message: str) -> bool:
 
 def failed_before(task: str, inputs: dict[str, Any]) -> str | None:
     """The error after the last attempt of an earlier pod of a task in this run, if it failed."""
-    # Of an invalid override, or a bucket that does not answer now: the attempts meet it, too.
-    with contextlib.suppress(ConfigError, StorageError):
+    with contextlib.suppress(ConfigError, StorageError):  # the attempts meet them, too
         run = find_run(recipe_of_run(inputs).home, inputs['run_id'])
         if run and run.result is None:
             return next((each for each in run.reasons if each.startswith(f'{task}: ')), None)
@@ -104,8 +103,7 @@ def finish(inputs: dict[str, Any]) -> None:
         last = record.run.task or 'decide'
         reason = f'it ended during or after {last}: it was stopped, or a pod was lost'
         record.end('interrupted', reasons=(reason,), exit_code=FAILED)
-    run = record.run
-    _log.info(describe_decision(run))
+    _log.info(describe_decision(record.run))
     post_result(recipe, record)
-    if run.kind == 'tick' and run.result == 'nothing new':
+    if record.run.kind == 'tick' and record.run.result == 'nothing new':
         record.move_to_last_tick()
