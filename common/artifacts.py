@@ -45,6 +45,8 @@ def content_of(uri: str) -> Path:
 def download(uri: str) -> int:
     """Downloads the files of a remote artifact that its local folder lacks; returns their bytes.
 
+    A local file with other contents is replaced.
+
     Raises:
         FileNotFoundError: there is no such artifact, or its upload was not finished.
         StorageError: the files cannot be downloaded, or differ from what was uploaded.
@@ -63,9 +65,9 @@ def download(uri: str) -> int:
         ) from None
     lacking = {
         name: folder / name
-        for name, (size, _) in files.items()
+        for name, (size, known) in files.items()
         if (folder / name).is_relative_to(wanted) and '..' not in Path(name).parts
-        if _size(folder / name) != size
+        if _size(folder / name) != size or sha256_of(folder / name) != known
     }
     storage.download(lacking)
     for name, path in lacking.items():

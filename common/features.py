@@ -42,6 +42,7 @@ LOGIT = 'logit'  # float32, shaped like the probability
 SCORES = 'scores'  # float32 [batch, classes], output of models in other formats: probabilities
 CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: class names by label
 FINE_TUNING_FILE = 'assets.extra/fine_tuning.json'  # what `auto` of the recipe stood for
+PUSH_NOTE = 'assets.extra/push.json'  # metadata of a push, in the folder of its version
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's predictions
 
 # In the Trainer's output folder.

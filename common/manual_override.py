@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, ValidationError
 
 from common.errors import ModelError
+from common.mirror import uri_of
 from common.storage import storage_of
 from common.strict_model import StrictModel
 
@@ -43,7 +44,7 @@ def read_override(model: Path) -> ManualOverride | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        file = model / OVERRIDE_FILE
+        file = uri_of(model / OVERRIDE_FILE)
         raise ModelError(f'{file} is damaged: bless or unbless the model again') from error
 
 

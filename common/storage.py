@@ -82,11 +82,15 @@ class Bucket:
             storage.pipe_file(f'{root}/{name}', contents, mode='create')
 
     def folders(self, below: str = '') -> list[str]:
-        """The names of the folders in a folder, without what is in them; none if it is empty."""
+        """The names of the folders in a folder, without what is in them; none if it is empty.
+
+        Raises ObjectNotFound if there is no such bucket.
+        """
         try:
             with open_bucket(self._url) as (storage, root):
                 found = storage.ls(f'{root}/{below}'.rstrip('/'), detail=True)
         except FileNotFoundError:
+            self.sizes(below)  # raises ObjectNotFound without such a bucket
             return []
         paths = (each['name'].rstrip('/') for each in found if each['type'] == 'directory')
         return sorted(path[len(root) + 1 :] for path in paths)
@@ -130,7 +134,7 @@ def fetch(folder: Path, *patterns: str, replace: bool = False) -> None:
         name: folder / name
         for name, size in storage.sizes().items()
         if any(fnmatch.fnmatchcase(name, each) for each in patterns or '*')
-        if '..' not in Path(name).parts
+        if (folder / name).is_relative_to(folder) and '..' not in Path(name).parts
         if replace or not (folder / name).is_file() or (folder / name).stat().st_size != size
     }
     storage.download(wanted)

@@ -14,11 +14,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from common.errors import PushError, StorageError
 from common.storage import Bucket
 from components.pusher.serving_folder import (
     NOTE_FILE,
     VERSION,
+    Note,
     create_version,
     files_of,
     write_version,
@@ -101,16 +104,19 @@ class ServingBucket:
     def remove_older(self, keep: int) -> None:
         """Removes the versions before the newest `keep`, and what killed uploads left last week.
 
-        Logs a warning if they cannot be removed: the new version is live.
+        The reference of the newest version stays. Logs a warning if they cannot be removed: the new
+        version is live.
         """
         try:
             complete = self._complete()
             unfinished = {*self.numbers()} - {*complete}
             # The number is the time of the start.
             old = [each for each in unfinished if _FIRST_START <= each < time.time() - _OLD]
-            for number in (*complete[:-keep], *old):
+            older = complete[:-keep]
+            reference = self._reference_of(complete[-1]) if older else None
+            for number in (*(each for each in older if each != reference), *old):
                 self._storage.remove(str(number))
-        except StorageError as error:
+        except (StorageError, ValidationError) as error:
             _log.warning('old versions cannot be removed: %s', error)
 
     @property
@@ -122,6 +128,10 @@ class ServingBucket:
         parts = (name.partition('/') for name in self._storage.names())
         folders = (folder for folder, _, name in parts if name == NOTE_FILE)
         return sorted(int(folder) for folder in folders if VERSION.fullmatch(folder))
+
+    def _reference_of(self, number: int) -> int | None:
+        note = self._storage.read(f'{number}/{NOTE_FILE}')
+        return Note.model_validate_json(note).about.reference
 
     def _serve_newest(self) -> None:
         """Writes `serving.config`, again if another host wrote an older version meanwhile."""

@@ -114,10 +114,12 @@ def _check_reference(candidate: Path, serving: Path, reference: Artifact | None)
     version = find_reference(serving, candidate).version
     if version is None or (reference and holds(version, folder_of(reference.uri) / SERVED)):
         return
-    raise PushError(
+    error = PushError(
         f'version {version.name} went live while this model was compared with '
         f'{"another one" if reference else "none"}; nothing is pushed: run the recipe again'
     )
+    error.retryable = False  # another push of this run meets the same versions
+    raise error
 
 
 def _converted(artifact: Artifact | None) -> dict[str, Path]:

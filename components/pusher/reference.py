@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from common.errors import ModelError
 from common.features import SIGNATURE_EXAMPLES
+from common.mirror import uri_of
 from common.storage import fetch
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
@@ -100,7 +101,7 @@ def why_unusable(folder: Path) -> str | None:
         RuntimeError,
     ) as error:
         reason = str(getattr(error, 'message', error)).partition('\n')[0]
-        return f'the model in {folder} is missing or damaged ({reason})'
+        return f'the model in {uri_of(folder)} is missing or damaged ({reason})'
     if not any(SIGNATURE_EXAMPLES in graph.signature_def for graph in graphs):
-        return f'the model in {folder} has no signature {SIGNATURE_EXAMPLES}'
-    return None if finite else f'weights in {folder} are NaN or infinite'
+        return f'the model in {uri_of(folder)} has no signature {SIGNATURE_EXAMPLES}'
+    return None if finite else f'weights in {uri_of(folder)} are NaN or infinite'

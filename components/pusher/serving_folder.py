@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from common import object_storage
 from common.artifacts import SERVED, KnownUri, content_of
 from common.errors import ModelError, PushError
+from common.features import PUSH_NOTE
 from common.manual_override import OVERRIDE_FILE, ManualOverride, read_override
 from common.mirror import is_remote, uri_of
 from common.redaction import redacted
@@ -28,7 +29,7 @@ GRAPH = 'saved_model.pb'  # present in every SavedModel
 ADOPTED = 'Adopted'  # component of models that were in the serving folder only
 VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
-NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
+NOTE_FILE = PUSH_NOTE
 UNFINISHED = '.coming-'  # start of the name of a version that is being written
 _FIRST, _LAST = (
     datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc) for year in (1970, 3000)
@@ -88,24 +89,31 @@ def read_note(version: Path) -> Note | None:
     Raises:
         ModelError: the file is damaged.
     """
-    file = version / NOTE_FILE
+    note = _stored_note(version)
+    return note if note and version.name == str(note.version) else None
+
+
+def _stored_note(version: Path) -> Note | None:
     try:
-        note = Note.model_validate_json(storage_of(version).read(NOTE_FILE))
+        return Note.model_validate_json(storage_of(version).read(NOTE_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
         first = error.errors()[0]
         where = '.'.join(map(str, first['loc'])) or 'its JSON'
         raise ModelError(
-            f'{file} is damaged ({where}: {first["msg"]}); restore it, or remove it: then the '
-            'version counts as copied there manually'
+            f'{uri_of(version / NOTE_FILE)} is damaged ({where}: {first["msg"]}); restore it, or '
+            'remove it: then the version counts as copied there manually'
         ) from error
-    return note if version.name == str(note.version) else None
 
 
 def pushed_at(version: Path) -> datetime.datetime:
-    """The time of the push in UTC; for a version that a user copied, the time of the copy."""
-    if note := read_note(version):
+    """The time of the push in UTC; for a version that a user copied, the time of the copy.
+
+    In object storage, where a copy has no time on this machine, the time in its note.
+    """
+    note = _stored_note(version) if is_remote(version) else read_note(version)
+    if note:
         return note.pushed
     return datetime.datetime.fromtimestamp(version.stat().st_mtime, datetime.timezone.utc)
 
@@ -178,7 +186,7 @@ def reference_of(version: Path) -> Path | None:
     """The other version that the note of a version names as reference; None if there is none."""
     note = read_note(version)
     named = version.with_name(str(note.about.reference)) if note and note.about.reference else None
-    return named if named and named.is_dir() else None
+    return named if named in versions_in(version.parent) else None
 
 
 def find_model_of(version: Path, uris: Sequence[str]) -> str | None:

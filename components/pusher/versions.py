@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common.errors import PushError, StorageError
 from common.files import flush, locked
-from common.mirror import is_remote
+from common.mirror import is_remote, uri_of
 from common.storage import Folder, fetch
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import (
@@ -80,9 +80,10 @@ def push(
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
     files = files_of(model) | extra
     if GRAPH not in files:
-        raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
+        raise PushError(f'{uri_of(model)} is not a SavedModel: {GRAPH} is missing')
     with _locked(serving):
         check_owner(serving, about.recipe)
+        known = versions_in(serving)  # which `check` and the gate know
         check()
         live = next(reversed(versions_in(serving)), None)
         same = live if live and _has_files(live, files) else None
@@ -91,7 +92,7 @@ def push(
         if same and (bucket is None or bucket.serves(same)):
             pushed = Pushed(same, unchanged=True)
         else:
-            pushed = Pushed(_place(files, serving, about, bucket), unchanged=False)
+            pushed = Pushed(_place(files, serving, about, bucket, known), unchanged=False)
         if not is_remote(serving):
             _remove_older(serving, keep)
         if bucket:
@@ -118,13 +119,17 @@ def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
 
 
 def _place(
-    files: Mapping[str, Path], serving: Path, about: About, bucket: ServingBucket | None
+    files: Mapping[str, Path],
+    serving: Path,
+    about: About,
+    bucket: ServingBucket | None,
+    known: Collection[Path],
 ) -> Path:
     """Writes a version under a temporary name, uploads it, and renames it to its number."""
     used = [int(path.name) for path in versions_in(serving)] + (bucket.numbers() if bucket else [])
     number = max(int(time.time()), *(each + 1 for each in used), 1)
     if not VERSION.fullmatch(str(number)):
-        places = f'{serving} or {bucket.url}' if bucket else serving
+        places = f'{uri_of(serving)} or {bucket.url}' if bucket else serving
         raise PushError(
             f'no version can be higher than {number - 1}; remove this folder from {places}'
         )
@@ -132,7 +137,7 @@ def _place(
     note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
     if bucket and is_remote(serving):
         with bucket.uploaded(number, files, note):
-            _check_alone(serving, number, used)
+            _check_alone(serving, number, known)
         return serving / str(number)
     coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
@@ -150,11 +155,16 @@ def _place(
     return folder
 
 
-def _check_alone(serving: Path, number: int, known: Collection[int]) -> None:
-    """Raises PushError if another push, which no lock prevents, completed a version meanwhile."""
-    versions = (int(path.name) for path in versions_in(serving))
-    if others := [each for each in versions if each not in (number, *known)]:
-        raise PushError(f'version {others[-1]} went live meanwhile; nothing is pushed: push again')
+def _check_alone(serving: Path, number: int, known: Collection[Path]) -> None:
+    """Raises PushError if another push, which no lock prevents, completed a version meanwhile.
+
+    Versions that were incomplete before this push are not `known`.
+    """
+    own = serving / str(number)
+    if others := [each for each in versions_in(serving) if each not in (own, *known)]:
+        raise PushError(
+            f'version {others[-1].name} went live meanwhile; nothing is pushed: push again'
+        )
 
 
 def _remove_older(serving: Path, keep: int) -> None:
@@ -192,4 +202,4 @@ def _locked(serving: Path) -> Iterator[None]:
         reason = (
             'it is not a folder' if isinstance(error, FileExistsError) else error.strerror or error
         )
-        raise PushError(f'cannot push to {serving}: {reason}') from error
+        raise PushError(f'cannot push to {uri_of(serving)}: {reason}') from error

@@ -67,6 +67,11 @@ def _find_local_settings(recipe: Recipe) -> Iterator[str]:
     volumes = [Path(volume.path) for volume in recipe.kubeflow.volumes]
     if recipe.metadata.address == SQLITE:
         yield 'metadata.address is sqlite; concurrent pods need MySQL or gRPC.'
+    if recipe.is_remote and not recipe.kubeflow.secrets:
+        yield (
+            'kubeflow.secrets is empty; pods read the bucket of workdir with the rights of their '
+            'service account.'
+        )
     paths = {
         'workdir': None if recipe.is_remote else recipe.workdir,
         'data.path': recipe.data.path,

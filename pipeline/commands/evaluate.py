@@ -9,8 +9,8 @@ import click
 
 from common import console, stack
 from common.errors import ModelError
-from common.files import write_atomically
-from common.storage import fetch
+from common.mirror import uri_of
+from common.storage import fetch, storage_of
 from components.image_example_gen.inspection.examine import start
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.spans import open_labelled
@@ -72,13 +72,13 @@ def evaluate(
     min_images = recipe.evaluation.min_images
     names = [found.version, *(['against', found.against] if found.against else [])]
     names.append(name_from(found.data.rpartition('/')[2]))
-    page = recipe.home / 'evaluations' / f'{"-".join(names).replace("/", "-")}.html'
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(page, render_labelled_set(found, images, min_images))
+    page = f'evaluations/{"-".join(names).replace("/", "-")}.html'
+    text = render_labelled_set(found, images, min_images)
+    storage_of(recipe.home).write(page, text.encode())
     if as_json:
         hidden = {'__all__': {'picture', 'explanation'}}  # which the page has
         parts = dict.fromkeys(('mistakes', 'worse', 'better'), hidden)
         show(found.model_dump_json(indent=1, exclude=parts))
     else:
         show(as_text(found))
-    click.echo(console.one_line(f'page: {page}'), err=as_json)
+    click.echo(console.one_line(f'page: {uri_of(recipe.home / page)}'), err=as_json)

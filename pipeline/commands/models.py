@@ -65,6 +65,7 @@ def show_(version: str | None, as_json: bool, **options: Any) -> None:
     Default: the live version.
     """
     recipe, store = _load_with_metadata(options)
+    _check_address(recipe, store)
     found = to_json(trace(Provenance(store, recipe.name), recipe.serving_directory, version))
     show(found if as_json else yaml.safe_dump(json.loads(found), sort_keys=False).rstrip('\n'))
 
@@ -155,6 +156,16 @@ def _load_with_metadata(
     return recipe, mounted_store(recipe)
 
 
+def _check_address(recipe: Recipe, store: MetadataStore | None) -> None:
+    """Raises ConfigError if the metadata of runs in object storage have no address."""
+    if store is None and recipe.is_remote:
+        raise ConfigError(
+            f'metadata.address is {recipe.metadata.address}, a file of one machine, and the runs '
+            'are in object storage; give the address of their metadata, such as '
+            '--set metadata.address=grpc://HOST:PORT'
+        )
+
+
 @contextlib.contextmanager
 def _override(
     options: dict[str, Any], **needed: str | None
@@ -173,6 +184,7 @@ def _exclusive(
 ) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
     recipe, store = _load_with_metadata(options, remote=remote)
+    _check_address(recipe, store)
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     if store is None or not (recipe.is_remote or recipe.home.is_dir()):

@@ -13,6 +13,7 @@ from pipeline.config.addresses import HttpAddress
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
+DiskSize = Annotated[str, BeforeValidator(str), Field(pattern=r'^[1-9]\d*([EPTGMK]i?)?$')]
 # The tasks of a run, in their order; `finish` also runs after a failure.
 TaskName = Literal['decide', 'ingest', 'check_data', 'train', 'evaluate', 'push', 'finish']
 # Those that run nodes of the graph
@@ -129,7 +130,7 @@ class KubeflowConfig(StrictModel):
         description='where workdir is: on one of the volumes, or in object storage as '
         's3://BUCKET/PREFIX or gs://BUCKET/PREFIX; no volume is needed then',
     )
-    scratch: Memory = Field(
+    scratch: DiskSize = Field(
         '20Gi',
         description='with storage: object, the most local disk that a pod may use for copies of '
         'artifacts (sizeLimit of an emptyDir)',

@@ -115,7 +115,7 @@ class Recipe(StrictModel):
     @field_validator('workdir', 'pipeline_root', 'push_directory')
     @classmethod
     def _is_folder(cls, path: Path | None) -> Path | None:
-        if path is not None and ':/' in str(path):
+        if path is not None and ':/' in f'{path}/':  # also s3://, which is the path s3:
             raise ValueError(
                 'must be a folder on a disk or volume, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX'
             )

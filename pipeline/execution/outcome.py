@@ -128,3 +128,16 @@ def _destination(run: Run) -> str:
     """The end of the line that starts with BLESSED: where the model is."""
     place = f', unchanged, in {run.folder}' if run.unchanged else f' and pushed to {run.folder}'
     return place if run.live else f'{place}, but the live version is {run.live_version or "none"}'
+
+
+def numbers_of(run: Run) -> dict[str, float]:
+    """The numbers that Kubeflow compares between runs, without missing values and NaN."""
+    compared = run.gate.comparison if run.gate else None
+    values = {
+        **{name: estimate.value for name, estimate in run.metrics.items()},
+        'blessed': float(run.blessed),
+        'accuracy': run.accuracy,
+        'minimum': run.gate.minimum if run.gate else None,
+        'reference': compared.reference if compared else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -10,7 +10,7 @@ from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.tick import recipe_to_train
-from pipeline.run.record import utc_now
+from pipeline.run.record import utc_now, write_run
 from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
@@ -28,8 +28,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
     recipe = Recipe.model_validate_json(recipe_of_run(inputs).as_json())
     kind = 'tick' if inputs['only_when_new'] else 'run'
-    now = utc_now()
-    run = new_run(recipe, now, id=inputs['run_id'], kind=kind, engine='kubeflow', seen=now)
+    run = new_run(recipe, utc_now(), id=inputs['run_id'], kind=kind, engine='kubeflow')
     training: Recipe | None = recipe
     with Recording(recipe.home, run) as record, reporting_errors():
         if inputs['only_when_new']:
@@ -39,7 +38,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
             record.run = record.run.with_values(decision='this run was requested')
         classes, images = check(training) if training else ((), 0)
         if training:
-            record.add()
+            write_run(recipe.home, record.run)  # an error fails the attempt: the tasks change it
         else:
             record.end('nothing new', exit_code=0)
     _log.info(record.run.decision)

@@ -11,13 +11,13 @@ from tfx.proto.orchestration import pipeline_pb2
 from pipeline.config.kubeflow import TaskName
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import compile_pipeline, display_name, launch_node, read_results
-from pipeline.execution.outcome import read_outcome, show_run
+from pipeline.execution.outcome import numbers_of, read_outcome, show_run
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.run_record import record_node
 from pipeline.local.runner import PHASE_OF
 from pipeline.models.provenance import PUSHER
 from pipeline.report.write import write_report
-from pipeline.run.record import Run, find_run, update_run, utc_now
+from pipeline.run.record import find_run, update_run, utc_now
 from pipeline.tracking.track import track
 
 _INGESTION = ('ImageExampleGen', 'newest_spans')
@@ -91,9 +91,8 @@ def write_outputs(
     before = find_run(recipe.home, run_id)
     ended = before is not None and before.result is not None
     values = {'ended': utc_now(), **read_outcome(results, recipe)}
-    values['warnings'] = tuple(
-        dict.fromkeys([*values['warnings'], *(before.warnings if before else ())])
-    )
+    earlier = before.warnings if before else ()
+    values['warnings'] = tuple(dict.fromkeys([*values['warnings'], *earlier]))
     values['seconds'] = sum(result.seconds for result in results.values())
     run = update_run(recipe.home, run_id, lambda _: values)
     data = write_report(report, recipe, results, run)
@@ -101,18 +100,5 @@ def write_outputs(
         run = update_run(recipe.home, run_id, lambda run: {'warnings': (*run.warnings, *problems)})
     show_run(run)
     # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
-    numbers = {'artifacts': [{'metadata': metrics(run)}]}
+    numbers = {'artifacts': [{'metadata': numbers_of(run)}]}
     output_file.write_text(json.dumps({'artifacts': {'metrics': numbers}}))
-
-
-def metrics(run: Run) -> dict[str, float]:
-    """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
-    compared = run.gate.comparison if run.gate else None
-    values = {
-        **{name: estimate.value for name, estimate in run.metrics.items()},
-        'blessed': float(run.blessed),
-        'accuracy': run.accuracy,
-        'minimum': run.gate.minimum if run.gate else None,
-        'reference': compared.reference if compared else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from common.errors import FAILED, USAGE, AlreadyRunning, ConfigError, StorageError
+from common.storage import storage_of
 from pipeline.config.kubeflow import NODE_TASKS
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.retraining.webhook import post_result
-from pipeline.run.record import Run, find_run, update_run, utc_now
+from pipeline.run.record import Run, find_run, record_file, update_run, utc_now
 from pipeline.run.recording import Recording, new_run
 from pipeline.run.run_list import describe_decision
 
@@ -37,11 +38,13 @@ def record_node(task: str, inputs: dict[str, Any], node_id: str) -> None:
 
 
 def record_error(task: str, inputs: dict[str, Any], message: str) -> bool:
-    """Records the error of the last attempt of a task with nodes.
+    """Records the error of the last attempt of a task, except the last task.
 
     Returns whether the run has ended with a push, so that the error is only a warning of it.
     """
     if task not in NODE_TASKS:
+        if task == 'decide':
+            _create(inputs, reasons=(f'{task}: {message}',))
         return False
 
     def change(before: Run) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def record_error(task: str, inputs: dict[str, Any], message: str) -> bool:
 
 def failed_before(task: str, inputs: dict[str, Any]) -> str | None:
     """The error after the last attempt of an earlier pod of a task in this run, if it failed."""
-    with contextlib.suppress(ConfigError):  # of an invalid override
+    with contextlib.suppress(ConfigError, StorageError):  # the attempts meet them, too
         run = find_run(recipe_of_run(inputs).home, inputs['run_id'])
         if run and run.result is None:
             return next((each for each in run.reasons if each.startswith(f'{task}: ')), None)
@@ -68,6 +71,14 @@ def _update(inputs: dict[str, Any], change: Callable[[Run], dict[str, Any]]) -> 
     except (OSError, ValueError, AlreadyRunning, StorageError) as problem:
         _log.warning('the run cannot be recorded: %s', problem)
         return None
+
+
+def _create(inputs: dict[str, Any], **values: Any) -> None:
+    """Writes the record of a run whose first task was ended before it wrote one."""
+    with contextlib.suppress(ConfigError, StorageError, OSError):  # such as that there is one
+        recipe = recipe_of_run(inputs)
+        run = new_run(recipe, utc_now(), id=inputs['run_id'], engine='kubeflow', **values)
+        storage_of(recipe.home).create(record_file(run.id), run.as_json().encode())
 
 
 def finish(inputs: dict[str, Any]) -> None:
@@ -92,8 +103,7 @@ def finish(inputs: dict[str, Any]) -> None:
         last = record.run.task or 'decide'
         reason = f'it ended during or after {last}: it was stopped, or a pod was lost'
         record.end('interrupted', reasons=(reason,), exit_code=FAILED)
-    run = record.run
-    _log.info(describe_decision(run))
+    _log.info(describe_decision(record.run))
     post_result(recipe, record)
-    if run.kind == 'tick' and run.result == 'nothing new':
+    if record.run.kind == 'tick' and record.run.result == 'nothing new':
         record.move_to_last_tick()

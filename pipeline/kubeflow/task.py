@@ -1,6 +1,6 @@
 """Entry point of a Kubeflow container: runs a task, again after an error, a crash or a timeout.
 
-    python -m pipeline.kubeflow.task TASK EXECUTOR_INPUT
+    python -m pipeline.kubeflow.task OPTIONS TASK EXECUTOR_INPUT
 
 EXECUTOR_INPUT is the message of this name in kfp's pipeline_spec.proto, as JSON, which Kubeflow
 fills in: inputs, and paths of outputs. Each attempt is a process. What ends the whole pod, such as
@@ -23,19 +23,17 @@ import click
 from common import console, stack
 from common.errors import FAILED, ConfigError, NodeFailed, PipelineError
 from common.files import restrict_umask
-from pipeline.config.kubeflow import TaskConfig, TaskName
+from pipeline.config.kubeflow import TaskName
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
 from pipeline.kubeflow.run_record import failed_before, finish, record_error
-
-_DEFAULTS = TaskConfig()
 
 
 @click.command()
 @click.argument('task')
 @click.argument('executor_input')
-@click.option('--retries', default=_DEFAULTS.retries, help='Attempts after the first.')
-@click.option('--backoff', default=_DEFAULTS.backoff_seconds, help='Seconds before the second.')
-@click.option('--timeout', default=_DEFAULTS.timeout_seconds, help='Seconds of an attempt.')
+@click.option('--retries', required=True, type=int, help='Attempts after the first.')
+@click.option('--backoff', required=True, type=int, help='Seconds before the second.')
+@click.option('--timeout', required=True, type=int, help='Seconds of an attempt.')
 @click.option('--report', type=Path, help='Output file of the report.')
 @click.option('--gpus', default=0, help='Number of GPUs that are reserved.')
 def main(

@@ -10,6 +10,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.errors import ModelError
 from common.metadata_queries import Node
+from common.mirror import uri_of
 from components.pusher.serving_folder import find_model, versions_in
 from pipeline.formatting import dotted
 from pipeline.models.provenance import Provenance, training_config
@@ -55,8 +56,8 @@ def trace(provenance: Provenance, serving: Path, version: str | None) -> Lineage
     model = provenance.model_of(folder)
     if model is None:
         raise ModelError(
-            f'the metadata do not have the model of {folder}: it was copied there, or the workdir '
-            'was moved and no run has followed yet'
+            f'the metadata do not have the model of {uri_of(folder)}: it was copied there, or the '
+            'workdir was moved and no run has followed yet'
         )
     found = lineage_of(provenance, model, serving)
     return dataclasses.replace(found, model=dataclasses.replace(found.model, version=folder.name))

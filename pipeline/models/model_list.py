@@ -1,7 +1,6 @@
 """Lists the versions in the serving folder, and what is recorded of them. Imports no TFX."""
 
 import dataclasses
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from common.errors import StorageError
 from common.manual_override import ManualOverride
+from common.mirror import uri_of
 from components.pusher.serving_folder import About, Note, override_of, read_note, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -21,7 +21,7 @@ class Version:
     """A version in the serving folder."""
 
     version: int
-    folder: Path
+    folder: str  # in object storage its URI
     live: bool
     run: str | None  # the pipeline run that trained its model
     megabytes: float  # size of all its files, 10^6 bytes
@@ -39,8 +39,8 @@ def list_models(recipe: Recipe) -> tuple[Version, ...]:
         note = read_note(folder)
         run = trained_by.get(note.about.model or '') if note else None
         live, override = folder == folders[-1], override_of(folder)
-        version = Version(int(folder.name), folder, live, run, size_of(folder), note, override)
-        found.append(version)
+        place, size = uri_of(folder), size_of(folder)
+        found.append(Version(int(folder.name), place, live, run, size, note, override))
     return tuple(found)
 
 

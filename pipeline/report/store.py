@@ -17,7 +17,7 @@ _MAX_LISTED = 8  # runs in an error message
 def page_of(home: Path, run: str) -> Path:
     """The page of a run in the home folder of its recipe; downloads a remote one."""
     path = home / _REPORTS / f'{run}.html'
-    fetch(path.parent, path.name)
+    fetch(path.parent, path.name, replace=True)
     return path
 
 

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.artifacts import SERVED, content_of
+from common.artifacts import SERVED, content_of, folder_of
 from common.features import CALIBRATION, HISTORY, NETWORK, SPLITS, TEST_IMAGES
 from common.files import write_atomically
 from common.metadata_queries import custom_property
+from common.mirror import uri_of
 from components.conversion.conversion_results import RESULT_FILE
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.predictions.held_out import HELD_OUT_FILE
 from components.evaluation.results import ROBUSTNESS_FILE
 from components.image_example_gen.ingestion.ingested import Counts, Tally, read_ingested
-from components.image_example_gen.ingestion.quarantine import read_quarantined
+from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
 from components.inference.model_folder import read_classes
 from components.serving_check.measurements import MEASUREMENTS_FILE
 from pipeline.command_line import CommandLine
@@ -100,8 +101,9 @@ def summarize(spans: Sequence[Path], lists: Sequence[str]) -> DataSummary:
         for split, by_class in span.counts.items():
             totals[split].update(by_class)
     counts: Counts = {split: dict(by_class) for split, by_class in totals.items()}
-    folders = (Path(path).parent for path in lists if Path(path).is_file())  # else removed since
-    quarantined = itertools.chain.from_iterable(map(read_quarantined, folders))
+    folders = [content_of(uri_of(folder_of(each).parent)) for each in lists]
+    present = [folder for folder in folders if (folder / LIST).is_file()]  # else removed since
+    quarantined = itertools.chain.from_iterable(map(read_quarantined, present))
     return DataSummary(
         counts=counts,
         tally=sum((span.tally for span in ingested), Tally()),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from common.blessing import BLESSING, decision_of
 from common.metadata_queries import Node
+from common.mirror import uri_of
 from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.sources.spans import FIRST_SPAN, Span, open_window
 from components.pusher.serving_folder import pushed_at, versions_in
@@ -50,7 +51,7 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
         reasons.append(age)
     if not versions and provenance.pushed():
         train = True
-        reasons.append(f'no model is in {recipe.serving_directory}')
+        reasons.append(f'no model is in {uri_of(recipe.serving_directory)}')
     spans, unused = (tuple(span.number for span in each) for each in (window, new))
     return Decision(train, '; '.join(reasons), spans, unused)
 

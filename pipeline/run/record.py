@@ -138,8 +138,9 @@ def read_runs(home: Path) -> list[Run]:
     Kubeflow in the last 24 hours; else `interrupted`. A damaged record is left out, with a warning.
     """
     runs = []
+    names = storage_of(home).names(RUNS)  # first: a later record is not downloaded
     fetch(home / RUNS, replace=True)
-    for name in storage_of(home).names(RUNS):
+    for name in names:
         if Path(name).parent != Path(RUNS) or not name.endswith('.json'):  # such as a copy
             continue
         try:

@@ -53,6 +53,12 @@ def test_artifact_is_downloaded_as_it_was_uploaded(uploaded):
     assert download(uploaded) == 0
 
 
+def test_local_file_with_other_contents_is_replaced(uploaded):
+    write(uploaded, {'span-1/a': b'f1rst'})
+    content_of(uploaded)
+    assert files_in(folder_of(uploaded)) == FILES
+
+
 def test_part_of_an_artifact_is_downloaded_alone(uploaded):
     assert files_in(content_of(f'{uploaded}/span-1')) == {'a': b'first'}
     assert files_in(folder_of(uploaded)) == {'span-1/a': b'first'}

@@ -105,6 +105,22 @@ def test_fetch_downloads_what_is_missing_or_has_another_size(s3_bucket, tmp_path
     assert (folder / 'b' / 'd').read_text() == 'new b/d'
 
 
+@pytest.mark.parametrize('name', ['{outside}/a', '../../outside/a'])
+def test_fetch_writes_nothing_outside_of_its_folder(s3_bucket, tmp_path, monkeypatch, name):
+    monkeypatch.setenv('CATDOG_CACHE', str(tmp_path / 'cache'))
+    outside = tmp_path / 'outside'
+    s3_bucket.put(f'pets/{name.format(outside=outside)}', 'x')
+    s3_bucket.put('pets/b', 'x')
+    fetch(local_path(f'{s3_bucket.url}/pets'))
+    assert [path.name for path in tmp_path.rglob('*') if path.is_file()] == ['b']
+
+
+def test_folders_of_a_missing_bucket_are_an_error(s3_bucket):
+    assert Bucket(f'{s3_bucket.url}/none').folders() == []
+    with pytest.raises(StorageError, match='does not exist'):
+        Bucket('s3://no-such-bucket/x').folders()
+
+
 def test_storage_of_a_folder_on_a_disk_is_the_folder(tmp_path):
     assert isinstance(storage_of(tmp_path), Folder)
     fetch(tmp_path / 'none')

@@ -88,7 +88,7 @@ def test_runs_are_recorded_and_pushed(environment, runs):
     _, recipe, bucket = environment
     found = read_runs(recipe.home)
     assert [each.result for each in found] == ['blessed', 'blessed']
-    assert found[1].previous_accuracy is not None
+    assert found[1].gate.comparison is not None
     assert [uri_of(each) for each in versions_in(recipe.serving_directory)] == [
         each.folder for each in found
     ]

@@ -1,18 +1,33 @@
 """Runs and models in object storage, as users see them on a machine without a volume."""
 
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import click.testing
 import pytest
 from example_record import record
 
 from common.artifacts import folder_of, upload
-from common.errors import PushError
+from common.errors import DataError, PushError
+from common.features import CLASSES_FILE, FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.mirror import uri_of
+from common.storage import storage_of
+from components.image_example_gen.ingestion.checks import check_bad_share
+from components.image_example_gen.ingestion.ingested import Tally
+from components.image_example_gen.ingestion.quarantine import LIST
+from components.pusher import bucket as bucket_module
 from components.pusher import versions
-from components.pusher.serving_folder import About, override_of, read_note, versions_in
+from components.pusher.serving_folder import (
+    About,
+    override_of,
+    pushed_at,
+    read_note,
+    reference_of,
+    versions_in,
+)
 from components.pusher.versions import push
 from pipeline.config.recipe import Recipe
 from pipeline.models import overrides
@@ -20,10 +35,13 @@ from pipeline.models.model_list import list_models
 from pipeline.models.preparation import prepare_metadata
 from pipeline.models.provenance import Provenance
 from pipeline.report.store import page_of, reported_runs, store_report
+from pipeline.report.write import summarize
 from pipeline.run.record import LAST_TICK, find_run, read_runs, update_run, write_run
 from pipeline.run.recording import Recording
 from pipeline.run.run_list import homes_in
 from pipeline_runner import main
+from trainer.results import FineTuningChoice
+from trainer.training.auto import _live_choice
 
 GRAPH = 'saved_model.pb'
 FILES = (GRAPH, 'variables/variables.index', 'variables/variables.data-00000-of-00001')
@@ -47,8 +65,8 @@ class Remote:
         upload(model.uri)
         return model
 
-    def push(self, model, **values):
-        about = About(recipe='pets', model=model.uri, accuracy=0.9)
+    def push(self, model, reference=None, **values):
+        about = About(recipe='pets', model=model.uri, accuracy=0.9, reference=reference)
         bucket = self.recipe.serving_bucket
         served = folder_of(model.uri) / 'Format-Serving'
         return push(served, self.serving, keep=3, about=about, bucket=bucket, **values)
@@ -102,7 +120,7 @@ def test_versions_are_listed_with_their_notes(pets, two):
         (False, two[0].uri),
     ]
     assert all(each.megabytes > 0 for each in found)
-    assert uri_of(found[0].folder).startswith(f'{pets.bucket.url}/runs/pets/serving/')
+    assert found[0].folder.startswith(f'{pets.bucket.url}/runs/pets/serving/')
 
 
 def test_unchanged_model_is_not_pushed_again(pets):
@@ -164,6 +182,62 @@ def test_of_two_pushes_at_once_none_hides_the_other(pets, monkeypatch):
     assert pets.recipe.serving_bucket.served_version() == int(live.name)
 
 
+def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monkeypatch):
+    first, second = (pets.train({1: name}) for name in 'ab')
+    write, number = bucket_module.write_version, []
+
+    def second_completes_first(storage, folder, files, note):
+        # The first push has taken its number. Now the second starts and ends.
+        number.append(folder)
+        monkeypatch.setattr(bucket_module, 'write_version', first_completes)
+        with pytest.raises(PushError, match='went live meanwhile'):
+            pets.push(second)
+        raise PushError('stop here')
+
+    def first_completes(storage, folder, files, note):
+        pets.bucket.put(f'runs/pets/serving/{number[0]}/assets.extra/push.json', note)
+        write(storage, folder, files, note)
+
+    monkeypatch.setattr(bucket_module, 'write_version', second_completes_first)
+    with pytest.raises(PushError, match='stop here'):
+        pets.push(first)
+
+
+def test_version_that_went_live_after_the_check_stops_a_push(pets):
+    first, second = (pets.train({1: name}) for name in 'ab')
+    with pytest.raises(PushError, match='went live meanwhile'):
+        pets.push(first, check=lambda: pets.push(second) and None)
+    (live,) = versions_in(pets.serving)
+    assert pets.graph(live) == f'{GRAPH} of {second.id}'
+
+
+def test_reference_is_found_without_a_local_copy(pets):
+    first, second = (pets.train({1: name}) for name in 'ab')
+    before = pets.push(first).folder
+    live = pets.push(second, reference=int(before.name)).folder
+    pets.elsewhere()
+    assert reference_of(live) == before
+
+
+def test_copied_version_has_the_time_of_its_note(pets, two):
+    *_, last = versions_in(pets.serving)
+    copy = last.with_name(str(int(last.name) + 5))
+    folder = f'{pets.bucket.name}/runs/pets/serving'
+    pets.bucket.storage.copy(f'{folder}/{last.name}', f'{folder}/{copy.name}', recursive=True)
+    assert versions_in(pets.serving)[-1] == copy
+    assert read_note(copy) is None
+    assert pushed_at(copy) == read_note(last).pushed
+
+
+def test_unfinished_upload_hides_no_choice_of_the_live_model(pets, two):
+    live = versions_in(pets.serving)[-1].name
+    choice = FineTuningChoice(basis={}, values={}, reason='many mistakes')
+    for number in (live, '9999999999'):
+        name = f'runs/pets/serving/{number}/{FINE_TUNING_FILE}'
+        pets.bucket.put(name, choice.model_dump_json() if number == live else '{}')
+    assert _live_choice(storage_of(pets.serving)) == choice
+
+
 def test_new_metadata_skip_the_ids_of_artifacts_in_the_bucket(pets):
     pets.bucket.put('runs/pets/artifacts/Trainer/model/250/x')
     prepare_metadata(pets.recipe, pets.recorder.store)
@@ -202,6 +276,32 @@ def test_old_reports_are_removed_and_new_ones_downloaded(pets):
     pets.elsewhere()
     assert [run.id for run in reported_runs(pets.home)] == ['b', 'c']
     assert page_of(pets.home, 'c').read_text() == 'page of c'
+    store_report(pets.home, run, 'page of C', keep=2)
+    pets.bucket.put(f'runs/pets/reports/{run.id}.html', 'page of D')
+    assert page_of(pets.home, 'c').read_text() == 'page of D'
+
+
+def test_page_has_quarantined_images_of_a_bucket(pets):
+    place = folder_of(f'{uri_of(pets.recipe.artifacts_directory)}/ImageExampleGen/quarantine/3')
+    listed = place / 'span-1' / LIST
+    listed.parent.mkdir(parents=True)
+    line = {'source': 'cats/a.jpg', 'reason': 'truncated', 'detail': 'it ends', 'number': '1'}
+    listed.write_text(json.dumps(line | {'file': 'a.jpg', 'sha256': 'x'}))
+    upload(uri_of(place))
+    pets.elsewhere()
+    (example,) = summarize([], [uri_of(listed), uri_of(place / 'span-2' / LIST)]).examples
+    assert example['source'] == 'cats/a.jpg'
+
+
+def test_refused_images_are_listed_in_the_bucket(pets):
+    quarantine = pets.recipe.artifacts_directory / 'ImageExampleGen' / 'quarantine' / '3'
+    for number in (1, 2):  # the second replaces the first
+        (quarantine / f'span-{number}').mkdir(parents=True)
+        (quarantine / f'span-{number}' / LIST).write_text('')
+        with pytest.raises(DataError, match=f'all are listed in {pets.bucket.url}/'):
+            check_bad_share({f'span-{number}': Tally(seen=1, bad={'damaged': 1})}, 0.1, quarantine)
+        shutil.rmtree(quarantine)
+    assert {name.rpartition('refused/')[2] for name in pets.bucket.objects} == {f'span-2/{LIST}'}
 
 
 def test_commands_show_the_runs_of_a_bucket(pets, two, call):
@@ -214,6 +314,49 @@ def test_commands_show_the_runs_of_a_bucket(pets, two, call):
     assert 'live' in call('models').stdout
     page = Path(call('report', '--no-open').stdout.strip())
     assert page.read_text() == 'the page'
+
+
+def test_page_of_an_evaluation_is_in_the_bucket(
+    pets, two, call, make_image_folder, tmp_path, monkeypatch
+):
+    live = versions_in(pets.serving)[-1].name
+    pets.bucket.put(f'runs/pets/serving/{live}/{CLASSES_FILE}', '["cats", "dogs"]')
+    images = make_image_folder(tmp_path / 'photos', per_class=3)
+    replaced = {
+        'pipeline.report.labelled_set.evaluate': SimpleNamespace(data='/photos'),
+        'pipeline.report.embedded_images.embedded': {},
+        'pipeline.commands.evaluate.start': None,
+        'pipeline.commands.evaluate.render_labelled_set': 'the page',
+        'pipeline.commands.evaluate.as_text': 'the text',
+    }
+    for name, result in replaced.items():
+        monkeypatch.setattr(name, lambda *_, result=result: result)
+    done = call('evaluate', str(images))
+    page = f'runs/pets/evaluations/{live}-photos.html'
+    assert done.stdout.splitlines() == ['the text', f'page: {pets.bucket.url}/{page}']
+    assert pets.bucket.read(page) == b'the page'
+
+
+@pytest.mark.parametrize('words', [('show',), ('rollback', '--reason=x')])
+def test_models_in_a_bucket_need_the_address_of_their_metadata(pets, two, words):
+    options = ['--config=demo', '--set=name=pets', f'--workdir={uri_of(pets.recipe.workdir)}']
+    done = click.testing.CliRunner().invoke(main, ['models', *words, *options])
+    assert done.exit_code == 2
+    assert '--set metadata.address=' in done.stderr
+
+
+@pytest.mark.parametrize('name', ['push.json', 'override.json'])
+def test_damaged_file_of_a_version_is_named_by_its_uri(pets, two, call, name):
+    version = versions_in(pets.serving)[-1].name
+    file = f'runs/pets/serving/{version}/assets.extra/{name}'
+    pets.bucket.put(file, '{')
+    done = call('models')
+    assert (done.exit_code, f'{pets.bucket.url}/{file} is damaged' in done.stderr) == (2, True)
+
+
+def test_unknown_bucket_has_no_list_of_runs(pets):
+    words = ['runs', '--workdir=s3://no-such-bucket/x']
+    assert click.testing.CliRunner().invoke(main, words).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import StorageError
-from common.features import FINE_TUNING_FILE
+from common.features import FINE_TUNING_FILE, PUSH_NOTE
 from common.storage import Bucket, Folder, storage_of
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.model.backbone import split_backbone
@@ -79,6 +79,9 @@ def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
 
 
 def _live_choice(serving: Folder | Bucket) -> FineTuningChoice:
-    versions = {name.partition('/')[0] for name in serving.names()}
+    """The choice of the live version: in a bucket, the highest one with a note."""
+    parts = (name.partition('/') for name in serving.names())
+    in_bucket = isinstance(serving, Bucket)
+    versions = {number for number, _, name in parts if not in_bucket or name == PUSH_NOTE}
     live = max(filter(str.isdecimal, versions), key=int, default='')
     return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))

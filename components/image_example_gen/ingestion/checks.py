@@ -8,6 +8,8 @@ from pathlib import Path
 
 from common.errors import DataError
 from common.features import SPLITS
+from common.mirror import uri_of
+from common.storage import Bucket, Folder, storage_of
 from components.image_example_gen.ingestion.ingested import (
     RUN,
     Counts,
@@ -26,7 +28,8 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     """Raises DataError if the share of images that cannot be used is above the limit.
 
     Images of unknown classes do not count. TFX removes the quarantine after an error, so it is
-    copied to `refused`. The keys of `tallies` are the names of the folders of spans.
+    copied to `refused`, in object storage too. The keys of `tallies` are the names of the folders
+    of spans.
     """
     tally = sum(tallies.values(), Tally())
     reasons = {reason: number for reason, number in tally.bad.items() if reason != _NOT_TRAINED}
@@ -36,6 +39,12 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     refused = quarantine.parent.parent / 'refused'
     shutil.rmtree(refused, ignore_errors=True)
     shutil.copytree(quarantine, refused)
+    bucket = storage_of(refused.parent)
+    if isinstance(bucket, Bucket):
+        if bucket.names(refused.name):
+            bucket.remove(refused.name)
+        copies = Folder(refused).names()
+        bucket.upload({f'{refused.name}/{name}': refused / name for name in copies})
     lines = (
         f'{name}/{line["source"]}: {line["detail"]}'
         for name in tallies
@@ -45,7 +54,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     message = (
         f'{bad} of {seen} images ({bad / seen:.1%}) cannot be used, more than the '
         f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(reasons)}; such as '
-        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
+        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {uri_of(refused)}'
     )
     if 'under two labels' in reasons:
         message += '; if images of different classes look alike, set data.checks.near_distance: 0'

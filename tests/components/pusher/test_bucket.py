@@ -27,8 +27,8 @@ class Pets:
         for each in FILES:
             (model / each).parent.mkdir(parents=True, exist_ok=True)
             (model / each).write_text(f'{each} of {name}')
-        about, values = About(recipe='pets'), {'bucket': self.destination, **values}
-        return push(model, values.pop('serving', self.serving), keep=keep, about=about, **values)
+        values = {'about': About(recipe='pets'), 'bucket': self.destination, **values}
+        return push(model, values.pop('serving', self.serving), keep=keep, **values)
 
     @property
     def live(self):
@@ -70,6 +70,16 @@ def test_versions_are_uploaded_and_old_ones_removed(pets):
     assert len(versions_in(pets.serving)) == 2
     note = json.loads(pets.bucket.read(f'{PREFIX}/{pushed.folder.name}/{NOTE_FILE}'))
     assert (note['version'], note['about']['recipe']) == (int(pushed.folder.name), 'pets')
+
+
+def test_reference_of_the_live_version_stays_in_the_bucket(pets):
+    first = int(pets.push('first').folder.name)
+    about = About(recipe='pets', reference=first)
+    second, third, fourth = (
+        int(pets.push(name, about=about).folder.name) for name in ('second', 'third', 'fourth')
+    )
+    assert pets.destination.numbers() == [first, third, fourth] != [first, second, fourth]
+    pets.assert_serves('fourth')
 
 
 def test_versions_of_another_recipe_are_not_replaced(pets):

@@ -160,8 +160,11 @@ def test_version_with_the_higher_metric_is_the_reference(run, live, better):
 def test_model_that_was_compared_with_another_one_is_not_pushed(run, live, tmp_path, compared):
     (tmp_path / 'other' / 'Format-Serving').mkdir(parents=True)
     before = versions_in(run.serving)
-    with pytest.raises(PushError, match=r'went live while .*; nothing is pushed: run the recipe'):
+    with pytest.raises(
+        PushError, match=r'went live while .*; nothing is pushed: run the recipe'
+    ) as e:
         run.push(reference=tmp_path / compared if compared else None)
+    assert not e.value.retryable  # another push of the same run
     assert versions_in(run.serving) == before
     override = {'blessed': True, 'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
     write_override(Path(run.model.uri), ManualOverride(**override))

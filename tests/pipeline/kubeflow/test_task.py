@@ -16,10 +16,17 @@ import pytest
 from example_attempts import crash_once, fail, hang, refuse, write_file
 from example_record import record
 
-from common.errors import AnomaliesFound, ConfigError, MetadataError, NodeFailed, PushError
+from common.errors import (
+    AnomaliesFound,
+    ConfigError,
+    MetadataError,
+    NodeFailed,
+    PushError,
+    StorageError,
+)
 from components.evaluation.results import Estimate
 from pipeline.config.recipe import load_recipe
-from pipeline.kubeflow.nodes import metrics
+from pipeline.execution.outcome import numbers_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_record import record_node
 from pipeline.kubeflow.task import main, run_attempt
@@ -30,6 +37,7 @@ from pipeline.run.record import find_run, read_runs, update_run
 REPOSITORY = Path(__file__).parents[3]
 RUN = 'run-1'
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
+OPTIONS = ('--retries=2', '--backoff=30', '--timeout=600')
 ATTEMPTS = (('train', False), ('train', True), ('evaluate', True))
 
 
@@ -83,7 +91,7 @@ def pod(executor_input, monkeypatch):
 
     def run(process, *options, task='train'):
         monkeypatch.setattr('pipeline.kubeflow.task._start', process)
-        words = [*options, task, json.dumps(executor_input())]
+        words = [*OPTIONS, *options, task, json.dumps(executor_input())]
         done = click.testing.CliRunner().invoke(main, words)
         return done.exit_code, done.stderr
 
@@ -110,7 +118,7 @@ def test_decision_writes_its_outputs_and_the_record(attempt, tmp_path, only_when
 
 def test_module_prints_error_and_exits(executor_input):
     text = json.dumps(executor_input(run_id='{{a}}'))
-    command = [sys.executable, '-m', 'pipeline.kubeflow.task', 'decide', text]
+    command = [sys.executable, '-m', 'pipeline.kubeflow.task', *OPTIONS, 'decide', text]
     pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
     assert (pod.returncode, pod.stdout) == (2, '')
@@ -139,7 +147,7 @@ def test_invalid_parameter_is_one_line(attempt, parameters, message):
 def test_replaced_placeholder_in_parameter_is_one_line(executor_input):
     text = json.dumps(executor_input(overrides=['description=TEXT']))
 
-    done = click.testing.CliRunner().invoke(main, ['decide', text.replace('TEXT', text)])
+    done = click.testing.CliRunner().invoke(main, [*OPTIONS, 'decide', text.replace('TEXT', text)])
     assert done.exit_code == 2
     assert re.fullmatch(r'error: the input .* is not JSON .* remove it\n', done.stderr)
 
@@ -327,6 +335,30 @@ def test_pod_that_the_platform_repeats_after_the_last_attempt_ends_at_once(attem
     assert pod(write_file, *options)[0] == 0
 
 
+def test_deadline_of_the_first_task_is_the_reason_of_the_failed_run(attempt, pod, tmp_path):
+    assert pod(hang, '--retries=0', '--timeout=1', task='decide')[0] == 1
+    attempt('finish')
+    run = find_run(tmp_path / 'work' / 'demo', RUN)
+    assert (run.result, run.reasons) == ('failed', ('it took longer than 1 s',))
+
+
+@pytest.mark.parametrize('task', ['train', 'finish'])
+def test_task_runs_also_if_its_record_cannot_be_read_before(pod, monkeypatch, task):
+    def find(*_):
+        raise StorageError('the service is unavailable', retryable=True)
+
+    monkeypatch.setattr('pipeline.kubeflow.run_record.find_run', find)
+    assert pod(write_file, task=task)[0] == 0
+
+
+def test_decision_that_cannot_be_recorded_is_repeated(attempt, monkeypatch):
+    def write(*_):
+        raise StorageError('the service is unavailable', retryable=True)
+
+    monkeypatch.setattr('pipeline.kubeflow.decision.write_run', write)
+    assert attempt('decide')[0] == os.EX_TEMPFAIL
+
+
 @pytest.mark.parametrize(('umask', 'mode'), [(0, 0o644), (0o077, 0o600)])
 def test_files_are_not_world_writable_if_the_pod_starts_with_umask_0(pod, tmp_path, umask, mode):
     before = os.umask(umask)
@@ -338,7 +370,7 @@ def test_files_are_not_world_writable_if_the_pod_starts_with_umask_0(pod, tmp_pa
 
 
 def test_stopped_pod_ends_its_attempt(executor_input):
-    command = [sys.executable, '-m', 'pipeline.kubeflow.task', 'decide']
+    command = [sys.executable, '-m', 'pipeline.kubeflow.task', *OPTIONS, 'decide']
     with subprocess.Popen([*command, json.dumps(executor_input())], cwd=REPOSITORY) as process:
         pod = psutil.Process(process.pid)
         while not (children := pod.children()):
@@ -352,7 +384,7 @@ def test_stopped_pod_ends_its_attempt(executor_input):
 def test_metrics_are_numbers_that_exist():
     estimates = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 
-    assert metrics(record(accuracy=None, metrics=estimates)) == {
+    assert numbers_of(record(accuracy=None, metrics=estimates)) == {
         'blessed': 1.0,
         'auc': 0.99,
         'minimum': 0.9,
