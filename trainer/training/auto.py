@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from common.errors import StorageError
@@ -64,7 +65,7 @@ def decide(
     config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
     model = network.backbone.model
     backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
-    layer = model.layers[backbone.first_trained].name
+    layer = _first_with_weights(model.layers[backbone.first_trained :])
     reason = (
         f'the head alone is wrong for {mistakes:.1%} of the validation images, mean of classes: '
         f'trains from {layer} on, {config.fine_tune.epochs} epochs at most, '
@@ -76,6 +77,12 @@ def decide(
     )
     job = dataclasses.replace(job, config=config, undecided=None, choice=choice)
     return job, dataclasses.replace(network, backbone=backbone)
+
+
+def _first_with_weights(layers: list[keras.Layer]) -> str:
+    """The name of the first layer that training changes; batch norm may be frozen."""
+    norm = keras.layers.BatchNormalization
+    return next((x.name for x in layers if x.weights and not isinstance(x, norm)), layers[0].name)
 
 
 def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:

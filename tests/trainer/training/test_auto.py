@@ -111,6 +111,17 @@ def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expec
     )
 
 
+def test_reason_names_the_first_layer_that_is_trained(small_job, tmp_path, chain):
+    job = settle(small_job(fine_tune=AUTO), tmp_path)
+    network = job.build_network()
+
+    decided, fine_tuned = decide(job, network, 0.0)
+
+    last = [each.name for each in network.backbone.model.layers if 'conv' in each.name][-1]
+    assert fine_tuned.backbone.first_trained < len(network.backbone.model.layers) - 3
+    assert f'trains from {last} on' in decided.choice.reason
+
+
 def test_choice_after_a_warm_start_has_no_basis(small_job, tmp_path):
     job = settle(small_job(fine_tune=AUTO), tmp_path)
 
