@@ -112,7 +112,7 @@ class ActivationCache:
         is_half = backbone.model.output.dtype == 'float16'
         self._remedy = ' and trainer.precision to float32' if is_half else ''
         self._compute, self._pool, self._weights = _frozen_part(backbone, {*self._planned})
-        self._key: list[Any] = [key, backbone.cut, config.backbone, config.model]
+        self._key: list[Any] = [key, backbone.depth, config.backbone, config.model]
         self._key += [config.image_size, config.resize]
         self._key += [backbone.model.output.dtype, tf.config.optimizer.get_experimental_options()]
         folder.mkdir(parents=True, exist_ok=True)
