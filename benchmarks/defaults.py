@@ -17,6 +17,7 @@ from pipeline_benchmark import run_plain
 from timed_commands import Run, machine, run_pipeline, timed
 
 from pipeline.config.recipe import load_recipe
+from trainer.config.train import NAMED_WEIGHTS
 
 LAYERS, EPOCHS, RATE = ('block_14_expand', 'block_6_expand'), (4, 8), 2e-4
 WHOLE = {'from_layer': 0, 'epochs': 5, 'batch_norm': 'train', 'learning_rate': 1e-3, 'warmup': 0.2}
@@ -32,30 +33,38 @@ def variants(size: int, *, grid: bool) -> list[list[str]]:
     return found if grid else found[:2]
 
 
-def print_row(place: Path, name: str, runs: list[Run]) -> None:
+def absolute(place: str) -> str:
+    """A path for commands, which run in another folder; a URL as it is."""
+    return place if '://' in place else str(Path(place).absolute())
+
+
+def print_row(place: str, name: str, runs: list[Run]) -> None:
     """Prints accuracies, their mean, and median seconds of the training and of everything."""
     accuracies = [each.result['accuracy'] for each in runs]
     training = [each.result.get('nodes', {}).get('Trainer', each.seconds) for each in runs]
     seconds = [f'{statistics.median(each):.0f}' for each in (training, [r.seconds for r in runs])]
     mean, each = f'{statistics.mean(accuracies):.4f}', ', '.join(f'{a:.4f}' for a in accuracies)
-    print('|', ' | '.join((place.name, name, mean, each, *seconds)), '|', flush=True)
+    print('|', ' | '.join((Path(place).name, name, mean, each, *seconds)), '|', flush=True)
 
 
-def compare(place: Path, folder: Path, options: argparse.Namespace) -> None:
-    recipe = folder / 'recipe.yaml'
+def compare(place: str, folder: Path, options: argparse.Namespace) -> None:
+    recipe, runs = folder / 'recipe.yaml', []
     timed('pipeline_runner.py', 'init', place, '-o', recipe, '--weights', options.weights)
     size = load_recipe(str(recipe)).trainer.image_size
     for number, changes in enumerate(variants(size, grid=options.grid)):
-        runs = []
+        row = []
         for seed in range(options.seeds):
             words = [f'--set=trainer.{each}' for each in (*changes, f'seed={seed}')]
-            runs.append(run_pipeline(folder / f'{number}-{seed}', '--config', recipe, *words))
-        print_row(place, ', '.join(changes) or runs[0].result['fine_tuning'], runs)
+            row.append(run_pipeline(folder / f'{number}-{seed}', '--config', recipe, *words))
+        chosen = row[0].result.get('fine_tuning') or 'the recipe of init'
+        print_row(place, ', '.join(changes) or chosen, row)
+        runs.append(row[0])
     if options.script:
-        trainer = runs[0].result['config']['trainer']
+        first = runs[0]  # at the size that `init` chooses
+        trainer = first.result['config']['trainer']
         trainer['feature_extraction']['epochs'] = 1
         trainer['fine_tune'] |= {**WHOLE, 'schedule': 'cosine'}
-        print_row(place, 'script', [run_plain(runs[0], folder / f'{number}-0', folder / 'images')])
+        print_row(place, 'script', [run_plain(first, folder / '0-0', folder / 'images')])
 
 
 def main() -> None:
@@ -64,13 +73,15 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=1)
     parser.add_argument('--grid', action='store_true')
     parser.add_argument('--script', action='store_true')
-    parser.add_argument('places', nargs='+', type=Path)
+    parser.add_argument('places', nargs='+', type=absolute)
     options = parser.parse_args()
+    if options.weights not in NAMED_WEIGHTS:
+        options.weights = absolute(options.weights)
     print(f'{machine()}\n\n| set | values | mean accuracy | accuracies | Trainer, s | run, s |')
     print('| --- | --- | --- | --- | --- | --- |')
     for place in options.places:
         with tempfile.TemporaryDirectory() as folder:
-            compare(place.absolute(), Path(folder), options)
+            compare(place, Path(folder), options)
 
 
 if __name__ == '__main__':

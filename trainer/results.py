@@ -8,7 +8,7 @@ from common.strict_model import StrictModel
 class FineTuningChoice(StrictModel):
     """The values of `auto` in `trainer.fine_tune`, stored in the SavedModel."""
 
-    basis: dict[str, Any]  # a training with an equal basis takes the values over
+    basis: dict[str, Any]  # a training with an equal basis takes the values over; {} for none
     values: dict[str, int | float]  # by key of `trainer.fine_tune`
     reason: str  # a sentence for the console and the report
 

@@ -29,6 +29,7 @@ from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
 from trainer.model.network import Network, join, scale_logits
+from trainer.results import FineTuningChoice
 from trainer.training import devices
 from trainer.training.auto import settle
 from trainer.training.calibration import calibrate
@@ -56,8 +57,8 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args)) as folder:
-        job = make_job(fn_args)
+    job = make_job(fn_args)
+    with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args, job.choice)) as folder:
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
             network, base = job.start()
             activations, events = run_dir.parent / ACTIVATIONS, run_dir / EVENTS
@@ -116,10 +117,11 @@ def _export(
         write_trained_images(_record_index(fn_args), fn_args.serving_model_dir, base)
 
 
-def _identity(fn_args: FnArgs) -> str:
+def _identity(fn_args: FnArgs, choice: FineTuningChoice | None) -> str:
     """Hashes what a training depends on: as TFX's cache key inputs, settings, code and libraries.
 
     And the number of GPUs: the optimizer has other variables with several, or in half precision.
+    And the choice that is taken over: there may be another live model after an interruption.
     """
     parts = (
         fn_args.custom_config,  # with hashes of code and weights
@@ -130,6 +132,7 @@ def _identity(fn_args: FnArgs) -> str:
         fn_args.base_model,
         stack.libraries(),
         devices.count_gpus(),
+        choice and choice.model_dump(),
     )
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

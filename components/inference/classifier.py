@@ -97,14 +97,14 @@ class Classifier:
 def load_classifier(folder: Path) -> Classifier:
     """Loads the SavedModel of an artifact once for the nodes of a run.
 
-    The three last ones stay in memory, as those of the candidate and the reference. A model that
-    was written since is loaded again: runs in a new workdir use the paths of the deleted one.
+    The two last ones stay in memory: the candidate and the reference model. A model that was
+    written since is loaded again: runs in a new workdir use the paths of the deleted one.
     """
     file = folder / 'saved_model.pb'
     return _load(folder, file.stat().st_mtime_ns if file.is_file() else 0)
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=2)
 def _load(folder: Path, _: int) -> Classifier:
     return Classifier(folder)
 

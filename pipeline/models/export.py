@@ -43,24 +43,30 @@ def export(recipe: Recipe, version: Path, kind: Kind, data: Path | None) -> list
         ModelError: the version cannot be loaded, or not be rebuilt in Keras.
         DataError: there are no images for int8.
     """
-    classifier, target = Classifier(version), recipe.home / _EXPORTS / version.name
+    target = recipe.home / _EXPORTS / version.name
     if kind == 'keras':
-        model, trained_on = _rebuild(recipe, version, classifier)
-        target.mkdir(parents=True, exist_ok=True)
-        model.save(target / KERAS_FILE)
-        write_labels(classifier.classes, target)
-        names = [KERAS_FILE, LABELS_FILE]
-        if trained_on.is_file():  # not of models of earlier versions
-            shutil.copyfile(trained_on, target / TRAINED_ON)
-            names.append(TRAINED_ON)
-        return [target / name for name in names]
-    calibration = None
+        with keras.device('cpu'):  # a GPU rounds too coarsely to compare both models
+            return _export_keras(recipe, version, target)
+    classifier, calibration = Classifier(version), None
     if kind == 'tflite':
         most = (recipe.converter or ConverterConfig()).calibration_images
         calibration = _calibration(recipe, version, data, most, classifier.image_size)
     target.mkdir(parents=True, exist_ok=True)
     write_models(classifier, _FORMATS[kind], calibration, target)
     return [*(target / FILES[each] for each in _FORMATS[kind]), target / LABELS_FILE]
+
+
+def _export_keras(recipe: Recipe, version: Path, target: Path) -> list[Path]:
+    classifier = Classifier(version)
+    model, trained_on = _rebuild(recipe, version, classifier)
+    target.mkdir(parents=True, exist_ok=True)
+    model.save(target / KERAS_FILE)
+    write_labels(classifier.classes, target)
+    names = [KERAS_FILE, LABELS_FILE]
+    if trained_on.is_file():  # not of models of earlier versions
+        shutil.copyfile(trained_on, target / TRAINED_ON)
+        names.append(TRAINED_ON)
+    return [target / name for name in names]
 
 
 def _training(recipe: Recipe, version: Path) -> tuple[Artifact, Node] | None:

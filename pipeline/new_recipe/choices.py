@@ -81,12 +81,15 @@ def _trainer(found: Survey, shipped: dict[str, Any], weights: str) -> dict[str, 
     """The section `trainer` of a shipped recipe, with the weights and the size of the images.
 
     Depth, length and rate of the fine-tuning are left to the Trainer, but for embedded weights.
+    After random weights, which are no use while they are frozen, all layers are fine-tuned.
     """
-    # Training on enlarged images is slower, and not better.
+    # The smallest size that is not below the images': larger ones are slower, and not better.
     most = shipped.get('image_size', TrainConfig().image_size)
     size = next((each for each in _SIZES if found.median_side <= each < most), most)
     values = {**shipped, 'image_size': size, 'weights': weights}
-    if weights != 'embedded':
+    if weights == 'random':
+        values['fine_tune'] = {**shipped['fine_tune'], 'from_layer': 0}
+    elif weights != 'embedded':
         auto = dict.fromkeys(('from_layer', 'epochs', 'learning_rate'), AUTO)
         values['fine_tune'] = {**shipped['fine_tune'], **auto, 'patience': _PATIENCE}
     return values

@@ -117,7 +117,7 @@ def test_all_tasks_succeed(first, second):
 
 def test_first_run_pushes_a_model_although_a_pod_is_lost(first):
     assert 'images in spans 1 and 2' in first.finished['decide'].output
-    assert 'no warm start: no model has been blessed yet' in first.finished['train'].output
+    assert 'no warm start: no model is live' in first.finished['train'].output
     assert 'Trainer done in' in first.finished['train'].output
     assert first.finished['train'].pods == 2
     assert 'BLESSED and pushed to' in first.finished['push'].output

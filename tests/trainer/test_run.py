@@ -13,7 +13,7 @@ from common.features import INDEX, MANIFEST
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from trainer import run
 from trainer.model import backbone
-from trainer.results import Calibration
+from trainer.results import Calibration, FineTuningChoice
 from trainer.run import run_fn
 from trainer.training.calibration import log_loss
 from trainer.training.trained_images import read_trained_images, span_key
@@ -102,6 +102,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
         {'hyperparameters': {'values': {'batch_size': 4}}},
         {'custom_config': {'train': {'seed': 1}, 'code': 'a'}},
         {'custom_config': {'train': {'seed': 0}, 'code': 'b'}},
+        {'choice': FineTuningChoice(basis={}, values={'epochs': 4}, reason='')},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -109,7 +110,7 @@ def test_training_with_other_inputs_does_not_continue_an_interrupted_one(change)
     keys = ('hyperparameters', 'train_files', 'eval_files', 'transform_graph_path', 'base_model')
     inputs = dict.fromkeys(keys) | {'custom_config': {'train': {'seed': 0}, 'code': 'a'}}
     first, again, other = (
-        run._identity(types.SimpleNamespace(**{**inputs, **each}))
+        run._identity(types.SimpleNamespace(**{**inputs, **each}), each.get('choice'))
         for each in ({'model_run_dir': '/run/1'}, {'model_run_dir': '/run/2'}, change)
     )
     assert first == again != other

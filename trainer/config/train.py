@@ -111,7 +111,7 @@ class FineTuneConfig(StageConfig):
         0.65,
         description='first trained layer of the backbone: its name, its number, or the share of '
         'the layers before it, 0.65 of MobileNetV2 is layer 100; auto: deep if the head alone is '
-        'wrong for more than 5 % of the validation split',
+        'wrong for more than 5 % of the validation split, mean of classes',
     )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: the moving statistics are frozen'

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +67,25 @@ def check_space(
         )
 
 
+class _Rows:
+    """The tensors in a file, each read when it is asked for.
+
+    The pages of a memory map would count as memory of the process, up to the size of the cache.
+    """
+
+    def __init__(self, file: Path, count: int, planned: StageInput) -> None:
+        self._count, self._planned, self._size = count, planned, planned.bytes(1)
+        self._file = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        content = os.pread(self._file, self._size, row * self._size)
+        return np.frombuffer(content, self._planned.dtype).reshape(self._planned.shape)
+
+
 class _Entry(NamedTuple):
     """One view of the images of a span: a file per kind."""
 
@@ -91,8 +111,8 @@ class ActivationCache:
         self._planned = {each.kind: each for each in inputs.values()}
         is_half = backbone.model.output.dtype == 'float16'
         self._remedy = ' and trainer.precision to float32' if is_half else ''
-        self._compute, weights = _frozen_part(backbone, {*self._planned})
-        self._key: list[Any] = [key, weights, backbone.cut, config.backbone, config.model]
+        self._compute, self._pool, self._weights = _frozen_part(backbone, {*self._planned})
+        self._key: list[Any] = [key, backbone.depth, config.backbone, config.model]
         self._key += [config.image_size, config.resize]
         self._key += [backbone.model.output.dtype, tf.config.optimizer.get_experimental_options()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,15 +122,14 @@ class ActivationCache:
 
         Only the split 'train' is augmented. Raises ConfigError if an activation is not finite.
         """
-        computed, arrays = 0, collections.defaultdict[tuple[Kind, int], list[np.ndarray]](list)
+        computed, arrays = 0, collections.defaultdict[tuple[Kind, int], list[_Rows]](list)
         for entry in self._entries(name, split):
             if missing := {k: file for k, file in entry.files.items() if self._lacks(entry, k)}:
                 self._write(entry, missing, name)
                 computed += entry.span.count
             for kind, file in entry.files.items():
-                shape = (entry.span.count, *self._planned[kind].shape)
-                array = np.memmap(file, self._planned[kind].dtype, 'r', shape=shape)
-                arrays[kind, entry.view].append(array)
+                rows = _Rows(file, entry.span.count, self._planned[kind])
+                arrays[kind, entry.view].append(rows)
         inputs = {}
         for stage, planned in self._inputs.items():
             views = [arrays[planned.kind, view] for view in range(planned.views_of(name))]
@@ -141,10 +160,14 @@ class ActivationCache:
         views = max(each.views_of(name) for each in self._planned.values())
         for view, span in itertools.product(range(views), split.spans()):
             changed = [self._seed, self._augment.changes] if view else []
-            parts = json.dumps([span.key, view, *changed, *self._key])
-            digest = hashlib.sha256(parts.encode()).hexdigest()[:24]
-            kinds = (kind for kind, each in self._planned.items() if view < each.views_of(name))
-            yield _Entry(span, view, {k: self._folder / f'{digest}.{k}' for k in kinds})
+            files = {}
+            for kind, each in self._planned.items():
+                if view < each.views_of(name):
+                    weights = self._weights.get(kind)
+                    parts = json.dumps([span.key, view, *changed, weights, *self._key])
+                    digest = hashlib.sha256(parts.encode()).hexdigest()[:24]
+                    files[kind] = self._folder / f'{digest}.{kind}'
+            yield _Entry(span, view, files)
 
     def _lacks(self, entry: _Entry, kind: Kind) -> bool:
         """Whether a file is missing or truncated."""
@@ -152,16 +175,13 @@ class ActivationCache:
         return not file.is_file() or _size_of(file) != size
 
     def _write(self, entry: _Entry, files: Mapping[Kind, Path], name: str) -> None:
-        compute = _pixels if {*files} == {'images'} else self._compute
-        change = self._change(entry.view)
         text = f'{name} images' + (f', view {entry.view + 1}' if entry.view else '')
         with console.bar(text, entry.span.count) as bar, contextlib.ExitStack() as stack:
             opened = {
                 kind: stack.enter_context(stack.enter_context(replacing(path)).open('wb'))
                 for kind, path in files.items()
             }
-            for images, _ in entry.span.batches(BATCH):
-                tensors = compute(change(tf.cast(images, tf.float32)))
+            for tensors in self._computed(entry, {*files}):
                 for kind, file in opened.items():
                     values = tensors[kind].numpy()
                     if not np.isfinite(values).all():
@@ -170,7 +190,20 @@ class ActivationCache:
                             f'stores them (maximum 65504); set trainer.cache to off{self._remedy}'
                         )
                     file.write(values.tobytes())
-                bar.advance(len(images))
+                bar.advance(len(values))
+
+    def _computed(self, entry: _Entry, kinds: set[Kind]) -> Iterator[dict[Kind, tf.Tensor]]:
+        """Computes the tensors of batches; features alone from the activations that are there."""
+        if kinds == {'pooled'} and 'boundary' in entry.files:
+            rows = _Rows(entry.files['boundary'], entry.span.count, self._planned['boundary'])
+            for start in range(0, len(rows), BATCH):
+                batch = range(start, min(start + BATCH, len(rows)))
+                yield {'pooled': self._pool(np.stack([rows[row] for row in batch]))}
+            return
+        compute = _pixels if kinds == {'images'} else self._compute
+        change = self._change(entry.view)
+        for images, _ in entry.span.batches(BATCH):
+            yield compute(change(tf.cast(images, tf.float32)))
 
     def _change(self, view: int) -> Augment:
         """Returns what makes a view of a batch of images, float32; the first view is plain."""
@@ -181,37 +214,54 @@ class ActivationCache:
         return make_augment(self._augment, self._seed * _SEEDS + view)
 
 
-def _frozen_part(backbone: Backbone, kinds: set[Kind]) -> tuple[_Compute, str]:
-    """Returns a function from images to tensors by kind, and a hash of its weights.
+def _frozen_part(
+    backbone: Backbone, kinds: set[Kind]
+) -> tuple[_Compute, Callable[[np.ndarray], tf.Tensor], dict[Kind, str]]:
+    """Returns two functions, and a hash of the weights of each kind.
 
-    Images are float32 [batch, size, size, 3] in 0..255.
+    From images, float32 [batch, size, size, 3] in 0..255, to tensors by kind; and from the stored
+    activations at the boundary to features.
     """
     folded = fold(backbone.model)
     trunk, top = backbone.split(folded)
-    pool = keras.layers.GlobalAveragePooling2D(dtype='float32')
+    average = keras.layers.GlobalAveragePooling2D(dtype='float32')
+
+    def pool(boundary: tf.Tensor) -> tf.Tensor:
+        feature_map = tf.cast(boundary, backbone.model.output.dtype)
+        feature_map = top(feature_map, training=False) if top else feature_map
+        return tf.cast(average(feature_map), tf.float16)
 
     def compute(images: tf.Tensor) -> dict[Kind, tf.Tensor]:
         boundary = backbone.preprocess(images)
         boundary = trunk(boundary, training=False) if trunk else boundary
         tensors = _pixels(images) | {'boundary': tf.cast(boundary, tf.float16)}
         if 'pooled' in kinds:
-            feature_map = top(boundary, training=False) if top else boundary
-            tensors['pooled'] = tf.cast(pool(feature_map), tf.float16)
+            tensors['pooled'] = pool(tensors['boundary'] if 'boundary' in kinds else boundary)
         return {kind: tensors[kind] for kind in kinds}
 
+    weights: dict[Kind, str] = {'boundary': _hash(trunk), 'pooled': _hash(folded)}
+    images = tf.TensorSpec(folded.input_shape, tf.float32)
+    stored = tf.TensorSpec([None, *backbone.boundary_shape], tf.float16)
+    return (
+        tf.function(compute, input_signature=[images], autograph=False),
+        tf.function(pool, input_signature=[stored], autograph=False),
+        weights,
+    )
+
+
+def _hash(model: keras.Model | None) -> str:
     digest = hashlib.sha256()
-    for weights in folded.get_weights():
+    for weights in model.get_weights() if model else ():
         digest.update(weights.tobytes())
-    spec = tf.TensorSpec(folded.input_shape, tf.float32)
-    return tf.function(compute, input_signature=[spec], autograph=False), digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _pixels(images: tf.Tensor) -> dict[Kind, tf.Tensor]:
     return {'images': tf.cast(images, tf.uint8)}
 
 
-def _loader(views: list[list[np.ndarray]], number: int, planned: StageInput) -> Load:
-    """Returns what loads the tensors of an epoch, given arrays by view and span.
+def _loader(views: list[list[_Rows]], number: int, planned: StageInput) -> Load:
+    """Returns what loads the tensors of an epoch, given rows by view and span.
 
     The images take turns with the views: a whole epoch of mirror images pulls the weights one way.
     """

@@ -30,14 +30,20 @@ Preprocess = Callable[[Any], Any]
 class Backbone:
     """A network from images to a feature map, [batch, height, width, channels], in two parts.
 
-    `cut` names the layer whose output is the boundary. The layers up to it are frozen, and those
-    above read nothing else. It is None if every layer is trained: the boundary is the image.
+    `cut` names the operation whose output is the boundary. The layers up to it are frozen, and
+    those above read nothing else. It is None if every layer is trained: the boundary is the image.
     """
 
     model: keras.Model
     preprocess: Preprocess  # float32 pixels in 0..255 to the input of the model
     cut: str | None
     first_trained: int  # index of the first layer that fine-tuning trains, above the boundary
+
+    @property
+    def depth(self) -> int | None:
+        """The number of the cut in the network: names of operations differ between processes."""
+        names = [operation.name for operation in self.model.operations]
+        return names.index(self.cut) if self.cut else None
 
     @property
     def boundary_shape(self) -> tuple[int, int, int]:
@@ -243,8 +249,9 @@ def _layer_index(model: keras.Model, layer: int | float | str) -> int:
 
 
 def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
-    """Returns the last layer before `first_trained` whose output is all that later ones read.
+    """Returns the last operation before `first_trained` whose output is all that later ones read.
 
+    It is a layer, or an addition such as those of ConvNeXt, which are operations of Keras.
     A cut through a residual connection would need two cached tensors. Moving the cut down adds a
     few frozen layers to the top, which is cheaper. Folding needs a convolution and its batch norm
     in the same part. Returns None if there is no such layer: all layers are above the cut.
@@ -257,8 +264,8 @@ def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
     limit = model.operations.index(model.layers[first_trained])
     cut, reach, folded = None, 0, foldable(model)  # reach: last reader of what is below
     for place, operation in enumerate(model.operations[:limit]):
-        is_layer = isinstance(operation, keras.Layer) and operation.name not in folded
-        if place > 0 and reach <= place and is_layer:
+        is_whole = operation.name not in folded and len(nodes[operation.name].outputs) == 1
+        if place > 0 and reach <= place and is_whole:
             cut = operation.name
         reach = max(reach, last_reader[operation.name])
     return cut

@@ -10,10 +10,12 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from common.errors import StorageError
 from common.features import FINE_TUNING_FILE, PUSH_NOTE
+from common.manual_override import OVERRIDE_FILE, ManualOverride
 from common.storage import Bucket, Folder, storage_of
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.model.backbone import split_backbone
@@ -48,10 +50,14 @@ def settle(job: Job, serving: Path) -> Job:
     return dataclasses.replace(job, config=job.config.without_auto(SHALLOW), undecided=basis)
 
 
-def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
+def decide(
+    job: Job, network: Network, mistakes: float, *, warm: bool = False
+) -> tuple[Job, Network]:
     """Chooses by the share of mistakes of the head on the validation split.
 
-    Returns the job with the values, and the network with the boundary, of the fine-tuning.
+    Returns the job with the values, and the network with the boundary, of the fine-tuning. After a
+    warm start the head has fewer mistakes, since what is below it was fine-tuned: such a choice has
+    no basis, so that no later training takes it over.
     """
     assert job.undecided
     stage = next(values for most, values in _STEPS if mistakes <= most)
@@ -59,23 +65,35 @@ def decide(job: Job, network: Network, mistakes: float) -> tuple[Job, Network]:
     config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
     model = network.backbone.model
     backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
-    layer = model.layers[backbone.first_trained].name
+    layer = _first_with_weights(model.layers[backbone.first_trained :])
     reason = (
-        f'the head alone is wrong for {mistakes:.1%} of the validation images: trains from {layer} '
-        f'on, {config.fine_tune.epochs} epochs at most, rate {config.fine_tune.learning_rate:g}'
+        f'the head alone is wrong for {mistakes:.1%} of the validation images, mean of classes: '
+        f'trains from {layer} on, {config.fine_tune.epochs} epochs at most, '
+        f'rate {config.fine_tune.learning_rate:g}'
     )
     _log.info(reason)
-    choice = FineTuningChoice(basis=dict(job.undecided), values=values, reason=reason)
+    choice = FineTuningChoice(
+        basis={} if warm else dict(job.undecided), values=values, reason=reason
+    )
     job = dataclasses.replace(job, config=config, undecided=None, choice=choice)
     return job, dataclasses.replace(network, backbone=backbone)
 
 
+def _first_with_weights(layers: list[keras.Layer]) -> str:
+    """The name of the first layer that training changes; batch norm may be frozen."""
+    norm = keras.layers.BatchNormalization
+    return next((x.name for x in layers if x.weights and not isinstance(x, norm)), layers[0].name)
+
+
 def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
-    """Takes logits, [n, 1] or [n, classes], and labels, [n]; 1 if there are no finite logits."""
+    """Returns the mean over the classes of the share of their images that are mistaken.
+
+    Takes logits, [n, 1] or [n, classes], and labels, [n]; 1 if there are no finite logits.
+    """
     if logits is None:
         return 1.0
     predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
-    return float((predicted != labels).mean())
+    return float(np.mean([(predicted[labels == n] != n).mean() for n in np.unique(labels)]))
 
 
 def _live_choice(serving: Folder | Bucket) -> FineTuningChoice:
@@ -83,5 +101,15 @@ def _live_choice(serving: Folder | Bucket) -> FineTuningChoice:
     parts = (name.partition('/') for name in serving.names())
     in_bucket = isinstance(serving, Bucket)
     versions = {number for number, _, name in parts if not in_bucket or name == PUSH_NOTE}
-    live = max(filter(str.isdecimal, versions), key=int, default='')
+    numbers = sorted(filter(str.isdecimal, versions), key=int, reverse=True)
+    live = next((each for each in numbers if not _is_withdrawn(serving, each)), '')
     return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))
+
+
+def _is_withdrawn(serving: Folder | Bucket, version: str) -> bool:
+    """Whether the blessing of a version was withdrawn by hand."""
+    try:
+        text = serving.read(Path(version, FINE_TUNING_FILE).with_name(OVERRIDE_FILE).as_posix())
+    except FileNotFoundError:
+        return False
+    return not ManualOverride.model_validate_json(text).blessed

@@ -111,6 +111,8 @@ class BestWeights(keras.callbacks.Callback):
         with path.open('rb') as file, np.load(file) as stored:
             weights = [stored[f'arr_{number}'] for number in range(len(stored.files) - 3)]
             loss, epoch, logits = float(stored['loss']), int(stored['epoch']), stored['logits']
+        if [each.shape for each in weights] != [each.shape for each in self.weights]:
+            raise ValueError(f'{path.name} has the weights of other layers')
         self.weights, self.loss, self.epoch = weights, loss, epoch or None
         self.logits = logits if len(logits) else None
 

@@ -26,7 +26,7 @@ from trainer.training.warm_start import describe, load_keras_file, load_weights
 
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
-StageInputs = Mapping[str, Mapping[str, Tensors]]
+StageInputs = dict[str, dict[str, Tensors]]
 
 _log = logging.getLogger(__name__)
 

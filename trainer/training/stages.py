@@ -72,10 +72,11 @@ def train(
         if key == 'fine_tune' and job.undecided:
             boundary = network.backbone.cut
             mistakes = share_of_mistakes(logits, inputs[key]['eval'].labels)
-            job, network = decide(job, network, mistakes)
+            job, network = decide(job, network, mistakes, warm=warm)
             stage = job.config.fine_tune
             if network.backbone.cut != boundary:
                 assert activations
+                inputs.clear()  # closes the files, so that removing them frees the disk
                 inputs = job.tuning_inputs(network, activations)
         splits = inputs[key]
         train_split = splits['train']

@@ -14,6 +14,7 @@ import keras
 
 from common.artifacts import folder_of
 from common.errors import ModelError
+from common.files import UNREADABLE
 from trainer.config.train import TrainConfig
 from trainer.model.network import Network
 from trainer.training.trained_images import TRAINED_ON, index_file, read_trained_images
@@ -72,7 +73,7 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
     try:
         for model, file in _files(network, folder):
             model.load_weights(file)
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         for (model, _), weights in zip(_files(network, folder), initial, strict=True):
             model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
@@ -95,7 +96,7 @@ def load_keras_file(network: Network, classes: Sequence[str], file: Path) -> Non
         parts = [layer for layer in before.layers if isinstance(layer, keras.Model)]
         for model, part in zip((network.backbone.model, network.head), parts, strict=True):
             model.set_weights(part.get_weights())
-    except (OSError, ValueError, TypeError) as error:
+    except (*UNREADABLE, TypeError) as error:
         reason = str(error).partition('\n')[0]
         raise ModelError(f'a warm start from {file} is impossible: {reason}') from error
 

@@ -180,6 +180,9 @@ def test_weights_without_a_download(init, trash, tmp_path):
     embedded = load_recipe('recipe.yaml')
     assert embedded.trainer == load_recipe('demo').trainer
 
+    assert init('My trash', '--weights', 'random', '--force').exit_code == 0
+    fine_tune = load_recipe('recipe.yaml').trainer.fine_tune
+    assert (fine_tune.from_layer, fine_tune.auto) == (0, ())  # frozen random layers are no use
     file = tmp_path / 'mine.weights.h5'
     file.write_bytes(b'\x89HDF\r\n\x1a\n')
     assert init('My trash', '--weights', 'mine.weights.h5', '--force').exit_code == 0

@@ -95,6 +95,25 @@ def test_trainings_share_what_the_frozen_layers_compute(small_job, inputs_of):
     assert inputs_of(small_job(resize='crop'))[1] == 48 + 24
 
 
+def test_another_head_of_the_network_keeps_what_is_below(small_job, files, tmp_path):
+    job = small_job()
+    network = job.build_network()
+    job.inputs(network, tmp_path / 'activations')
+    before = files()
+    layer = network.backbone.model.get_layer('Conv_1')
+    layer.set_weights([2 * weights for weights in layer.get_weights()])
+
+    features = values_of(
+        job.inputs(network, tmp_path / 'activations')['feature_extraction']['eval']
+    )
+
+    assert {name.partition('.')[2] for name in files().keys() - before.keys()} == {'pooled'}
+    images, _ = next(iter(job.splits['eval'].batches(24)))
+    backbone = network.backbone
+    feature_map = backbone.model(backbone.preprocess(tf.cast(images, tf.float32)), training=False)
+    np.testing.assert_allclose(features, np.mean(feature_map, axis=(1, 2)), rtol=5e-3, atol=2e-3)
+
+
 def test_new_span_computes_only_its_own_images(small_job, inputs_of, tmp_path):
     job = small_job()
     before = values_of(inputs_of(job)[0]['fine_tune']['train'])

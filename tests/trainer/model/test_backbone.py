@@ -12,6 +12,7 @@ from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import build_backbone, last_cut_before
 from trainer.model.folding import foldable
+from trainer.model.network import check_folding
 
 
 def build(**changes):
@@ -29,6 +30,27 @@ def test_every_cut_is_outside_residual_blocks_and_keeps_convolution_and_norm_tog
     for cut in sorted(cuts)[::10]:
         _, top = dataclasses.replace(backbone, cut=cut).split(model)
         assert top.output_shape == model.output_shape
+
+
+def adding_model(size):
+    layers = keras.layers
+    values = layers.Conv2D(8, 3, strides=2)(images := keras.Input((size, size, 3)))
+    for _ in range(3):
+        values = values + layers.Conv2D(8, 3, padding='same')(layers.ReLU()(values))
+    return keras.Model(images, values)
+
+
+def test_cuts_at_additions_that_are_no_layers_wherever_their_names_are():
+    stage = {'epochs': 1, 'from_layer': 0.7}
+    backbones = [build(model=f'{__name__}:adding_model', fine_tune=stage) for _ in range(2)]
+
+    first, second = backbones
+    assert first.cut.startswith('add')
+    assert first.cut != second.cut
+    assert first.depth == second.depth
+    check_folding(first, 'adding_model')
+    trunk, top = first.split(first.model)
+    assert (len(trunk.layers), len(top.layers)) == (6, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,25 @@
 """`auto` in `trainer.fine_tune`: chosen by what the head reaches, or as for the live model."""
 
+import datetime
+import gc
+import os
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import training_jobs
 
 from common.features import FINE_TUNING_FILE
+from common.manual_override import ManualOverride, write_override
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
 
 AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'learning_rate': 'auto'}
+NOW = datetime.datetime.now(datetime.timezone.utc)
 GOOD_HEAD, POOR_HEAD = {'epochs': 4, 'learning_rate': 0.05}, {'epochs': 1, 'learning_rate': 1e-9}
 
 
@@ -28,6 +35,39 @@ def trained(small_job, tmp_path):
         return job, train(job, network, inputs, state, activations=cache)
 
     return run
+
+
+@pytest.fixture
+def chain(monkeypatch):
+    """Replaces the small network by five convolutions: deep and shallow have other cuts."""
+
+    def build():
+        images = values = keras.Input((32, 32, 3))
+        for _ in range(5):
+            values = keras.layers.Conv2D(8, 3, strides=2, padding='same', use_bias=False)(values)
+            values = keras.layers.ReLU()(keras.layers.BatchNormalization()(values))
+        return keras.Model(images, values)
+
+    monkeypatch.setattr(training_jobs, 'small_mobilenet', build)
+
+
+def test_deeper_boundary_takes_a_second_pass_and_closes_the_files_of_the_first(
+    small_job, tmp_path, chain
+):
+    job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), tmp_path / 'serving')
+    network, cache = job.build_network(), tmp_path / 'activations'
+    inputs = job.inputs(network, cache)
+    before = {*cache.iterdir()}
+
+    training = train(job, network, inputs, tmp_path / 'state', activations=cache)
+
+    assert training.network.backbone.cut != network.backbone.cut
+    assert len({*cache.iterdir()} - before) == 2  # of two splits
+    assert len(training.histories[1].metrics['loss']) == training.choice.values['epochs']
+    gc.collect()
+    shallow = {str(file) for file in before if file.suffix == '.boundary'}
+    opened = {os.path.realpath(file) for file in Path('/proc/self/fd').iterdir()}
+    assert not {*map(os.path.realpath, shallow)} & opened
 
 
 @pytest.mark.parametrize('cache', [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -71,6 +111,26 @@ def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expec
     )
 
 
+def test_reason_names_the_first_layer_that_is_trained(small_job, tmp_path, chain):
+    job = settle(small_job(fine_tune=AUTO), tmp_path)
+    network = job.build_network()
+
+    decided, fine_tuned = decide(job, network, 0.0)
+
+    last = [each.name for each in network.backbone.model.layers if 'conv' in each.name][-1]
+    assert fine_tuned.backbone.first_trained < len(network.backbone.model.layers) - 3
+    assert f'trains from {last} on' in decided.choice.reason
+
+
+def test_choice_after_a_warm_start_has_no_basis(small_job, tmp_path):
+    job = settle(small_job(fine_tune=AUTO), tmp_path)
+
+    decided, _ = decide(job, job.build_network(), 0.0, warm=True)
+
+    assert decided.choice.values == SHALLOW
+    assert decided.choice.basis == {}
+
+
 def test_recipe_without_auto_has_no_choice(small_job, tmp_path):
     job = small_job()
 
@@ -94,6 +154,20 @@ def test_takes_the_choice_of_the_live_model_over(trained, live):
 
     assert training.choice == live
     assert job.config.fine_tune.from_layer == live.values['from_layer']
+
+
+def test_skips_a_version_whose_blessing_was_withdrawn(small_job, tmp_path, live):
+    for version, blessed in (('11', False), ('12', False), ('10', True)):
+        file = tmp_path / 'serving' / version / FINE_TUNING_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            live.model_copy(update={'values': {**DEEP, 'epochs': int(version)}}).model_dump_json()
+        )
+        write_override(
+            file.parent, ManualOverride(blessed=blessed, person='a', reason='b', moment=NOW)
+        )
+
+    assert settle(small_job(fine_tune=AUTO), tmp_path / 'serving').choice.values['epochs'] == 10
 
 
 @pytest.mark.parametrize(
@@ -136,9 +210,10 @@ def test_chooses_anew_if_the_choice_of_the_live_model_is_damaged(small_job, tmp_
 @pytest.mark.parametrize(
     ('logits', 'labels', 'expected'),
     [
-        ([[-1], [2], [3], [1]], [0, 1, 0, 0], 0.5),
-        ([[1, 0, 0], [0, 0, 3], [0, 2, 1]], [0, 2, 0], 1 / 3),
+        ([[-1], [2], [3], [1]], [0, 1, 0, 0], 1 / 3),
+        ([[1, 0, 0], [0, 0, 3], [0, 2, 1]], [0, 2, 0], 1 / 4),
         (None, [0, 1], 1),
+        ([[-1]] * 10, [0] * 9 + [1], 0.5),  # always the frequent class
     ],
 )
 def test_share_of_mistakes(logits, labels, expected):

@@ -78,6 +78,14 @@ def test_continues_in_each_stage_after_the_last_epoch(small_job, tmp_path, inter
         np.testing.assert_array_equal(value, expected)
 
 
+def test_stage_starts_again_if_other_layers_were_trained(small_job, tmp_path, interrupt):
+    for layer in ('block_1_expand', 'Conv_1'):
+        done = interrupt(None)
+        stage = {'epochs': 1, 'from_layer': layer}
+        attempt(small_job(feature_extraction={'epochs': 0}, fine_tune=stage), tmp_path)
+        assert len(done) == 6
+
+
 @pytest.mark.parametrize('epochs', [1, 2])
 def test_epoch_without_metrics_is_trained_again(
     small_job, tmp_path, interrupt, monkeypatch, epochs

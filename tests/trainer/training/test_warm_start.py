@@ -15,6 +15,7 @@ from trainer.training.trained_images import TRAINED_IMAGE, TRAINED_ON, index_fil
 from trainer.training.warm_start import describe, load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
+EMPTY_ZIP = 'PK\5\6' + 18 * '\0'
 SPLITTING = {'data.splits': {'train': 3, 'eval': 1}, 'train and validation folders': True}
 
 
@@ -91,6 +92,7 @@ def test_start_loads_an_exported_model(exported, base_model, small_job):
     [
         ('labels.txt', 'dogs\ncats\n', 'its classes are dogs, cats'),
         ('model.keras', 'no zip', 'impossible'),
+        ('model.keras', EMPTY_ZIP, 'impossible'),
         (TRAINED_ON, None, 'has no trained_on.npy next to it'),
         ('labels.txt', None, 'No such file'),
     ],
