@@ -323,7 +323,9 @@ def test_page_of_an_evaluation_is_in_the_bucket(
     pets.bucket.put(f'runs/pets/serving/{live}/{CLASSES_FILE}', '["cats", "dogs"]')
     images = make_image_folder(tmp_path / 'photos', per_class=3)
     replaced = {
-        'pipeline.report.labelled_set.evaluate': SimpleNamespace(data='/photos'),
+        'pipeline.report.labelled_set.evaluate': SimpleNamespace(
+            data='/photos', version=live, against=None
+        ),
         'pipeline.report.embedded_images.embedded': {},
         'pipeline.commands.evaluate.start': None,
         'pipeline.commands.evaluate.render_labelled_set': 'the page',

@@ -57,7 +57,7 @@ def test_prints_times_findings_accuracy_and_decision(printed):
                 'manual_override': 'blessed by eve',
             },
             [
-                'test accuracy NaN (n=400, minimum 0.9000, no reference model)',
+                'test accuracy undefined (n=400, minimum 0.9000, no reference model)',
                 'blessed by eve',
                 'BLESSED and pushed to /serving/7',
             ],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import DataError, Rejected
+from common.errors import DataError, Rejected, StorageError
 from common.files import MEGABYTE, open_regular
 from common.object_storage import open_bucket
 
@@ -163,6 +163,8 @@ def convert_os_errors() -> Iterator[None]:
     """Converts an OSError to a DataError that names the file or folder."""
     try:
         yield
+    except StorageError:  # some are an OSError, too
+        raise
     except OSError as error:
         where = f'{error.filename} ' if error.filename else 'the images '
         raise DataError(f'{where}cannot be read: {error.strerror or error}') from error
