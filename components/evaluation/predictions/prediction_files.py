@@ -89,7 +89,9 @@ def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
     Raises:
         ModelError: another file lacks some of these images.
     """
-    tables = {name: pyarrow.parquet.ParquetFile(file).read() for name, file in files.items()}
+    tables = {
+        name: pyarrow.parquet.read_table(file, partitioning=None) for name, file in files.items()
+    }
     images = next(iter(tables.values())).drop(['predicted', 'probability'])
     keys = images['key'].to_pylist()
     columns = {}
