@@ -29,8 +29,3 @@ def final_metrics(run: ReportData) -> dict[str, float]:
     """Metrics of the model on the test split by name, such as `test/accuracy`; without NaN."""
     metrics = run.evaluation.candidate.overall.metrics
     return {f'test/{key}': each.value for key, each in metrics.items() if each.value is not None}
-
-
-def was_executed(run: ReportData, component: str) -> bool:
-    """Whether the run executed a component, so that its results are not those of an earlier run."""
-    return component in run.nodes and component not in run.cached
