@@ -156,7 +156,7 @@ def _load_with_metadata(
     return recipe, mounted_store(recipe)
 
 
-def _check_address(recipe: Recipe, store: MetadataStore | None) -> None:
+def _check_address(recipe: Recipe, store: 'MetadataStore | None') -> None:
     """Raises ConfigError if the metadata of runs in object storage have no address."""
     if store is None and recipe.is_remote:
         raise ConfigError(
