@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +152,11 @@ def known_fingerprint(source: Source, runs: Path, span: int) -> str:
     return source.fingerprint
 
 
-def write_files(records: Path, source: Source, digests: Iterable[dict[str, str]]) -> None:
+def write_files(records: Path, source: Source, digests: Mapping[str, str]) -> None:
     """Records the files of a source of files, given digests by name."""
-    if not source.files:
-        return
-    known: dict[str, str] = {}
-    for each in digests:
-        known |= each
-    files = {name: [size, stamp, known.get(name)] for name, size, stamp in source.files}
-    (records / _FILES).write_text(json.dumps([source.state, files]))
+    if source.files:
+        files = {name: [size, stamp, digests.get(name)] for name, size, stamp in source.files}
+        (records / _FILES).write_text(json.dumps([source.state, files]))
 
 
 def _is_touched(source: Source, records: Path) -> bool:

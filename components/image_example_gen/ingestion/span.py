@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -33,10 +33,10 @@ from components.image_example_gen.ingestion.ingested import (
     read_ingested,
     write_files,
 )
-from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
+from components.image_example_gen.ingestion.quarantine import LIST, line_of
 from components.image_example_gen.ingestion.splits import boundaries
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source import Source, every_image
+from components.image_example_gen.sources.base.source import BadImage, Source, every_image
 
 # Keys of `data` that do not change the records of a span with the same fingerprint and labels.
 _NOT_OF_RECORDS = {'path', 'url', 'sha256', 'classes', 'window', 'test_window', 'min_test_images'}
@@ -110,10 +110,10 @@ def ingest_span(
     DataError if a file of many images cannot be read, or no image has a group.
     """
     records, quarantine = folders
-    shards = transforms.Shards(records / 'shards', source.classes, config)
-    shards.folder.mkdir(parents=True)
     given = source.shards()
-    numbers = range(len(given))
+    shards = transforms.Shards(records / 'shards', source.classes, config)
+    for folder in (shards.folder, *(records / f'Split-{split}' for split in SPLITS), quarantine):
+        folder.mkdir(parents=True)
     with (
         console.bar('images to TFRecords', source.count) as bar,
         transforms.calling(bar.advance),
@@ -121,30 +121,31 @@ def ingest_span(
     ):
         examine = beam.Map(transforms.examine_shard, shards)
         _ = pipeline | beam.Create([*enumerate(given)]) | beam.Reshuffle() | examine
-    parts = [shards.result(number)[0] for number in numbers]
+    parts = [shards.result(number).index for number in range(len(given))]
     images = np.concatenate(parts)
     _require_groups(source, config, images)
     limits = boundaries(config.splits)
     near = config.checks.near_distance
     assignment = SplitAssignment(images, read_index(spans), read_index(earlier), near, limits)
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    assigned = [np.split(each, ends) for each in (assignment.splits, assignment.other_labels)]
+    splits, other_labels = (
+        np.split(each, ends) for each in (assignment.splits, assignment.other_labels)
+    )
     with make_pipeline() as pipeline:
         divide = beam.Map(transforms.divide_shard, shards)
-        numbered = [*zip(numbers, *assigned, strict=True)]
-        _ = pipeline | beam.Create(numbered) | beam.Reshuffle() | divide
-    for split in SPLITS:
-        (records / f'Split-{split}').mkdir()
-    quarantine.mkdir(parents=True)
+        _ = pipeline | beam.Create([*enumerate(splits)]) | beam.Reshuffle() | divide
+    reasons, digests = Counter[str](), dict[str, str]()
     with (quarantine / LIST).open('w') as quarantined:
-        for number in numbers:
+        for number, of_shard in enumerate(zip(splits, other_labels, strict=True)):
             name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'  # the layout of TFX
             for split in SPLITS:
-                (shards.divided(number) / split).replace(records / f'Split-{split}' / name)
-            for folder in (shards.examined(number), shards.divided(number)):
-                quarantined.write((folder / LIST).read_text())
-    reasons = Counter(line['reason'] for line in read_quarantined(quarantine))
-    write_files(records, source, (shards.result(number)[1] for number in numbers))
+                shards.divided(number, split).replace(records / f'Split-{split}' / name)
+            examined = shards.result(number)
+            digests |= examined.digests
+            for bad in (*examined.bad, *_conflicts(examined.names, *of_shard, source.classes)):
+                quarantined.write(line_of(bad))
+                reasons[bad.reason] += 1
+    write_files(records, source, digests)
     shutil.rmtree(shards.folder)
     used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]
@@ -171,6 +172,16 @@ def ingest_span(
     )
     write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
+
+
+def _conflicts(
+    names: Sequence[str], splits: np.ndarray, other_labels: np.ndarray, classes: Sequence[str]
+) -> Iterator[BadImage]:
+    """The images of a shard that are also under another label."""
+    for place in np.flatnonzero(splits == LABEL_CONFLICT):
+        other = classes[other_labels[place]]
+        detail = f'the same image, or a near-duplicate, is also labelled {other}'
+        yield BadImage(names[place], 'under two labels', detail)
 
 
 def read_index(folders: Sequence[Path]) -> np.ndarray:

@@ -4,16 +4,15 @@
 `divide_shard` divides that file into splits, which are known after all images. No image goes
 through a Beam shuffle, which some runners hold in memory: the two passes exchange files.
 
-A cluster repeats a step whose worker was lost, and the lost one may still be running. So each
-attempt has a folder, which is renamed when it is complete. All attempts write equal files.
+A cluster repeats a step whose worker was lost, and the lost one may still be running. So a file is
+replaced when it is complete. All attempts write equal files.
 """
 
 import contextlib
 import hashlib
 import pickle
-import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +20,15 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError
-from components.image_example_gen.ingestion.assignment import DUPLICATE, LABEL_CONFLICT
+from common.errors import DataError, Rejected
+from common.files import replacing
+from components.image_example_gen.ingestion.assignment import DUPLICATE
 from components.image_example_gen.ingestion.duplicates import IMAGE
-from components.image_example_gen.ingestion.quarantine import LIST, line_of
 from components.image_example_gen.ingestion.splits import PARTS
-from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine_all
 from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import BadImage, LabelledImage, Shard
-
-_RECORDS, _RESULT = 'records', 'result'  # files of a shard
 
 _on_image: Callable[[], None] | None = None  # not set in the worker processes of other runners
 
@@ -48,21 +44,13 @@ def calling(function: Callable[[], None]) -> Iterator[None]:
         _on_image = None
 
 
-def examine_images(
-    images: Iterable[LabelledImage | BadImage], config: CheckConfig
-) -> Iterator[tuple[LabelledImage, GoodImage | BadImage] | BadImage]:
-    """Yields each image with its outcome, in order; see `examine_all` for memory and errors.
+class Examined(NamedTuple):
+    """The result of the first pass for a shard."""
 
-    One that the source could not read is a BadImage alone.
-    """
-    pairs = ((each, None if isinstance(each, BadImage) else each.contents) for each in images)
-    for image, outcome in examine_all(pairs, config):
-        if isinstance(image, BadImage):
-            yield image
-        elif isinstance(outcome, GoodImage):
-            yield image, outcome
-        elif outcome:
-            yield image, BadImage(image.filename, outcome.reason, outcome.detail)
+    index: np.ndarray  # IMAGE [n], of the records
+    names: list[str]  # of the files of the records
+    digests: dict[str, str]  # SHA-256 of each file that was read, by name
+    bad: list[BadImage]
 
 
 class Shards(NamedTuple):
@@ -73,71 +61,63 @@ class Shards(NamedTuple):
     config: DataConfig
 
     def examined(self, number: int) -> Path:
-        """The files of the first pass: records, quarantine, and the result."""
+        """The records of the first pass."""
         return self.folder / f'examined-{number:05d}'
 
-    def divided(self, number: int) -> Path:
-        """The files of the second pass: records of each split, and quarantine."""
-        return self.folder / f'divided-{number:05d}'
+    def divided(self, number: int, split: str) -> Path:
+        """The records of a split, of the second pass."""
+        return self.folder / f'{split}-{number:05d}'
 
-    def result(self, number: int) -> tuple[np.ndarray, dict[str, str]]:
-        """The index of the first pass, IMAGE [n], and digests by file name.
-
-        Raises DataError if a file of many images cannot be read.
-        """
-        result = pickle.loads((self.examined(number) / _RESULT).read_bytes())
+    def result(self, number: int) -> Examined:
+        """The result of the first pass; raises DataError if a file of many images is unreadable."""
+        result = pickle.loads(self._result(number).read_bytes())
         if isinstance(result, DataError):
             raise result
-        index, digests = result
-        return index, digests
+        assert isinstance(result, Examined)
+        return result
 
+    def write_result(self, number: int, result: Examined | DataError) -> None:
+        """Stores the result, or the error, of which Beam would pass on only the text."""
+        with replacing(self._result(number)) as partial:
+            partial.write_bytes(pickle.dumps(result))
 
-@contextlib.contextmanager
-def _attempt(target: Path) -> Iterator[Path]:
-    """A folder that is renamed if the block succeeds."""
-    with tempfile.TemporaryDirectory(prefix='attempt-', dir=target.parent) as unfinished:
-        folder = Path(unfinished, target.name)
-        folder.mkdir()
-        yield folder
-        with contextlib.suppress(OSError):  # another attempt was faster
-            folder.rename(target)
+    def _result(self, number: int) -> Path:
+        return self.folder / f'result-{number:05d}'
 
 
 def examine_shard(numbered: tuple[int, Shard], shards: Shards) -> None:
-    """Checks the images of a shard; writes their records, their index and the bad images."""
+    """Checks the images of a shard; writes the records of the good ones, and the result."""
     number, shard = numbered
-    with _attempt(shards.examined(number)) as folder:
-        try:
-            result: object = _examine(shard, folder, shards)
-        except DataError as error:  # Beam would pass on only its text
-            result = error
-        (folder / _RESULT).write_bytes(pickle.dumps(result))
-
-
-def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, dict[str, str]]:
-    rows, digests = [], {}
-    with (
-        tf.io.TFRecordWriter(str(folder / _RECORDS)) as writer,
-        (folder / LIST).open('w') as quarantined,
-    ):
-        for result in examine_images(shard.images(), shards.config.checks):
-            if _on_image:
-                _on_image()
-            if isinstance(result, BadImage):
-                quarantined.write(line_of(result))
-                continue
-            image, good = result
-            sha256 = hashlib.sha256(image.contents)
-            digests[image.filename] = key = sha256.hexdigest()
-            if isinstance(good, BadImage):
-                quarantined.write(line_of(good))
-                continue
-            example = to_example(image, good, key, shards.classes)
-            writer.write(example.SerializeToString(deterministic=True))
-            hashes = list(sha256.digest()), list(good.perceptual_hash)
-            group = _identify(image.group, shards.config)
-            rows.append((*hashes, image.label, 0, PARTS.index(image.part), group))
-    return np.array(rows, IMAGE), digests
+    result = Examined(np.empty(0, IMAGE), [], {}, [])
+    rows = []
+    try:
+        with (
+            replacing(shards.examined(number)) as partial,
+            tf.io.TFRecordWriter(str(partial)) as writer,
+        ):
+            pairs = ((each, getattr(each, 'contents', None)) for each in shard.images())
+            for image, outcome in examine_all(pairs, shards.config.checks):
+                if _on_image:
+                    _on_image()
+                if isinstance(image, BadImage):
+                    result.bad.append(image)
+                    continue
+                sha256 = hashlib.sha256(image.contents)
+                result.digests[image.filename] = key = sha256.hexdigest()
+                if isinstance(outcome, Rejected):
+                    result.bad.append(BadImage(image.filename, outcome.reason, outcome.detail))
+                    continue
+                assert outcome
+                example = to_example(image, outcome, key, shards.classes)
+                writer.write(example.SerializeToString(deterministic=True))
+                hashes = list(sha256.digest()), list(outcome.perceptual_hash)
+                group = _identify(image.group, shards.config)
+                rows.append((*hashes, image.label, 0, PARTS.index(image.part), group))
+                result.names.append(image.filename)
+    except DataError as error:
+        shards.write_result(number, error)
+    else:
+        shards.write_result(number, result._replace(index=np.array(rows, IMAGE)))
 
 
 def to_example(
@@ -182,28 +162,19 @@ def _identify(group: str | None, config: DataConfig) -> int:
     return int.from_bytes(digest[:8], 'big')
 
 
-def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], shards: Shards) -> None:
-    """Writes the used records of one shard, given its number, splits and other labels."""
-    number, splits, other_labels = assigned
+def divide_shard(assigned: tuple[int, np.ndarray], shards: Shards) -> None:
+    """Writes the used records of one shard, given its number and their splits."""
+    number, splits = assigned
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_attempt(shards.divided(number)))
-        names = *features.SPLITS, LIST
-        *writers, bad = (stack.enter_context((folder / name).open('wb')) for name in names)
-        frames = read_frames(shards.examined(number) / _RECORDS)
-        for frame, split, other in zip(frames, splits, other_labels, strict=True):
+        targets = [shards.divided(number, split) for split in features.SPLITS]
+        partials = [stack.enter_context(replacing(each)) for each in targets]
+        writers = [stack.enter_context(each.open('wb')) for each in partials]
+        for frame, split in zip(_read_frames(shards.examined(number)), splits, strict=True):
             if split < DUPLICATE:
                 writers[split].write(frame)
-            elif split == LABEL_CONFLICT:
-                values = tf.train.Example.FromString(example_in(frame)).features.feature
-                name = values[features.FILENAME].bytes_list.value[0]
-                detail = (
-                    'the same image, or a near-duplicate, is also labelled ' + shards.classes[other]
-                )
-                filename = name.decode(errors='surrogateescape')
-                bad.write(line_of(BadImage(filename, 'under two labels', detail)).encode())
 
 
-def read_frames(file: Path) -> Iterator[bytes]:
+def _read_frames(file: Path) -> Iterator[bytes]:
     """Reads the records of an uncompressed file as they are stored.
 
     Each has 8 bytes of length, 4 of a checksum, the `tf.Example`, and 4 of a checksum.
@@ -211,8 +182,3 @@ def read_frames(file: Path) -> Iterator[bytes]:
     with file.open('rb') as stored:
         while header := stored.read(12):
             yield header + stored.read(int.from_bytes(header[:8], 'little') + 4)
-
-
-def example_in(frame: bytes) -> bytes:
-    """The serialized `tf.Example` of a record."""
-    return frame[12:-4]
