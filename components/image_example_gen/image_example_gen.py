@@ -155,9 +155,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
         if empty := describe_empty_splits(counts, len(window), judged):
             _log.warning('%s', empty)
-        others = json.loads(prepared.get_string_custom_property(OTHER_SPANS) or '{}')
-        present = {*images, *map(int, others)}
-        if left := describe_left_spans(before, {span.number for span in window}, present):
+        if left := describe_left_spans(before, {span.number for span in window}):
             _log.warning('%s', left)
         run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
         write_atomically(folders[0] / RUN, run.model_dump_json())

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from components.drawings import CLASSES, draw
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.drawings import open_source
+from components.image_example_gen.sources.spans import make_source
 
 COUNT = 240
 LABELS = np.arange(COUNT) % 2
@@ -36,7 +36,7 @@ def linear_accuracy(values: np.ndarray) -> float:
 
 
 def test_shards_draw_the_same_images_each_time(jpegs):
-    source = open_source(DataConfig(count=600))
+    source = make_source(DataConfig(count=600))
     first, second = pickle.loads(pickle.dumps(source.shards()))
 
     images = [next(first.images()), next(second.images())]
@@ -45,7 +45,7 @@ def test_shards_draw_the_same_images_each_time(jpegs):
     assert [image.contents for image in images] == [jpegs[0], draw(300)]
     assert (source.classes, images[1].filename) == (CLASSES, 'cat-0-300.jpg')
     assert source.counts == {'cat': 300, 'dog': 300}
-    assert source.fingerprint != open_source(DataConfig(count=600, seed=1)).fingerprint
+    assert source.fingerprint != make_source(DataConfig(count=600, seed=1)).fingerprint
 
 
 def test_drawings_are_different_rgb_jpegs_of_96_to_200_pixels(jpegs, images):

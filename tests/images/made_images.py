@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import pickle
-from collections import Counter
 from pathlib import Path
 
 import image_bytes
@@ -33,11 +32,11 @@ class MemoryShard(Shard):
             raise self.error
 
 
-LABELS = Labels(CLASSES, {}, Counter())
+LABELS = Labels(CLASSES)
 
 
 def shard_of(images, error=None):
-    return MemoryShard(DataConfig(), LABELS, {}, tuple(images), error)
+    return MemoryShard(DataConfig(), tuple(images), error)
 
 
 def memory_source(images, per_shard=25, error=None):
@@ -47,7 +46,7 @@ def memory_source(images, per_shard=25, error=None):
     shards = [shard_of(images[start : start + per_shard]) for start in starts]
     shards[-1:] = [dataclasses.replace(shards[-1], error=error)] if shards else []
     digest = hashlib.sha256(pickle.dumps(images)).hexdigest()
-    return Source(LABELS, shards, len(images), digest)
+    return Source('memory', {'': None}, {('', 'cats'): len(images)}, shards, digest, labels=LABELS)
 
 
 def picture(seed=0, size=(64, 48)):

@@ -61,13 +61,10 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     raise DataError(message)
 
 
-def describe_left_spans(
-    earlier: str, trained: Collection[int], present: Collection[int]
-) -> str | None:
+def describe_left_spans(earlier: str, trained: Collection[int]) -> str | None:
     """Counts the images that the earlier ingestion trained on, and this one does not; or None.
 
-    `earlier` is its folder, empty without one; `trained` has the numbers of the spans to train on,
-    `present` those of all spans.
+    `earlier` is its folder, empty without one; `trained` has the numbers of the spans to train on.
     """
     try:
         before = Run.model_validate_json((Path(earlier) / RUN).read_bytes()) if earlier else None
@@ -75,13 +72,9 @@ def describe_left_spans(
         counts = [read_ingested(Path(earlier) / f'span-{number}').counts for number in left]
     except (OSError, ValueError):  # removed since, or of another version
         return None
-    if not left:
-        return None
     images = sum(sum(each[split].values()) for each in counts for split in ('train', 'eval'))
     names = f'span{"s" * (len(left) > 1)} {", ".join(map(str, left))}'
-    gone = [str(number) for number in left if number not in present]
-    why = f'gone: {", ".join(gone)}' if gone else 'data.window'
-    return f'no longer trained on: {images:,} images of {names} ({why})'
+    return f'no longer trained on: {images:,} images of {names}' if left else None
 
 
 def describe_empty_splits(spans: Sequence[Counts], window: int, test_window: int) -> str | None:

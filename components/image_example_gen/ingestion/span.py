@@ -191,7 +191,8 @@ def read_index(folders: Sequence[Path]) -> np.ndarray:
 
 def _names(source: Source) -> list[str]:
     """The class of each label."""
-    return sorted(f'{label!r} is {name}' for label, name in source.labels.names.items())
+    names = source.labels.names
+    return sorted(f'{label!r} is {names.get(label)}' for label in source.by_label)
 
 
 def _require_groups(source: Source, config: DataConfig, images: np.ndarray) -> None:

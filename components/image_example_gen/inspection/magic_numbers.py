@@ -1,7 +1,11 @@
-"""Names of files that Pillow does not identify, by their first bytes, for messages."""
+"""Why Pillow does not identify a file as an image of a supported format."""
 
+import contextlib
 import importlib.util
+import io
 import re
+
+import PIL.Image
 
 from common.errors import Rejected
 from common.extras import how_to_install
@@ -13,15 +17,6 @@ _SUPPORTED = (
     + _HEIC
 )
 _RAW = rb'.{4}ftypcrx |II\*\0.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\0'
-_NAMES = {
-    rb'8BPS|\0\0\x01\0|\0\0\0\x0c(jP|JX)|\xff[\x4f\x0a]|P[1-7]\s|\s*(<[?!].{,999})?<svg': (
-        'an image in another format, such as Photoshop, ICO, JPEG 2000, JPEG XL, Netpbm or SVG'
-    ),
-    rb'(?i)\s*<(!doctype )?html|([\t-\r\x20-\x7e]|[\xc3-\xf4][\x80-\xbf]+){8}': (
-        'text, such as HTML, an error message of a server, or a Git LFS pointer'
-    ),
-    rb'.{4}ftyp|\x1aE\xdf\xa3|RIFF|%PDF|PK\x03\x04|\x1f\x8b': 'a video, a document or an archive',
-}
 
 
 def has_heic() -> bool:
@@ -43,7 +38,6 @@ def unidentified(contents: bytes) -> Rejected:
         return Rejected('unsupported format', f'it is a HEIC or HEIF image, and {advice}')
     if re.match(_SUPPORTED, contents, re.DOTALL):
         return Rejected('damaged', 'its header cannot be read')
-    names = (name for pattern, name in _NAMES.items() if re.match(pattern, contents, re.DOTALL))
-    name = next(names, f'unknown data; it begins with {contents[:8].hex(" ")}')
-    is_image = name.startswith('an image')
-    return Rejected('unsupported format' if is_image else 'not an image', f'it is {name}')
+    with contextlib.suppress(Exception), PIL.Image.open(io.BytesIO(contents)) as image:
+        return Rejected('unsupported format', f'it is an image in the format {image.format}')
+    return Rejected('not an image', f'it begins with {contents[:24]!r}')

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import DataError
@@ -21,8 +21,9 @@ from components.image_example_gen.sources.base.parts import (
     Kind,
     group_of_name,
     kind_of,
-    kind_of_value,
     limit_sources,
+    part_in,
+    part_of,
 )
 from components.image_example_gen.sources.base.source import ImageFile, Source, open_files
 
@@ -30,7 +31,7 @@ _LONGEST_PATH = 4096  # no longer path can be opened
 _LONGEST_END = 8  # names of a path that is searched
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """Opens the images that tables list, with a class, and perhaps a part and a group, for each.
 
     Tables are CSV files or lists of lines `path label`. Paths are relative to the folder of the
@@ -38,14 +39,13 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
     column, or of the names of several tables, such as `train.csv` and `test.csv`. A row whose image
     is missing or has no suffix of an image is a bad image.
 
-    Raises DataError if a table is missing, cannot be read, is not CSV, or lacks a column, there are
-    no images or fewer than two classes, or, if `complete`, a class has no images.
+    Raises DataError if a table is missing, cannot be read, is not CSV, or lacks a column, or there
+    are no images.
     """
     assert config.path
     tables = _find_tables(config.path, config)
     root = config.path if config.path.is_dir() else config.path.parent
-    notes: list[str] = []
-    rows = [row for table in tables for row in _rows(table, root, len(tables), config, notes)]
+    rows = [row for table in tables for row in _rows(table, root, config)]
     files = ', '.join(str(table.file) for table in tables)
     if not any(row.file.stamp for row in rows):
         if not rows:
@@ -59,9 +59,7 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
         LocalFolder(root.absolute()),
         rows,
         config,
-        complete=complete,
         layout=f'{", ".join(table.file.name for table in tables)}: {tables[0].layout}',
-        notes=notes,
         state=(config.columns, [sha256_of(table.file) for table in tables]),
     )
 
@@ -93,37 +91,21 @@ def _find_tables(path: Path, config: DataConfig) -> list[Table]:
     raise error
 
 
-def _rows(
-    table: Table, root: Path, tables: int, config: DataConfig, notes: list[str]
-) -> Iterator[ImageFile]:
-    kind = kind_of(os.path.relpath(table.file, root)) if tables > 1 else None
+def _rows(table: Table, root: Path, config: DataConfig) -> Iterator[ImageFile]:
+    name = os.path.relpath(table.file, root)
+    kind = kind_of(name)
     if not table.has_labels() and kind in (None, 'train'):
         raise DataError(
-            f'{table.file}: no column has a usual name for the classes of images; set '
-            'data.columns.label, as with --set data.columns.label=NAME'
+            f'{table.file} has no column of a usual name for the classes; give its name: '
+            '--set data.columns.label=NAME'
         )
-    kinds = _kinds(table, kind, notes)
     files = _files(table, root, kind)
     folders = [file.name.rpartition('/')[0].rpartition('/')[2] for file in files]
     sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
     for row, file, folder in zip(table.rows, files, folders, strict=True):
-        if row.split in kinds:
-            group = row.group or group_of_name(config.group_by, file.name)
-            yield ImageFile(file, row.label, kinds[row.split], sources[folder], group)
-
-
-def _kinds(table: Table, kind: Kind | None, notes: list[str]) -> Mapping[str, Kind | None]:
-    """The part that each value of the column means, without values of rows that are left out."""
-    counts = Counter(row.split for row in table.rows)
-    kinds = {value: kind_of_value(table.split, value) for value in counts}
-    others = ', '.join(f'{value!r} ({counts[value]:,})' for value in kinds if not kinds[value])
-    if table.split and not any(kinds.values()):
-        notes.append(f'column {table.split} names no parts: its values are {others[:200]}')
-    elif table.split and others:
-        notes.append(f'rows that are in no part are left out: {table.split} is {others[:200]}')
-    if not any(kinds.values()):
-        return dict.fromkeys(kinds, kind)
-    return {value: found for value, found in kinds.items() if found}
+        part = part_in(name, part_of(table.split, row.split))
+        group = row.group or group_of_name(config.group_by, file.name)
+        yield ImageFile(file, row.label, part, sources[folder], group)
 
 
 def _files(table: Table, root: Path, kind: Kind | None) -> list[File]:

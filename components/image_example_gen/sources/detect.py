@@ -19,7 +19,7 @@ from components.image_example_gen.sources.base.listing import (
     list_files,
 )
 from components.image_example_gen.sources.base.source import FileShard, ImageFile, Source
-from components.image_example_gen.sources.spans import find_spans, make_source
+from components.image_example_gen.sources.spans import find_spans, open_source
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
@@ -96,7 +96,7 @@ def detect_in_folder(path: Path) -> Detected:
     by_folder = defaultdict[str, set[str]](set)  # the classes in the table
     for row in _rows(table):
         by_folder[row.file.name.rpartition('/')[0]].add(row.label)
-    if folder and len(folder.classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
+    if folder and len(folder.by_label) > 1 and max(map(len, by_folder.values()), default=1) == 1:
         further = f'; not read: {table.layout}' if table else ''
         return Detected('folder', folder.layout + further)
     if table:
@@ -135,6 +135,6 @@ def _open(source: str, path: Path, label_pattern: str | None = None) -> Source |
     """The images of a folder, or of a table in it; None if they cannot be read so."""
     config = {'source': source, 'path': path, 'label_pattern': label_pattern}
     try:
-        return make_source(DataConfig.model_validate(config), complete=False)
+        return open_source(DataConfig.model_validate(config))
     except DataError:
         return None

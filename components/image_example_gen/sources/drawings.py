@@ -15,20 +15,20 @@ from components.drawings import CLASSES, draw
 from components.image_example_gen.inspection.examine import WORKERS
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.labels import Label, make_labels
+from components.image_example_gen.sources.base.labels import Label
 from components.image_example_gen.sources.base.listing import fingerprint_of
 from components.image_example_gen.sources.base.source import LabelledImage, Shard, Source, ranges
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """`data.count` drawings for `data.seed`, cats and dogs in turn."""
     code = sha256_of(Path(drawings.__file__))
-    seen = Counter[Label](CLASSES[number % 2] for number in range(config.count))
-    labels = make_labels('drawings', seen, CLASSES)
+    seen = Counter[tuple[str, Label]](('', CLASSES[n % 2]) for n in range(config.count))
     return Source(
-        labels,
-        [DrawingsShard(config, labels, {'': None}, each) for each in ranges(config.count)],
-        config.count,
+        'drawings',
+        {'': None},
+        seen,
+        [DrawingsShard(config, each) for each in ranges(config.count)],
         fingerprint_of((), config.count, config.seed, code, np.__version__, PIL.__version__),
     )
 

@@ -85,7 +85,7 @@ class _Layout:
                 if self._config.group_by:
                     group = group_of_path(self._config.group_by, (*place.below, name))
                 source = sources[place.below[0] if place.below else '']
-                yield ImageFile(file, label, place.kind, source, group)
+                yield ImageFile(file, label, place.kind or '', source, group)
 
     def _place(self, path: FolderPath) -> _Place | None:
         if path[: len(self._top)] != self._top:
@@ -204,11 +204,11 @@ def _listed(names: Iterable[str]) -> str:
     return ', '.join(shown[:5]) + (', ...' if len(shown) > 5 else '')
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """Opens a folder of class folders, or of parts such as `train` and `test` with class folders.
 
-    Raises DataError if the folder is missing, cannot be read or has no images, there are fewer than
-    two classes, or, if `complete`, a class has no images.
+    Raises DataError if the folder is missing, cannot be read or has no images, or it is not clear
+    what the classes are.
     """
     place = config.spans_place
     assert place
@@ -240,7 +240,6 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
         folder,
         rows,
         config,
-        complete=complete,
         layout=layout.describe(),
         notes=[*layout.notes()],
         state=config.label_pattern,

@@ -16,12 +16,12 @@ from common.files import open_regular
 from components.image_example_gen.sources.base.columns import Columns, find_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES, too_large
+from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Record,
     as_label,
     as_text,
     open_records,
-    part_of,
 )
 from components.image_example_gen.sources.base.source import Source
 
@@ -58,19 +58,19 @@ def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator
             yield Record(
                 *_image(row.get(columns.image, b''), config.checks.max_bytes),
                 names.get(label, label),
-                part_of(columns.split, row[columns.split]) if columns.split else '',
+                part_of(columns.split, as_text(row[columns.split])) if columns.split else '',
                 as_text(row.get(columns.group)) or None,
             )
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """Opens a Parquet file, or all Parquet files in a folder at any depth; see `open_records`.
 
     The column of images has bytes, or a struct with `bytes` and `path`; that of labels has numbers
     or names; see `data.columns`. Names of numbers are those in the metadata of the library
     `datasets`.
     """
-    return open_records(config, read_rows, _is_used, '*.parquet', complete=complete)
+    return open_records(config, read_rows, _is_used, '*.parquet')
 
 
 def _is_used(name: str) -> bool:

@@ -4,22 +4,24 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 """
 
 import contextlib
+import dataclasses
 import datetime
 import importlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
+    NO_LABELS,
+    Label,
     describe_classes,
-    new_names,
+    make_labels,
     require_classes,
-    require_images,
     sorted_names,
 )
 from components.image_example_gen.sources.base.listing import (
@@ -42,23 +44,29 @@ class Span(NamedTuple):
 
     number: int
     source: Source
-    new_names: Mapping[str, str] = {}  # of the names of classes in all spans of a window
 
 
-def make_source(config: DataConfig, *, complete: bool = True) -> Source:
-    """Opens the source of a recipe.
-
-    `complete`: whether each class must have images; False for one span of several. Raises DataError
-    if the images cannot be used.
-    """
+def open_source(config: DataConfig) -> Source:
+    """Opens the source of a recipe, without classes; raises DataError if it cannot be used."""
     if config.path is None and config.url is None and config.source not in ('drawings', 'tfds'):
         raise DataError(  # allowed in a recipe: the path depends on the machine
             f"source '{config.source}' needs a path: give --data PATH, or set data.path"
         )
     # On demand, as TensorFlow Datasets alone takes seconds.
     name = _MODULES.get(config.source, config.source)
-    module = importlib.import_module(f'{__package__}.{name}')
-    source: Source = module.open_source(config, complete=complete)
+    source: Source = importlib.import_module(f'{__package__}.{name}').open_source(config)
+    return source
+
+
+def make_source(config: DataConfig) -> Source:
+    """Opens the images of a recipe that are not in spans.
+
+    Raises DataError if they cannot be used, are of fewer than two classes, or a listed class has
+    none.
+    """
+    source = open_source(config)
+    source = source.labelled(make_labels(source.where, source.by_label, config.classes))
+    require_classes(source.where, source.classes, source.counts, complete=True)
     return source
 
 
@@ -89,7 +97,10 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     if not found:
         return (Span(FIRST_SPAN, make_source(config)),)
     oldest = 0 if config.window == 'all' else -config.window
-    return _open_spans(config, dict([*found.items()][oldest:]))
+    spans = _labelled(config, _open_spans(config, [*found.items()][oldest:]))
+    place = f'the spans in {config.spans_place}'
+    require_classes(place, spans[0].source.classes, _counts(spans), complete=False)
+    return spans
 
 
 def span_numbers(config: DataConfig) -> frozenset[int]:
@@ -103,16 +114,13 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     As many as give `min_test_images`, estimated from the shares of the splits; none if the window
     has them. Images of classes that the window does not have are not used.
     """
-    first, *_ = window
     expected = sum(config.splits.expected(span.source.count)['test'] for span in window)
     older: list[Span] = []
     for number, folder in sorted(span_folders(config).items(), reverse=True):
-        if number < first.number and expected < config.min_test_images:
-            source = _open_source(config, folder)
-            new = _new_names(config, {*first.new_names, *(source.counts)})
-            older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
-            expected += config.splits.expected(source.count)['test']
-    return tuple(older)
+        if number < window[0].number and expected < config.min_test_images:
+            older = [*_open_spans(config, [(number, folder)]), *older]
+            expected += config.splits.expected(older[0].source.count)['test']
+    return _labelled(config, older, window)
 
 
 def open_other_spans(config: DataConfig, opened: Collection[int]) -> tuple[Span, ...]:
@@ -121,7 +129,7 @@ def open_other_spans(config: DataConfig, opened: Collection[int]) -> tuple[Span,
     for number, folder in span_folders(config).items():
         if number not in opened:
             with contextlib.suppress(DataError):
-                others.append(Span(number, _open_source(config, folder)))
+                others += _open_spans(config, [(number, folder)])
     return tuple(others)
 
 
@@ -143,14 +151,12 @@ def open_labelled(config: DataConfig, classes: Sequence[str]) -> tuple[Span, ...
     renamed = config.classes if config.class_names == tuple(classes) else None
     config = config.model_copy(update={'classes': renamed or tuple(classes)})
     folders = span_folders(config)
-    if folders:
-        spans = _spans_in(config, folders)
-    else:
-        spans = (Span(FIRST_SPAN, make_source(config, complete=False)),)
-    counts = sum((span.source.counts for span in spans), Counter[str]())
+    spans = _open_spans(config, folders.items()) or (Span(FIRST_SPAN, open_source(config)),)
+    spans = _labelled(config, spans)
+    counts, labels = _counts(spans), spans[0].source.labels
     unknown = sorted_names(counts.keys() - {*classes})
-    outside = sum(span.source.labels.outside for span in spans)
-    if unknown or outside:
+    seen = {label for span in spans for label in span.source.by_label}
+    if unknown or seen - labels.names.keys() - {*NO_LABELS}:
         what = f'of {describe_classes(unknown)}' if unknown else 'with numbers of other classes'
         raise DataError(
             f'{config.describe()} has images {what}, which the model does not know; it has '
@@ -159,37 +165,27 @@ def open_labelled(config: DataConfig, classes: Sequence[str]) -> tuple[Span, ...
     return spans
 
 
-def _spans_in(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
-    sources = {number: _open_source(config, folder) for number, folder in folders.items()}
-    own = {name for source in sources.values() for name in source.counts}
-    new = _new_names(config, own)
-    classes = config.class_names or tuple(sorted_names(own))
+def _open_spans(config: DataConfig, folders: Iterable[tuple[int, Path | str]]) -> tuple[Span, ...]:
+    key = 'url' if config.is_in_bucket else 'path'
     return tuple(
-        Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
+        Span(number, open_source(config.model_copy(update={key: folder})))
+        for number, folder in folders
     )
 
 
-def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
-    spans = _spans_in(config, folders)
-    place, classes = f'the spans in {config.spans_place}', spans[0].source.classes
-    counts = sum((span.source.counts for span in spans), Counter[str]())
-    if not counts.keys() <= set(classes):  # images of others: a listed name may be misspelled
-        require_images(place, counts, classes)
-    require_classes(place, [name for name in classes if counts[name]])
-    return spans
+def _labelled(
+    config: DataConfig, spans: Sequence[Span], window: Sequence[Span] = ()
+) -> tuple[Span, ...]:
+    """The spans with the classes of all, or of a `window`; numbers are named alike in all."""
+    seen = sum((span.source.by_label for span in (*window, *spans)), Counter[Label]())
+    labels = make_labels(f'the spans in {config.spans_place}', seen, config.classes)
+    if window:
+        labels = dataclasses.replace(labels, classes=window[0].source.classes)
+    return tuple(Span(number, source.labelled(labels)) for number, source in spans)
 
 
-def _new_names(config: DataConfig, own: Collection[str]) -> dict[str, str]:
-    """The class names of the names in all spans: numbers are named alike in all of them."""
-    if config.classes is None:
-        return {}
-    return new_names(f'the spans in {config.spans_place}', sorted_names(own), config.classes, [])
-
-
-def _open_source(config: DataConfig, folder: Path | str) -> Source:
-    key = 'url' if config.is_in_bucket else 'path'
-    span = config.model_copy(update={key: folder, 'classes': None})
-    return make_source(span, complete=False)
+def _counts(spans: Sequence[Span]) -> Counter[str]:
+    return sum((span.source.counts for span in spans), Counter[str]())
 
 
 def find_spans(

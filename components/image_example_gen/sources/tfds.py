@@ -13,14 +13,14 @@ from components.image_example_gen.sources.base.source import Source
 _log = logging.getLogger(__name__)
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """Opens a data set of TensorFlow Datasets, such as `cats_vs_dogs`.
 
     It is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`), and stored in
     TFRecords. Its splits train, validation and test are those of the pipeline.
 
-    Raises DataError if the data set is unknown, cannot be downloaded, or does not have images of
-    two or more named classes.
+    Raises DataError if the data set is unknown, cannot be downloaded, or does not have images with
+    named classes.
     """
     import tensorflow_datasets as tfds  # slow to import
 
@@ -44,5 +44,5 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
         ) from error
     read = functools.partial(tfrecord.read_examples, names=tuple(names))
     place = config.model_copy(update={'path': Path(builder.data_dir)})
-    source = tfrecord.open_source(place, complete=complete, read=read)
+    source = tfrecord.open_source(place, read)
     return dataclasses.replace(source, fingerprint=builder.info.full_name)

@@ -11,13 +11,13 @@ from common.files import open_regular
 from components.image_example_gen.sources.base.columns import LABELS, SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import RECORDS, too_large
+from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Reader,
     Record,
     as_label,
     as_text,
     open_records,
-    part_of,
 )
 from components.image_example_gen.sources.base.source import Source
 
@@ -44,16 +44,13 @@ def read_examples(
         yield _record(tf.train.Example.FromString(payload).features.feature, config, names)
 
 
-def open_source(
-    config: DataConfig, *, complete: bool = True, read: Reader = read_examples
-) -> Source:
+def open_source(config: DataConfig, read: Reader = read_examples) -> Source:
     """Opens a TFRecord file, or all in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
     Without `data.columns`, the features have the names of TensorFlow Models, or usual ones of a
     table. Labels are numbers or names; the feature `image/class/text` names numbers.
     """
-    names = '*.tfrecord or *-00000-of-00010'
-    return open_records(config, read, _is_used, names, complete=complete)
+    return open_records(config, read, _is_used, '*.tfrecord or *-00000-of-00010')
 
 
 def _is_used(name: str) -> bool:
@@ -90,6 +87,6 @@ def _record(found: Mapping[str, Any], config: DataConfig, names: Sequence[str]) 
         contents,
         as_text(value(None, *_FILE_NAMES)),
         label,
-        part_of(split, value(split)) if split else '',
+        part_of(split, as_text(value(split))) if split else '',
         as_text(value(group)) or None,
     )

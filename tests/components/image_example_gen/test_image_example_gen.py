@@ -1,7 +1,6 @@
 import json
 import logging
 import os
-import shutil
 from typing import List  # noqa: UP035
 
 import numpy as np
@@ -168,22 +167,10 @@ def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
     assert [custom_property(each, 'span') for each in runs.examples()] == [2, 3]
     assert 'span 2: 10 images, linked from an earlier run' in caplog.text
     assert 'span 3: 10 images, new' in caplog.text
-    assert 'no longer trained on: 8 images of span 1 (data.window)' in caplog.messages
+    assert 'no longer trained on: 8 images of span 1' in caplog.messages
     (other,) = json.loads(custom_property(runs.examples()[0], 'other_spans'))
     assert other == '1'
     assert (folder_of(runs.examples()[0].uri) / INDEX).samefile(old)
-
-
-def test_span_that_was_removed_is_named(tmp_path, caplog):
-    runs = Runs(tmp_path, window='all')
-    for span in (1, 2):
-        runs.add(*range(span * 10, span * 10 + 10), span=span)
-    runs.run()
-    shutil.rmtree(runs.images / 'span-1')
-    with caplog.at_level(logging.INFO):
-        runs.run()
-
-    assert 'no longer trained on: 8 images of span 1 (gone: 1)' in caplog.messages
 
 
 def test_older_spans_are_judged_but_not_trained_on(tmp_path):

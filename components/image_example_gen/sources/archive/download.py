@@ -67,17 +67,13 @@ def receive(url: str, most: int, seconds: int, etag: str) -> Iterator[bytes]:
                 raise DownloadError(problem, retryable=response.status_code in _BUSY)
             if response.headers.get('Content-Type', '').startswith('text/html'):
                 raise DownloadError('it is a web page; give the address of the file itself')
-            length, received = int(response.headers.get('Content-Length', 0)), 0
-            if length < 0:
-                raise ValueError(length)
+            received = 0
             yield response.headers.get('ETag', '').encode()
             while part := response.raw.read(MEGABYTE, decode_content=False):
                 received += len(part)
-                if max(received, length) > most:
+                if received + (response.raw.length_remaining or 0) > most:
                     raise DownloadError(f'it has more than {most / MEGABYTE:,.0f} MB')
                 yield part
-            if received < length:
-                raise DownloadError('the connection is lost', retryable=True)
     # Without the cause, whose message has the query of the URL and may be logged.
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout):
         problem = 'the server cannot be reached, or has no valid certificate'

@@ -4,16 +4,12 @@ Decompressors, and the directory of a zip, take as much memory as the file asks 
 runs in a limited subprocess. It imports little, to start fast.
 """
 
-import os
-import shutil
-import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
 
 import filelock
 
@@ -31,8 +27,8 @@ Problem = tuple[str, str]  # name of a member, and why it cannot be extracted, a
 def extract_archive(path: Path, target: Path) -> Iterator[Problem]:
     """Extracts the images atomically, and removes the other versions in the parent folder.
 
-    Yields the members of zip archives that cannot be extracted, and lost links; they become empty
-    files. If several runs extract an archive at once, the first does the work, the others wait.
+    Yields the members of zip archives that cannot be extracted; they become empty files. If several
+    runs extract an archive at once, the first does the work, the others wait.
 
     Raises:
         DataError: the file is no archive, or unpacks to very many bytes, or a name leads out of it
@@ -63,25 +59,20 @@ def _extract(path: Path, folder: Path) -> Iterator[Problem]:
                 yield from _extract_zip(zip_archive, folder, limit)
         else:
             with tarfile.open(fileobj=file) as tar_archive:
-                yield from _extract_tar(tar_archive, folder, limit)
+                _extract_tar(tar_archive, folder, limit)
 
 
-def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator[Problem]:
-    for info in archive:
-        if info.size < 0:  # tarfile would read the same members again and again
-            raise tarfile.ReadError('a member has a negative size')
-        _require_within(limit, info.offset_data + info.size)
-        if (info.isreg() or info.islnk()) and _is_used(info.name):
-            place = _place_of(folder, info.name)
-            if info.isreg():
-                with place.open('wb') as target:
-                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(info)), target)
-            elif _is_used(info.linkname) and (folder / info.linkname).is_file():
-                os.link(folder / info.linkname, place)
-            else:
-                place.touch()
-                yield info.name, f'it is a link to {info.linkname[:80]!r}, which is not extracted'
-        archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all, 1 kB each
+def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> None:
+    unpacked = 0
+
+    def chosen(info: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+        nonlocal unpacked
+        unpacked += info.size
+        _require_within(limit, unpacked)
+        is_file = info.isreg() or info.islnk()
+        return tarfile.data_filter(info, place) if is_file and _is_used(info.name) else None
+
+    archive.extractall(folder, filter=chosen)
     assert archive.fileobj
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(512) != bytes(512):  # tarfile takes a damaged header for the end
@@ -93,23 +84,13 @@ def _extract_zip(archive: zipfile.ZipFile, folder: Path, limit: int) -> Iterator
     for info in archive.infolist():
         unpacked += info.file_size
         _require_within(limit, unpacked)
-        name = _name_in_zip(info).replace('\\', '/')  # written by some programs on Windows
-        kind = stat.S_IFMT(info.external_attr >> 16)  # 0: not from Unix
-        if kind in (0, stat.S_IFREG) and not name.endswith('/') and _is_used(name):
-            with _place_of(folder, name).open('wb') as target:
-                try:
-                    with archive.open(info) as source:
-                        shutil.copyfileobj(source, target)
-                except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-                    target.truncate(0)
-                    yield name, str(error)
-
-
-def _place_of(folder: Path, name: str) -> Path:
-    place = folder / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.unlink(missing_ok=True)  # a later member replaces an earlier one
-    return place
+        info.filename = _name_in_zip(info).replace('\\', '/')  # some programs on Windows write it
+        if not info.is_dir() and _is_used(info.filename):
+            try:
+                archive.extract(info, folder)
+            except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+                (folder / info.filename).write_bytes(b'')
+                yield info.filename, str(error)
 
 
 def _require_within(limit: int, unpacked: int) -> None:

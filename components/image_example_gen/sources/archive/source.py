@@ -28,7 +28,7 @@ _FORMAT = 4  # of the extracted folder; earlier ones are replaced
 _log = logging.getLogger(__name__)
 
 
-def open_source(config: DataConfig, *, complete: bool = True) -> Source:
+def open_source(config: DataConfig) -> Source:
     """Opens the folder, or the table of images, in an archive; it is downloaded before, if needed.
 
     The archive is extracted once, and again after it has changed. The fingerprint is the SHA-256
@@ -60,7 +60,7 @@ def open_source(config: DataConfig, *, complete: bool = True) -> Source:
         )
     inner = config.model_copy(update={'path': images, 'url': None})
     is_table = config.label_pattern is None and detect_in_folder(images).source == 'csv'
-    source = (csv_file if is_table else folder).open_source(inner, complete=complete)
+    source = (csv_file if is_table else folder).open_source(inner)
     return dataclasses.replace(source, fingerprint=digest, files=())
 
 

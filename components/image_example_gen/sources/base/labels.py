@@ -20,13 +20,11 @@ _BOOLEANS = {'false': '0', 'true': '1'}
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """The class of each label of a source."""
+    """The class of each label of a source, or of several."""
 
-    classes: tuple[str, ...]  # names in the order of the indices
-    names: Mapping[Label, str]  # the class name of each label, also of classes that are not trained
-    counts: Counter[str]  # images of each class name
+    classes: tuple[str, ...] = ()  # names in the order of the indices
+    names: Mapping[Label, str] = dataclasses.field(default_factory=dict)  # also of other classes
     notes: tuple[str, ...] = ()
-    outside: int = 0  # images whose label is a number outside of the classes
 
     @functools.cached_property
     def _indices(self) -> dict[str, int]:
@@ -36,29 +34,24 @@ class Labels:
         """The class index of a label; None if its images are not trained."""
         return self._indices.get(self.names.get(label, ''))
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Labels':
-        """A copy with other classes, in the order of the indices, and new names of some."""
-        names = {label: new.get(name, name) for label, name in self.names.items()}
+    def count(self, seen: Mapping[Label, int]) -> Counter[str]:
+        """The number of images of each class name, also of other classes."""
         counts: Counter[str] = Counter()
-        for name, number in self.counts.items():
-            counts[new.get(name, name)] += number
-        return dataclasses.replace(self, classes=tuple(classes), names=names, counts=counts)
+        for label in seen.keys() & self.names.keys():
+            counts[self.names[label]] += seen[label]
+        return counts
 
 
-def make_labels(
-    place: object, seen: Mapping[Label, int], wanted: Wanted, *, complete: bool = True
-) -> Labels:
-    """Combines the labels of a source and the classes of a recipe.
+def make_labels(place: object, seen: Mapping[Label, int], wanted: Wanted) -> Labels:
+    """Combines the labels of a source, or of several, and the classes of a recipe.
 
     Args:
         place: name of the source in messages.
         seen: number of images by label; None, '' and -1 are no labels.
         wanted: names of classes in the order of their indices, compared with those of the source
             without case; or old and new names. Numbers are named by position.
-        complete: whether each class must have images; False for one span of several.
 
-    Raises:
-        DataError: a name cannot be used, there are fewer than two classes, or one has no images.
+    Raises DataError if a name cannot be used.
     """
     texts = {label: str(label) for label in seen if label not in NO_LABELS}
     are_numbers = all(map(_NUMBER.fullmatch, texts.values()))
@@ -67,11 +60,9 @@ def make_labels(
         for label, text in texts.items()
     }
     notes: list[str] = []
-    new = new_names(place, set(own.values()), wanted, notes, complete=complete)
+    new = _new_names(set(own.values()), wanted, notes)
     names = {label: new[name] for label, name in own.items() if name in new}
-    counts: Counter[str] = Counter()
-    for label, name in names.items():
-        counts[name] += seen[label]
+    counts = Labels(names=names).count(seen)
     given = wanted.values() if isinstance(wanted, Mapping) else wanted
     classes = tuple(dict.fromkeys(given or sorted_names(+counts)))
     if len(classes) > _MOST_CLASSES:
@@ -79,28 +70,26 @@ def make_labels(
     if bad := [name for name in classes if not is_class_name(name)]:
         problem = f'with control characters, no valid Unicode, or not 1 to {_NAME_BYTES} bytes'
         raise DataError(f'{place} has the class name {bad[0][:100]!a}, {problem}; rename it')
-    if complete:
-        require_images(place, counts, classes)
-    outside = sum(seen[label] for label, name in own.items() if name not in new)
-    return Labels(classes, names, counts, (*notes, *_similar_names(counts)), outside)
+    return Labels(classes, names, (*notes, *_similar_names(counts)))
 
 
-def require_images(place: object, counts: Mapping[str, int], classes: Sequence[str]) -> None:
-    """Raises DataError if there are fewer than two classes, or one has no images."""
-    found = describe_classes(sorted_names(name for name, number in counts.items() if number))
+def require_classes(
+    place: object, classes: Sequence[str], counts: Mapping[str, int], *, complete: bool
+) -> None:
+    """Raises DataError if fewer than two classes have images, or a listed name may be wrong.
+
+    That is one without images if there are images of other classes, or always if `complete`.
+    """
+    found = sorted_names(name for name, number in counts.items() if number)
     empty = next((name for name in classes if not counts.get(name)), None)
-    if empty is not None:
+    if empty is not None and (complete or not {*found} <= {*classes}):
         raise DataError(
-            f'class {empty!r} has no images in {place}, which has images of {found}; add images, '
-            'or correct data.classes; to rename classes, give {old name: new name}'
+            f'class {empty!r} has no images in {place}, which has images of '
+            f'{describe_classes(found)}; add images, or correct data.classes; to rename classes, '
+            'give {old name: new name}'
         )
-    require_classes(place, classes)
-
-
-def require_classes(place: object, classes: Sequence[str]) -> None:
-    """Raises DataError if there are fewer than two classes."""
-    if len(classes) < 2:
-        raise DataError(f'{place} has {describe_classes(classes)}; expected two or more')
+    if len(trained := [name for name in classes if counts.get(name)]) < 2:
+        raise DataError(f'{place} has {describe_classes(trained)}; expected two or more')
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
@@ -135,15 +124,8 @@ def folded(name: str) -> str:
     return ' '.join(class_name(name).split()).casefold()
 
 
-def new_names(
-    place: object,
-    own: Collection[str],
-    wanted: Wanted,
-    notes: list[str],
-    *,
-    complete: bool = True,
-) -> dict[str, str]:
-    """The class name of each name of a source, or of all spans; see `make_labels`."""
+def _new_names(own: Collection[str], wanted: Wanted, notes: list[str]) -> dict[str, str]:
+    """The class name of each name of a source; see `make_labels`."""
     pairs = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted or ()}
     similar = {folded(old): new for old, new in pairs.items()}
     new = {name: pairs.get(name) or similar.get(folded(name), name) for name in own}
@@ -151,8 +133,6 @@ def new_names(
         return new
     numbers = {name: _BOOLEANS.get(name.lower(), name) for name in own}
     if wanted is pairs or not all(map(str.isdecimal, numbers.values())):
-        if complete and own:
-            require_images(place, Counter(own), [*dict.fromkeys(pairs.values())])
         return new
     positions = {name: int(number) for name, number in numbers.items()}
     first = int(min(positions.values(), default=0) > 0 and max(positions.values()) == len(pairs))

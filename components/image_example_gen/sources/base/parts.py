@@ -4,7 +4,6 @@ A part is train, validation or test of a source that is already divided; `image/
 folder of an image, a slicing feature of the evaluation with a limited number of values.
 """
 
-import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,15 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from common.errors import DataError
 from common.strict_model import StrictModel
-from components.image_example_gen.sources.base.labels import (
-    NO_LABELS,
-    Label,
-    Labels,
-    Wanted,
-    describe_classes,
-    folded,
-    make_labels,
-)
+from components.image_example_gen.sources.base.labels import NO_LABELS, Label, folded
 
 # The part of an image in a source that is already divided.
 Part = Literal['train', 'train_and_eval', 'eval', 'eval_and_test', 'test']
@@ -54,13 +45,18 @@ def kind_of(name: str) -> Kind | None:
     return None
 
 
-def kind_of_value(column: str, value: object) -> Kind | None:
-    """The part that a value of a column means; a column `is_valid` has true and false."""
-    text = str(value).strip().lower()
+def part_of(column: str, value: str) -> str:
+    """The part that a value of a column means, else the value; `is_valid` has true and false."""
+    text = value.strip().lower()
     flag = _FLAG.fullmatch(column.strip())
     if flag and (kind := kind_of(flag[1])) in ('validation', 'test'):
-        return kind if text in _TRUE else 'train' if text in _FALSE else None
-    return kind_of(text)
+        return kind if text in _TRUE else 'train' if text in _FALSE else value
+    return kind_of(text) or value
+
+
+def part_in(file: str, part: str) -> str:
+    """The part of an image: that of `part_of`, else of its file or folder, as `Split-train`."""
+    return part if kind_of(part) else kind_of(file.replace('Split-', '')) or part
 
 
 def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
@@ -87,39 +83,34 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
 
 
 def divide(
-    where: str, seen: Mapping[tuple[str, Label], int], wanted: Wanted, *, complete: bool = True
-) -> tuple[Labels, dict[str, Part | None]]:
-    """The classes of a source, and the parts that are used, by their names; None: not divided.
+    where: str, seen: Mapping[tuple[str, Label], int]
+) -> tuple[dict[str, Part | None], list[str]]:
+    """The parts that are used, by their names, and notes; None: the source is not divided.
 
     A part without labels, or with none of those of train, is left out; so is what is in no part, if
     the others are parts. `seen` has the number of images by name of their part, '' for none, and
-    label. For the other arguments and errors, see `make_labels` and `parts_of`.
+    label.
+
+    Raises DataError if no image has a label, or as `parts_of`.
     """
-    images = defaultdict[str, Counter[Label]](Counter)
+    images, own = Counter[str](), defaultdict[str, set[str]](set)
     for (name, label), number in seen.items():
-        images[name][label] += number
-    own = {
-        name: {*map(folded, map(str, found.keys() - NO_LABELS))} for name, found in images.items()
-    }
+        images[name] += number
+        own[name] |= set() if label in NO_LABELS else {folded(str(label))}
     trained = set().union(*(own[name] for name in own if kind_of(name) == 'train'))
     labelled = [name for name in images if own[name] & (trained or own[name])]
     parts = parts_of(where, labelled)
     used = {name: parts.get(name) for name in labelled if not parts or name in parts}
     if not used:
         raise DataError(f'{where} has no images with a label')
-    labels = make_labels(
-        where, sum((images[name] for name in used), Counter()), wanted, complete=complete
-    )
     notes = [
-        f'{name or "other files"}: {images[name].total():,} images '
+        f'{name or "other images"}: {images[name]:,} images '
         f'{"in no part" if name in labelled else "without labels"} are left out'
         for name in sorted(images.keys() - used.keys())
     ]
-    for name in parts:
-        indices = {*map(labels.index, images[name])}
-        if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
-            notes.append(f'{name} has no images of {describe_classes(lacking)}')
-    return dataclasses.replace(labels, notes=(*notes, *labels.notes)), used
+    if not any(map(kind_of, used)) and (names := ', '.join(sorted(filter(None, used)))):
+        notes.append(f'not divided: {names[:200]} are no names of train, validation or test')
+    return used, notes
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:

@@ -18,8 +18,7 @@ from components.image_example_gen.sources.base.listing import fingerprint_of, lo
 from components.image_example_gen.sources.base.parts import (
     divide,
     group_of_name,
-    kind_of,
-    kind_of_value,
+    part_in,
 )
 from components.image_example_gen.sources.base.source import (
     BadImage,
@@ -42,7 +41,7 @@ class Record(NamedTuple):
     image: bytes | Rejected  # empty if only labels are read
     path: str
     label: Label
-    split: str = ''  # a part, another value of the column `split`, or ''
+    split: str = ''  # of `part_of`
     group: str | None = None
 
 
@@ -68,8 +67,6 @@ def open_records(
     read: Reader,
     is_used: Callable[[str], bool],
     names: str,
-    *,
-    complete: bool,
 ) -> Source:
     """Opens a file, or all files in a folder at any depth.
 
@@ -80,10 +77,8 @@ def open_records(
         read: runs in a limited process.
         is_used: whether a file in a folder has records, by its name.
         names: description of the names of files.
-        complete: whether each class must have images; False for one span of several.
 
-    Raises DataError if a file is missing or damaged or lacks a column, or there are no images or
-    fewer than two classes.
+    Raises DataError if a file is missing or damaged or lacks a column, or no image has a label.
     """
     path = config.path
     assert path is not None  # `make_source` has checked it
@@ -98,15 +93,14 @@ def open_records(
         file = folder / name
         (found[name],) = _call(file, _count, read, file, name, config)
     seen = sum(found.values(), Counter())
-    labels, parts = divide(str(path), seen, config.classes, complete=complete)
+    parts, notes = divide(str(path), seen)
     shards = [
-        RecordShard(config, labels, parts, folder / name, name, read, numbers)
+        RecordShard(config, folder / name, name, read, numbers)
         for name, in_file in found.items()
         if any(part in parts for part, _ in in_file)
         for numbers in ranges(in_file.total(), _MOST_SHARDS)
     ]
-    count = sum(seen[part, label] for part, label in seen if part in parts)
-    return Source(labels, shards, count, fingerprint_of(listed), labels.notes)
+    return Source(str(path), parts, seen, shards, fingerprint_of(listed), tuple(notes))
 
 
 def _call(file: Path, function: Callable[..., Iterator[Any]], *args: object) -> Iterator[Any]:
@@ -128,7 +122,7 @@ def _count(
     seen: Counter[tuple[str, Label]] = Counter()
     problem = None
     for record in read(file, config, None):
-        seen[_part_of(record, name), record.label] += 1
+        seen[part_in(name, record.split), record.label] += 1
         problem = record.image if isinstance(record.image, Rejected) else problem
     if problem and not any(label is not None for _, label in seen):
         raise DataError(f'{file} has no image that can be used: of the last one, {problem.detail}')
@@ -140,17 +134,11 @@ def _images(shard: RecordShard) -> Iterator[LabelledImage | BadImage]:
     for number, record in itertools.zip_longest(shard.numbers, records):
         if record is None:
             raise DataError(f'{shard.file} changed while it was read: it has fewer records')
-        part = _part_of(record, shard.name)
+        part = part_in(shard.name, record.split)
         if part in shard.parts:
             place = f'{shard.name}:{number}' + (f' ({record.path})' if record.path else '')
             group = record.group or group_of_name(shard.config.group_by, record.path)
             yield shard.to_image(record.image, record.label, place, part, group=group)
-
-
-def _part_of(record: Record, name: str) -> str:
-    """The part of a record, else that of the name of its file or folder, such as `Split-train`."""
-    of_file = kind_of(name.replace('Split-', ''))
-    return of_file if of_file and not kind_of(record.split) else record.split
 
 
 def as_label(value: object) -> Label:
@@ -167,8 +155,3 @@ def as_text(value: object) -> str:
     if isinstance(value, bytes):
         return value[:_LONGEST_TEXT].decode(errors='surrogateescape')
     return '' if value is None else str(value)[:_LONGEST_TEXT]
-
-
-def part_of(column: str, value: object) -> str:
-    """The part that a value of a column means; the value itself if it means none."""
-    return kind_of_value(column, as_text(value)) or as_text(value)

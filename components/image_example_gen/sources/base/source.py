@@ -1,6 +1,7 @@
 """A source of labelled images, and the parts of it that workers read."""
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections import Counter
@@ -21,7 +22,7 @@ from components.image_example_gen.sources.base.listing import (
     fingerprint_of,
     is_image,
 )
-from components.image_example_gen.sources.base.parts import Kind, Part, divide
+from components.image_example_gen.sources.base.parts import Part, divide
 
 IMAGES_PER_SHARD = 512  # about
 _LONGEST_LABEL = 100  # characters in messages
@@ -52,8 +53,9 @@ class Shard:
     """A part of a source that one worker reads; can be pickled."""
 
     config: DataConfig
-    labels: Labels
-    parts: Mapping[str, Part | None]  # by the names of those that are used
+    _: dataclasses.KW_ONLY
+    labels: Labels = dataclasses.field(default_factory=Labels)
+    parts: Mapping[str, Part | None] = dataclasses.field(default_factory=dict)  # as of Source
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         """Yields each image once, always in the same order; an unreadable one as a BadImage.
@@ -87,11 +89,12 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A set of labelled images."""
+    """A set of images, whose labels are those of the source until `labelled` gives them classes."""
 
-    labels: Labels
+    where: str  # its name in messages
+    parts: Mapping[str, Part | None]  # by the names of those that are used; None: not divided
+    seen: Mapping[tuple[str, Label], int]  # images by name of their part and label
     pieces: Sequence[Shard]
-    count: int  # of the images
     fingerprint: str  # changes when the images change
     # One line each: how the source was understood, what was left out, and warnings about the data
     notes: tuple[str, ...] = ()
@@ -99,6 +102,20 @@ class Source:
     folder: Folder | None = None  # of `files`
     files: Sequence[File] = ()  # that the fingerprint depends on, and that are one image each
     state: str = ''  # what else it depends on
+    labels: Labels = dataclasses.field(default_factory=Labels)
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return sum(self.by_label.values())
+
+    @functools.cached_property
+    def by_label(self) -> Counter[Label]:
+        """Number of images of each label."""
+        found: Counter[Label] = Counter()
+        for (part, label), number in self.seen.items():
+            found[label] += number if part in self.parts else 0
+        return found
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -108,15 +125,21 @@ class Source:
     @property
     def counts(self) -> Counter[str]:
         """Number of images of each class."""
-        return self.labels.counts
+        return self.labels.count(self.by_label)
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Source':
-        """The same images with the classes of all spans, and new names of some."""
-        return dataclasses.replace(self, labels=self.labels.with_classes(classes, new))
+    def labelled(self, labels: Labels) -> 'Source':
+        """The same images with classes; a note names those that a part lacks."""
+        notes = [*self.notes]
+        for part in (name for name, part in self.parts.items() if part):
+            indices = {labels.index(label) for name, label in self.seen if name == part}
+            if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
+                notes.append(f'{part} has no images of {describe_classes(lacking)}')
+        return dataclasses.replace(self, labels=labels, notes=(*notes, *labels.notes))
 
     def shards(self) -> list[Shard]:
         """Parts of about IMAGES_PER_SHARD; always the same."""
-        return [dataclasses.replace(each, labels=self.labels) for each in self.pieces]
+        given = {'labels': self.labels, 'parts': self.parts}
+        return [dataclasses.replace(each, **given) for each in self.pieces]
 
 
 def ranges(count: int, most: int | None = None) -> Iterator[range]:
@@ -137,7 +160,7 @@ class ImageFile(NamedTuple):
 
     file: File
     label: str  # as it is in the source; empty without one
-    kind: Kind | None = None  # the part that it is in
+    part: str = ''  # name of the part that it is in
     source: str = ''  # the folder that it shares with others
     group: str | None = None
 
@@ -160,7 +183,7 @@ class FileShard(Shard):
             elif not is_image(row.file.name):
                 detail = 'its name does not end like that of an image, such as .jpg'
                 found = Rejected('not an image', detail)
-            others = row.kind or '', row.source, row.group
+            others = row.part, row.source, row.group
             yield self.to_image(found, row.label, row.file.name, *others)
             del found  # before the next one is read
 
@@ -174,7 +197,6 @@ def open_files(
     rows: Sequence[ImageFile],
     config: DataConfig,
     *,
-    complete: bool,
     layout: str,
     notes: Sequence[str] = (),
     state: object = None,
@@ -189,26 +211,26 @@ def open_files(
         folder: where the files are.
         rows: the images.
         config: the section `data` of a recipe.
-        complete: whether each class must have images; False for one span of several.
         layout: how the source was understood.
         notes: what is not obvious about it, and what was left out.
         state: what else the fingerprint depends on.
 
-    Raises DataError if there are no images or fewer than two classes, or a class has no images.
+    Raises DataError if no image has a label.
     """
     existing = [row for row in rows if row.file.stamp]
-    seen = Counter[tuple[str, Label]]((row.kind or '', row.label) for row in existing)
-    labels, parts = divide(where, seen, config.classes, complete=complete)
-    rows = [row for row in rows if (row.kind or '') in parts]
-    existing = [row for row in existing if (row.kind or '') in parts]
+    seen = Counter[tuple[str, Label]]((row.part, row.label) for row in existing)
+    parts, left_out = divide(where, seen)
+    rows = [row for row in rows if row.part in parts]
+    existing = [row for row in existing if row.part in parts]
     number = len(range(0, len(rows), IMAGES_PER_SHARD))
     files = [row.file for row in existing]
     return Source(
-        labels,
-        [FileShard(config, labels, parts, folder, rows[n::number]) for n in range(number)],
-        len(rows),
+        where,
+        parts,
+        Counter[tuple[str, Label]]((row.part, row.label) for row in rows),
+        [FileShard(config, folder, rows[n::number]) for n in range(number)],
         fingerprint_of(files, state),
-        (*notes, *labels.notes, *_masks_beside_images(files)),
+        (*notes, *left_out, *_masks_beside_images(files)),
         layout,
         folder,
         files,

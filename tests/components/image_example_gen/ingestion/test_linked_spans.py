@@ -24,9 +24,10 @@ class Runs:
         """Ingests spans; returns whether each is linked from the earlier run."""
         self.number += 1
         records = [self.folder / 'examples' / f'{run}' for run in (earlier, self.number)]
-        labels = dataclasses.replace(LABELS, names=names or {})
+        given = {'labels': dataclasses.replace(LABELS, names=names or {})}
+        given |= {'seen': {('', name): 1 for name in names}} if names else {}
         sources = {
-            number: dataclasses.replace(memory_source(images, per_shard=5), labels=labels)
+            number: dataclasses.replace(memory_source(images, per_shard=5), **given)
             for number, images in enumerate(spans, start=1)
         }
         ingest_spans(

@@ -102,8 +102,13 @@ def test_columns_may_be_named(make):
     [
         ('data set', 'train train valid valid', ['train'] * 2 + ['eval_and_test'] * 2, ''),
         ('is_valid', 'False False True True', ['train'] * 2 + ['eval_and_test'] * 2, ''),
-        ('split', 'train train test extra', ['train_and_eval'] * 2 + ['test'], "is 'extra' (1)"),
-        ('set', 'a b a b', [None] * 4, "names no parts: its values are 'a' (2), 'b' (2)"),
+        (
+            'split',
+            'train train test extra',
+            ['train_and_eval'] * 2 + ['test'],
+            'extra: 1 images',
+        ),
+        ('set', 'a b a b', [None] * 4, 'not divided: a, b are no names'),
     ],
 )
 def test_column_divides_the_images(make, column, values, parts, note):

@@ -3,14 +3,14 @@
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.labels import make_labels
+from components.image_example_gen.sources.base.labels import make_labels, require_classes
 from components.image_example_gen.sources.base.parts import (
     MOST,
     OTHERS,
     divide,
     kind_of,
-    kind_of_value,
     limit_sources,
+    part_of,
     parts_of,
 )
 
@@ -18,7 +18,9 @@ from components.image_example_gen.sources.base.parts import (
 def labelled(seen, wanted=None):
     """The class name of each label, and the notes."""
     seen = [*seen]
-    labels = make_labels('pets', dict.fromkeys(seen, 5), wanted)
+    counts = dict.fromkeys(seen, 5)
+    labels = make_labels('pets', counts, wanted)
+    require_classes('pets', labels.classes, labels.count(counts), complete=True)
     indices = {label: labels.index(label) for label in seen}
     return {k: None if n is None else labels.classes[n] for k, n in indices.items()}, labels.notes
 
@@ -84,10 +86,10 @@ def test_names_of_parts(kind, names):
 
 
 def test_values_of_parts():
-    assert kind_of_value('split', ' Train ') == 'train'
-    assert kind_of_value('is_valid', True) == kind_of_value('Is Valid', '1') == 'validation'
-    assert kind_of_value('is_valid', 'False') == 'train'
-    assert kind_of_value('is_valid', 'train') is kind_of_value('split', '1') is None
+    assert part_of('split', ' Train ') == 'train'
+    assert part_of('is_valid', 'True') == part_of('Is Valid', '1') == 'validation'
+    assert part_of('is_valid', 'False') == 'train'
+    assert (part_of('is_valid', 'x'), part_of('split', '1')) == ('x', '1')
 
 
 @pytest.mark.parametrize(
@@ -107,15 +109,13 @@ def test_parts_depend_on_each_other(names, parts):
 
 def test_parts_without_known_labels_and_images_in_no_part_are_left_out():
     seen = {('train', 'cat'): 9, ('train', 'dog'): 9, ('val', 'cat'): 3, ('', 'cat'): 1}
-    labels, parts = divide('a', {**seen, ('test', -1): 7}, None)
+    parts, notes = divide('a', {**seen, ('test', -1): 7})
 
-    assert labels.counts == {'cat': 12, 'dog': 9}
     assert parts == {'train': 'train', 'val': 'eval_and_test'}
-    assert 'other files: 1 images in no part are left out' in labels.notes
-    assert 'test: 7 images without labels are left out' in labels.notes
-    assert 'val has no images of 1 class (dog)' in labels.notes
+    assert 'other images: 1 images in no part are left out' in notes
+    assert 'test: 7 images without labels are left out' in notes
     with pytest.raises(DataError, match='no images with a label'):
-        divide('a', {('', None): 5}, None)
+        divide('a', {('', None): 5})
 
 
 def test_sources_are_limited():
