@@ -121,7 +121,7 @@ def ingest_span(
     ):
         examine = beam.Map(transforms.examine_shard, shards)
         _ = pipeline | beam.Create([*enumerate(given)]) | beam.Reshuffle() | examine
-    parts = [shards.result(number).index for number in range(len(given))]
+    parts = [shards.result(number).entries for number in range(len(given))]
     images = np.concatenate(parts)
     _require_groups(source, config, images)
     limits = boundaries(config.splits)

@@ -47,7 +47,7 @@ def calling(function: Callable[[], None]) -> Iterator[None]:
 class Examined(NamedTuple):
     """The result of the first pass for a shard."""
 
-    index: np.ndarray  # IMAGE [n], of the records
+    entries: np.ndarray  # IMAGE [n], of the records
     names: list[str]  # of the files of the records
     digests: dict[str, str]  # SHA-256 of each file that was read, by name
     bad: list[BadImage]
@@ -117,7 +117,7 @@ def examine_shard(numbered: tuple[int, Shard], shards: Shards) -> None:
     except DataError as error:
         shards.write_result(number, error)
     else:
-        shards.write_result(number, result._replace(index=np.array(rows, IMAGE)))
+        shards.write_result(number, result._replace(entries=np.array(rows, IMAGE)))
 
 
 def to_example(

@@ -11,6 +11,12 @@ _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the c
 _MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
 
 
+def too_large(limit: int, size: int, when: str = '') -> Rejected | None:
+    """The error for a size above the limit, both in bytes; None for a smaller one."""
+    detail = f'{when}it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB'
+    return Rejected('too large', detail) if size > limit else None
+
+
 class CheckConfig(StrictModel):
     """Limits of each image, and of the share of bad images."""
 
@@ -46,9 +52,8 @@ class CheckConfig(StrictModel):
         """Raises Rejected if there are no bytes, or more than `max_megabytes`."""
         if not contents:
             raise Rejected('empty', 'it has no bytes')
-        if len(contents) > self.max_bytes:
-            size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
-            raise Rejected('too large', f'{when}it has {size}, more than {self.max_megabytes:g}')
+        if error := too_large(self.max_bytes, len(contents), when):
+            raise error
 
     def check_size(self, width: int, height: int) -> None:
         """Raises Rejected if a picture is too small or too large."""

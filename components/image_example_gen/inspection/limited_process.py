@@ -52,7 +52,7 @@ class Limits(NamedTuple):
     def for_file(cls, file: Path) -> 'Limits':
         """Limits that grow with a file, so that a small one takes neither long nor much memory."""
         size = file.stat().st_size // MEGABYTE if file.exists() else 0
-        return cls(60 + size, min(400 + 4 * size, 1400))
+        return cls(60 + size, min(400 + 4 * size, 900))  # Parquet has pages of some 100 MB
 
 
 _lock = threading.Lock()

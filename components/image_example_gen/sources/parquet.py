@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from common import stack
 from common.errors import DataError, Rejected
 from common.files import open_regular
+from components.image_example_gen.inspection.check_config import too_large
 from components.image_example_gen.sources.base.columns import Columns, find_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES, too_large
+from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES
 from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Record,

@@ -125,7 +125,7 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
 
 def open_other_spans(config: DataConfig, opened: Collection[int]) -> tuple[Span, ...]:
     """Opens the spans whose numbers are not among those that are `opened`, if they have images."""
-    others = []
+    others: list[Span] = []
     for number, folder in span_folders(config).items():
         if number not in opened:
             with contextlib.suppress(DataError):

@@ -8,9 +8,10 @@ from typing import Any
 from common import features
 from common.errors import Rejected
 from common.files import open_regular
+from components.image_example_gen.inspection.check_config import too_large
 from components.image_example_gen.sources.base.columns import LABELS, SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import RECORDS, too_large
+from components.image_example_gen.sources.base.listing import RECORDS
 from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Reader,

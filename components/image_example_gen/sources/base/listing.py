@@ -15,6 +15,7 @@ from typing import NamedTuple
 from common.errors import DataError, Rejected, StorageError
 from common.files import MEGABYTE, open_regular
 from common.object_storage import open_bucket
+from components.image_example_gen.inspection.check_config import too_large
 
 READ_ERRORS = (OSError, ValueError)  # a name with a null byte is a ValueError
 _HEIC = ('.heic', '.heif', '.hif')
@@ -150,12 +151,6 @@ def read_file(file: str | Path | int, limit: int) -> bytes:
     if error := too_large(limit, max(size, len(contents))):
         raise error
     return contents
-
-
-def too_large(limit: int, size: int) -> Rejected | None:
-    """The error for a size above the limit, both in bytes; None for a smaller one."""
-    detail = f'it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB'
-    return Rejected('too large', detail) if size > limit else None
 
 
 @contextlib.contextmanager

@@ -31,7 +31,6 @@ from components.image_example_gen.sources.base.source import (
 # Of a file: a shard begins to read at the start of the file, or of a row group, so that with this
 # many a file is read at most 4.5 times.
 _MOST_SHARDS = 8
-_MOST_MEGABYTES = 900  # of memory; Parquet files of large images have pages of some 100 MB
 _LONGEST_TEXT = 4096  # bytes of a path, label or group; the limit of paths in Linux
 
 
@@ -108,9 +107,8 @@ def _call(file: Path, function: Callable[..., Iterator[Any]], *args: object) -> 
 
     Raises DataError if it raises an error, or needs more memory or time than it may.
     """
-    seconds, megabytes = Limits.for_file(file)
     try:
-        yield from call(Limits(seconds, min(megabytes, _MOST_MEGABYTES)), function, *args)
+        yield from call(Limits.for_file(file), function, *args)
     except CallFailed as error:
         raise DataError(f'{file} cannot be read: {error}') from None
 

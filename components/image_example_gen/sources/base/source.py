@@ -138,8 +138,8 @@ class Source:
 
     def shards(self) -> list[Shard]:
         """Parts of about IMAGES_PER_SHARD; always the same."""
-        given = {'labels': self.labels, 'parts': self.parts}
-        return [dataclasses.replace(each, **given) for each in self.pieces]
+        labels, parts = self.labels, self.parts
+        return [dataclasses.replace(each, labels=labels, parts=parts) for each in self.pieces]
 
 
 def ranges(count: int, most: int | None = None) -> Iterator[range]:

@@ -181,7 +181,7 @@ def test_repeated_attempts_write_equal_files(tmp_path, mixed):
     found = []
     transforms.examine_shard((0, Shard(DataConfig(), LABELS, {})), shards)
     assert files() == found[0]
-    assigned = 0, np.arange(len(shards.result(0).index)) % 3
+    assigned = 0, np.arange(len(shards.result(0).entries)) % 3
     transforms.divide_shard(assigned, shards)
     divided = files()
     transforms.divide_shard(assigned, shards)
