@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from common.errors import DataError, DownloadError, Rejected
 from common.redaction import redacted
-from components.image_example_gen.sources.archive.download import get
 from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.base.listing import (
     LocalFolder,
@@ -15,6 +14,7 @@ from components.image_example_gen.sources.base.listing import (
     list_files,
     read_file,
 )
+from components.image_example_gen.sources.download import get
 
 _DOWNLOAD_SECONDS = 60  # for one image
 

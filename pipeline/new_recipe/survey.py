@@ -21,7 +21,7 @@ from components.image_example_gen.sources.base.data_config import DataConfig, Sp
 from components.image_example_gen.sources.base.labels import class_name
 from components.image_example_gen.sources.base.parts import GroupConfig, Part
 from components.image_example_gen.sources.base.source import BadImage, LabelledImage
-from components.image_example_gen.sources.spans import open_window, span_numbers
+from components.image_example_gen.sources.spans import open_window, span_folders
 from pipeline.new_recipe.groups import Name, evident_groups
 
 _MOST_IMAGES = 2000  # about
@@ -105,7 +105,6 @@ def survey(data: DataConfig, layout: str) -> Survey:
     Raises:
         DataError: the images cannot be used.
     """
-    numbers = tuple(sorted(span_numbers(data)))
     sources = [span.source for span in open_window(data)]
     counts = sum((source.counts for source in sources), Counter[str]())
     found = Survey(
@@ -113,7 +112,7 @@ def survey(data: DataConfig, layout: str) -> Survey:
         layout=layout,
         count=sum(source.count for source in sources),
         classes={name: counts[name] for name in sources[0].classes},
-        spans=numbers,
+        spans=tuple(span_folders(data)),
         notes=tuple(dict.fromkeys(note for source in sources for note in source.notes)),
     )
     shards = [shard for source in sources for shard in source.shards()]

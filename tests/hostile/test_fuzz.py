@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from common.errors import ConfigError, PipelineError
 from components.image_example_gen.inspection.limited_process import Limits, call
-from components.image_example_gen.sources.archive import extraction
+from components.image_example_gen.sources import archive
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import make_source
@@ -197,17 +197,17 @@ def test_parquet(tmp_path):
 def test_archives(tmp_path):
     files = {'cats/a.jpg': made.IMAGE, 'dogs/b.png': b'2' * 3000}
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as target:
         for name, contents in files.items():
-            archive.writestr(name, contents)
+            target.writestr(name, contents)
     valid = [packed.getvalue()]
     for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode='w', format=kind) as archive:
+        with tarfile.open(fileobj=packed, mode='w', format=kind) as target:
             for name, contents in files.items():
                 entry = tarfile.TarInfo(f'{"long" * 30}/{name}')
                 entry.size = len(contents)
-                archive.addfile(entry, io.BytesIO(contents))
+                target.addfile(entry, io.BytesIO(contents))
         valid += [packed.getvalue(), gzip.compress(packed.getvalue())]
     path, number = tmp_path / 'a.tar', iter(range(10**9))
 
@@ -215,7 +215,7 @@ def test_archives(tmp_path):
         path.write_bytes(contents)
         target = tmp_path / 'extracted' / str(next(number))
         with reported():
-            list(call(Limits.for_file(path), extraction.extract_archive, path, target))
+            list(call(Limits.for_file(path), archive.extract_archive, path, target))
         outside = {each.name for each in tmp_path.iterdir()}
         assert outside <= {'a.tar', 'extracted', 'extracted.lock'}
 

@@ -16,7 +16,7 @@ import pytest
 
 from common.errors import DataError
 from common.files import open_regular, read_regular, sha256_of
-from components.image_example_gen.sources.archive.extraction import extract_archive
+from components.image_example_gen.sources.archive import extract_archive
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import File, LocalFolder
 from components.image_example_gen.sources.base.source import every_image

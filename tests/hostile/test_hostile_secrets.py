@@ -12,7 +12,7 @@ import yaml
 from common.errors import ConfigError, DataError
 from common.redaction import is_redacted, redacted
 from components.image_example_gen.image_example_gen import ImageExampleGen
-from components.image_example_gen.sources.archive.source import complete_url
+from components.image_example_gen.sources.archive import complete_url
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from pipeline.config.recipe import load_recipe, parse_override
 from pipeline.kubeflow.decision import decide

@@ -8,7 +8,7 @@ import pytest
 from bounded import bounded
 
 from common.errors import DataError
-from components.image_example_gen.sources.archive import download
+from components.image_example_gen.sources import download
 
 OK = 'HTTP/1.1 200 OK\r\n'
 CHUNKED = f'{OK}Transfer-Encoding: chunked\r\n\r\n'

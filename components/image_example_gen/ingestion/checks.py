@@ -1,7 +1,6 @@
 """Checks of the result of an ingestion: too many bad images, classes without images in a split."""
 
-import itertools
-import shutil
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from common.errors import DataError
 from common.features import SPLITS
 from common.mirror import uri_of
-from common.storage import Bucket, Folder, storage_of
+from common.storage import storage_of
 from components.image_example_gen.ingestion.ingested import (
     RUN,
     Counts,
@@ -18,7 +17,7 @@ from components.image_example_gen.ingestion.ingested import (
     describe_bad,
     read_ingested,
 )
-from components.image_example_gen.ingestion.quarantine import read_quarantined
+from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
 
 _NOT_TRAINED = 'unknown class'  # a recipe may have some of the classes of the data
 _SHOWN = 5
@@ -27,34 +26,28 @@ _SHOWN = 5
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
     """Raises DataError if the share of images that cannot be used is above the limit.
 
-    Images of unknown classes do not count. TFX removes the quarantine after an error, so it is
-    copied to `refused`, in object storage too. The keys of `tallies` are the names of the folders
-    of spans.
+    Images of unknown classes do not count. TFX removes the quarantine after an error, so its lists
+    are copied to one in `refused`. The keys of `tallies` are the names of the folders of spans.
     """
     tally = sum(tallies.values(), Tally())
     reasons = {reason: number for reason, number in tally.bad.items() if reason != _NOT_TRAINED}
     bad, seen = sum(reasons.values()), tally.seen - tally.bad.get(_NOT_TRAINED, 0)
     if bad <= limit * seen:
         return
-    refused = quarantine.parent.parent / 'refused'
-    shutil.rmtree(refused, ignore_errors=True)
-    shutil.copytree(quarantine, refused)
-    bucket = storage_of(refused.parent)
-    if isinstance(bucket, Bucket):
-        if bucket.names(refused.name):
-            bucket.remove(refused.name)
-        copies = Folder(refused).names()
-        bucket.upload({f'{refused.name}/{name}': refused / name for name in copies})
-    lines = (
-        f'{name}/{line["source"]}: {line["detail"]}'
+    lines = [
+        line | {'source': f'{name}/{line["source"]}'}
         for name in tallies
         for line in read_quarantined(quarantine / name)
-        if line['reason'] in reasons
-    )
+    ]
+    refused = quarantine.parent.parent / 'refused'
+    storage_of(refused).write(LIST, '\n'.join(map(json.dumps, lines)).encode())
+    examples = [
+        f'{line["source"]}: {line["detail"]}' for line in lines if line['reason'] in reasons
+    ]
     message = (
         f'{bad} of {seen} images ({bad / seen:.1%}) cannot be used, more than the '
         f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(reasons)}; such as '
-        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {uri_of(refused)}'
+        f'{"; ".join(examples[:3])}; all are listed in {uri_of(refused)}'
     )
     if 'under two labels' in reasons:
         message += '; if images of different classes look alike, set data.checks.near_distance: 0'

@@ -68,7 +68,7 @@ class Ingested(StrictModel):
 
     fingerprint: str  # of the images
     listed: str  # of their files as they were listed; another one if they were only touched
-    settings: str = ''  # what the records depend on, besides other spans
+    settings: str  # what the records depend on, besides other spans
     counts: Counts  # used images
     tally: Tally
 

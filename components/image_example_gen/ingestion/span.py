@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -27,6 +28,7 @@ from components.image_example_gen.ingestion.assignment import (
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.ingested import (
     FORMAT,
+    Counts,
     Fingerprints,
     Ingested,
     Tally,
@@ -66,16 +68,11 @@ def ingest_spans(
     """
     records, quarantine = folders
     known = sorted(each.parent for each in Path(earlier).glob(f'span-*/{INDEX}')) if earlier else []
-    keys = config.model_dump(mode='json', exclude=_NOT_OF_RECORDS)
-    settings = {
-        number: json.dumps([FORMAT, images[number], source.classes, _names(source), keys])
-        for number, source in sources.items()
-    }
-    linked = [
-        number
-        for number in sources
-        if earlier and _link_span(f'span-{number}', Path(earlier).name, folders, settings[number])
-    ]
+    linked = []
+    for number, source in sources.items() if earlier else ():
+        settings = _settings(source, config, images[number])
+        if _link_span(f'span-{number}', Path(earlier).name, folders, settings):
+            linked.append(number)
     spans = [records / f'span-{number}' for number in linked]
     for number, source in sources.items():
         if len(sources) > 1:
@@ -83,8 +80,7 @@ def ingest_spans(
             _log.info('span %s: %s images, %s', number, source.count, state)
         if number not in linked:
             targets = records / f'span-{number}', quarantine / f'span-{number}'
-            identity = {'fingerprint': images[number], 'settings': settings[number]}
-            others = spans, known, identity
+            others = spans, known, images[number]
             ingest_span(source, config, targets, make_pipeline, *others)
             spans.append(targets[0])
     ingested = {number: read_ingested(records / f'span-{number}') for number in sources}
@@ -101,48 +97,40 @@ def ingest_span(
     make_pipeline: Callable[[], beam.Pipeline],
     spans: Sequence[Path] = (),
     earlier: Sequence[Path] = (),
-    identity: Mapping[str, str] | None = None,
+    fingerprint: str = '',
 ) -> Ingested:
     """Checks every image of a span and writes the records of the usable ones.
 
     `folders` are the outputs, of records and quarantine; `spans` and `earlier` folders of records
-    for SplitAssignment; `identity` has fields of the manifest, which is written last. Raises
-    DataError if a file of many images cannot be read, or no image has a group.
+    for SplitAssignment; `fingerprint` is that of an earlier ingestion of the same images, if any.
+    The manifest is written last. Raises DataError if a file of many images cannot be read, or no
+    image has a group.
     """
     records, quarantine = folders
     given = source.shards()
     shards = transforms.Shards(records / 'shards', source.classes, config)
     for folder in (shards.folder, *(records / f'Split-{split}' for split in SPLITS), quarantine):
         folder.mkdir(parents=True)
-    with (
-        console.bar('images to TFRecords', source.count) as bar,
-        transforms.calling(bar.advance),
-        make_pipeline() as pipeline,
-    ):
-        examine = beam.Map(transforms.examine_shard, shards)
-        _ = pipeline | beam.Create([*enumerate(given)]) | beam.Reshuffle() | examine
+    with console.bar('images to TFRecords', source.count) as bar, transforms.calling(bar.advance):
+        _map(make_pipeline, given, transforms.examine_shard, shards)
     parts = [shards.result(number).entries for number in range(len(given))]
     images = np.concatenate(parts)
     _require_groups(source, config, images)
-    limits = boundaries(config.splits)
-    near = config.checks.near_distance
-    assignment = SplitAssignment(images, read_index(spans), read_index(earlier), near, limits)
+    known, near = (read_index(spans), read_index(earlier)), config.checks.near_distance
+    assignment = SplitAssignment(images, *known, near, boundaries(config.splits))
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    splits, other_labels = (
-        np.split(each, ends) for each in (assignment.splits, assignment.other_labels)
-    )
-    with make_pipeline() as pipeline:
-        divide = beam.Map(transforms.divide_shard, shards)
-        _ = pipeline | beam.Create([*enumerate(splits)]) | beam.Reshuffle() | divide
+    splits = np.split(assignment.splits, ends)
+    _map(make_pipeline, splits, transforms.divide_shard, shards)
     reasons, digests = Counter[str](), dict[str, str]()
     with (quarantine / LIST).open('w') as quarantined:
-        for number, of_shard in enumerate(zip(splits, other_labels, strict=True)):
+        for number, others in enumerate(np.split(assignment.other_labels, ends)):
             name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'  # the layout of TFX
             for split in SPLITS:
                 shards.divided(number, split).replace(records / f'Split-{split}' / name)
             examined = shards.result(number)
             digests |= examined.digests
-            for bad in (*examined.bad, *_conflicts(examined.names, *of_shard, source.classes)):
+            conflicts = _conflicts(examined.names, splits[number], others, source.classes)
+            for bad in (*examined.bad, *conflicts):
                 quarantined.write(line_of(bad))
                 reasons[bad.reason] += 1
     write_files(records, source, digests)
@@ -150,28 +138,28 @@ def ingest_span(
     used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]
     np.save(records / INDEX, used)
-    counts = np.zeros((len(SPLITS), len(source.classes)), int)
-    np.add.at(counts, (used['split'], used['label']), 1)
-    found = Counter(assignment.splits.tolist())
-    tally = Tally(
-        seen=len(images) - found[LABEL_CONFLICT] + reasons.total(),
-        bad=dict(reasons.most_common()),  # with the conflicts
-        duplicates=found[DUPLICATE],
-        between=found[SPLIT_CONFLICT],
-        repeated=assignment.repeated,
-        ungrouped=int((used['group'] == 0).sum()) if config.group_by else 0,
-    )
+    fingerprint = fingerprint or source.fingerprint
     ingested = Ingested(
-        **{'fingerprint': source.fingerprint, **(identity or {})},
+        fingerprint=fingerprint,
         listed=source.fingerprint,
-        counts={
-            split: dict(zip(source.classes, row.tolist(), strict=True))
-            for split, row in zip(SPLITS, counts, strict=True)
-        },
-        tally=tally,
+        settings=_settings(source, config, fingerprint),
+        counts=_counts(used, source.classes),
+        tally=_tally(assignment, used, reasons, config),
     )
     write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
+
+
+def _map(
+    make_pipeline: Callable[[], beam.Pipeline],
+    items: Sequence[Any],
+    function: Callable[[tuple[int, Any], transforms.Shards], None],
+    shards: transforms.Shards,
+) -> None:
+    """Calls a function with each item and its number, in Beam."""
+    with make_pipeline() as pipeline:
+        numbered = pipeline | beam.Create([*enumerate(items)]) | beam.Reshuffle()
+        _ = numbered | beam.Map(function, shards)
 
 
 def _conflicts(
@@ -184,15 +172,38 @@ def _conflicts(
         yield BadImage(names[place], 'under two labels', detail)
 
 
+def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
+    counts = np.zeros((len(SPLITS), len(classes)), int)
+    np.add.at(counts, (used['split'], used['label']), 1)
+    by_class = (dict(zip(classes, row.tolist(), strict=True)) for row in counts)
+    return dict(zip(SPLITS, by_class, strict=True))
+
+
+def _tally(
+    assignment: SplitAssignment, used: np.ndarray, reasons: Counter[str], config: DataConfig
+) -> Tally:
+    found = Counter(assignment.splits.tolist())
+    return Tally(
+        seen=len(assignment.splits) - found[LABEL_CONFLICT] + reasons.total(),
+        bad=dict(reasons.most_common()),  # with the conflicts
+        duplicates=found[DUPLICATE],
+        between=found[SPLIT_CONFLICT],
+        repeated=assignment.repeated,
+        ungrouped=int((used['group'] == 0).sum()) if config.group_by else 0,
+    )
+
+
 def read_index(folders: Sequence[Path]) -> np.ndarray:
     """The index of spans: IMAGE [n]."""
     return np.concatenate([np.empty(0, IMAGE), *(np.load(each / INDEX) for each in folders)])
 
 
-def _names(source: Source) -> list[str]:
-    """The class of each label."""
+def _settings(source: Source, config: DataConfig, fingerprint: str) -> str:
+    """What the records depend on, besides other spans."""
     names = source.labels.names
-    return sorted(f'{label!r} is {names.get(label)}' for label in source.by_label)
+    classes = sorted(f'{label!r} is {names.get(label)}' for label in source.by_label)
+    keys = config.model_dump(mode='json', exclude=_NOT_OF_RECORDS)
+    return json.dumps([FORMAT, fingerprint, source.classes, classes, keys])
 
 
 def _require_groups(source: Source, config: DataConfig, images: np.ndarray) -> None:

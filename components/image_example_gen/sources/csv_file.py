@@ -10,11 +10,11 @@ from common.files import sha256_of
 from components.image_example_gen.sources.base.columns import Table, read_table
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import (
-    TABLE_SUFFIXES,
     File,
     LocalFolder,
     is_image,
     list_files,
+    source_of_name,
     stat_file,
 )
 from components.image_example_gen.sources.base.parts import (
@@ -23,7 +23,6 @@ from components.image_example_gen.sources.base.parts import (
     kind_of,
     limit_sources,
     part_in,
-    part_of,
 )
 from components.image_example_gen.sources.base.source import ImageFile, Source, open_files
 
@@ -73,7 +72,7 @@ def _find_tables(path: Path, config: DataConfig) -> list[Table]:
     if not path.is_dir():
         return [read_table(path, config)]
     error = DataError(f'{path} has no CSV file; give the path of one')
-    listed = list_files(LocalFolder(path), lambda n: Path(n).suffix.lower() in TABLE_SUFFIXES)
+    listed = list_files(LocalFolder(path), lambda n: source_of_name(n) == 'csv')
     for depth in (0, 1):
         found = []
         for file in (file for file in listed if file.name.count('/') == depth):
@@ -103,9 +102,8 @@ def _rows(table: Table, root: Path, config: DataConfig) -> Iterator[ImageFile]:
     folders = [file.name.rpartition('/')[0].rpartition('/')[2] for file in files]
     sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
     for row, file, folder in zip(table.rows, files, folders, strict=True):
-        part = part_in(name, part_of(table.split, row.split))
         group = row.group or group_of_name(config.group_by, file.name)
-        yield ImageFile(file, row.label, part, sources[folder], group)
+        yield ImageFile(file, row.label, part_in(name, row.part), sources[folder], group)
 
 
 def _files(table: Table, root: Path, kind: Kind | None) -> list[File]:

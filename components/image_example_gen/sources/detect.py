@@ -11,19 +11,22 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.image_example_gen.sources.base.listing import (
-    PARQUET_SUFFIXES,
-    RECORDS,
-    TABLE_SUFFIXES,
     LocalFolder,
     is_image,
     list_files,
+    source_of_name,
 )
 from components.image_example_gen.sources.base.source import FileShard, ImageFile, Source
 from components.image_example_gen.sources.spans import find_spans, open_source
 
 _CLASS_FOLDERS = ('folder', 'archive')
-# Includes unsupported archives, for which the source raises an error.
-_ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
+_LAYOUTS = {
+    'folder': 'a folder',
+    'archive': 'an archive',
+    'csv': 'a CSV file',
+    'parquet': 'Parquet files',
+    'tfrecord': 'TFRecord files',
+}
 # CLASS.N.jpg, CLASS_N.jpg, CLASS-N.jpg, CLASS N.jpg, CLASS (N).jpg
 CLASS_AND_NUMBER = r'^(.*[^\W\d_])[ ._-]+\(?\d+\)?\.\w+$'
 # Names that cameras and programs give: a number follows, but they are no classes.
@@ -83,10 +86,11 @@ def data_overrides(
 
 def detect_in_folder(path: Path) -> Detected:
     """The source of the images in a folder; raises DataError if it cannot be read."""
-    listed = list_files(LocalFolder(path), lambda name: is_image(name) or bool(_records_in(name)))
-    records = [kind for file in listed if (kind := _records_in(file.name))]
+    listed = list_files(LocalFolder(path), lambda name: is_image(name) or _is_records(name))
+    records = [file.name for file in listed if _is_records(file.name)]
     if records and not any('/' in file.name and is_image(file.name) for file in listed):
-        return min(records)
+        source = min(source_of_name(name) or '' for name in records)
+        return Detected(source, _LAYOUTS[source])
     for may_be_classes in (True, False):
         if spans := find_spans(path, dates_may_be_classes=may_be_classes):
             inner = detect_in_folder(Path(spans[max(spans)]))
@@ -111,18 +115,13 @@ def detect_in_folder(path: Path) -> Detected:
 
 
 def _detect_file(path: Path) -> Detected:
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        table = _open('csv', path)
-        return Detected('csv', table.layout if table else 'a CSV file')
-    if _ARCHIVE.fullmatch(path.name):
-        return Detected('archive', 'an archive')
-    return _records_in(path.name) or Detected('folder', 'a folder')
+    source = source_of_name(path.name) or 'folder'
+    table = _open('csv', path) if source == 'csv' else None
+    return Detected(source, table.layout if table else _LAYOUTS[source])
 
 
-def _records_in(name: str) -> Detected | None:
-    if Path(name).suffix.lower() in PARQUET_SUFFIXES:
-        return Detected('parquet', 'Parquet files')
-    return Detected('tfrecord', 'TFRecord files') if RECORDS.fullmatch(name) else None
+def _is_records(name: str) -> bool:
+    return source_of_name(name) in ('parquet', 'tfrecord')
 
 
 def _rows(source: Source | None) -> Iterator[ImageFile]:

@@ -4,7 +4,7 @@ import bisect
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,6 @@ from common.files import open_regular
 from components.image_example_gen.inspection.check_config import too_large
 from components.image_example_gen.sources.base.columns import Columns, find_columns
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import PARQUET_SUFFIXES
 from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Record,
@@ -71,11 +70,7 @@ def open_source(config: DataConfig) -> Source:
     or names; see `data.columns`. Names of numbers are those in the metadata of the library
     `datasets`.
     """
-    return open_records(config, read_rows, _is_used, '*.parquet')
-
-
-def _is_used(name: str) -> bool:
-    return PurePath(name).suffix.lower() in PARQUET_SUFFIXES
+    return open_records(config, read_rows, 'parquet', '*.parquet')
 
 
 def _find_columns(file: Path, schema: pa.Schema, config: DataConfig) -> Columns:

@@ -36,7 +36,7 @@ Folders = Mapping[int, Path | str]  # by the number of the span, in ascending or
 FIRST_SPAN = 1  # the number of images without spans
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
 _SPAN_FOLDER = re.compile(r'span-(\d+)')
-_MODULES = {'csv': 'csv_file', 'archive': 'archive.source'}  # the others are called as the source
+_MODULES = {'csv': 'csv_file'}  # the others are called as the source
 
 
 class Span(NamedTuple):
@@ -101,11 +101,6 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     place = f'the spans in {config.spans_place}'
     require_classes(place, spans[0].source.classes, _counts(spans), complete=False)
     return spans
-
-
-def span_numbers(config: DataConfig) -> frozenset[int]:
-    """The numbers of all spans, inside and outside of the window; empty without spans."""
-    return frozenset(span_folders(config))
 
 
 def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, ...]:

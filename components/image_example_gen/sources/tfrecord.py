@@ -11,7 +11,6 @@ from common.files import open_regular
 from components.image_example_gen.inspection.check_config import too_large
 from components.image_example_gen.sources.base.columns import LABELS, SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.listing import RECORDS
 from components.image_example_gen.sources.base.parts import part_of
 from components.image_example_gen.sources.base.record_source import (
     Reader,
@@ -51,11 +50,7 @@ def open_source(config: DataConfig, read: Reader = read_examples) -> Source:
     Without `data.columns`, the features have the names of TensorFlow Models, or usual ones of a
     table. Labels are numbers or names; the feature `image/class/text` names numbers.
     """
-    return open_records(config, read, _is_used, '*.tfrecord or *-00000-of-00010')
-
-
-def _is_used(name: str) -> bool:
-    return RECORDS.fullmatch(name) is not None
+    return open_records(config, read, 'tfrecord', '*.tfrecord or *-00000-of-00010')
 
 
 def _record(found: Mapping[str, Any], config: DataConfig, names: Sequence[str]) -> Record:

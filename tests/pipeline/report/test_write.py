@@ -33,7 +33,9 @@ def results(tmp_path):
 
 def test_counts_of_all_spans_and_quarantined_images(tmp_path):
     counts = {'train': {'cats': 3, 'dogs': 2}, 'test': {'cats': 1}}
-    span = Ingested(fingerprint='a', listed='b', counts=counts, tally=Tally(15, {'empty': 9}))
+    span = Ingested(
+        fingerprint='a', listed='b', settings='', counts=counts, tally=Tally(15, {'empty': 9})
+    )
     (tmp_path / MANIFEST).write_text(span.model_dump_json())
     line = {'source': 'a.jpg', 'reason': 'empty', 'detail': '0 bytes'}
     (tmp_path / LIST).write_text(9 * f'{json.dumps(line)}\n')

@@ -14,6 +14,7 @@ from common.errors import DataError
 from common.files import MEGABYTE, open_regular
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.listing import is_image
+from components.image_example_gen.sources.base.parts import part_of
 
 # Usual names, by priority.
 IMAGES = (
@@ -43,7 +44,7 @@ class Row(NamedTuple):
 
     path: str
     label: str
-    split: str
+    part: str  # of `part_of`
     group: str
 
 
@@ -52,7 +53,6 @@ class Table(NamedTuple):
 
     file: Path
     layout: str  # human-readable, such as `images from column path, classes from column label`
-    split: str  # name of the column of parts; empty without one
     rows: list[Row]
 
     def has_labels(self) -> bool:
@@ -90,9 +90,10 @@ def read_table(file: Path, config: DataConfig) -> Table:
     for number, row in enumerate(itertools.chain(sample, rows), 1):
         if len(row) != len(names):
             raise DataError(f'{file}: row {number:,} has {len(row)} fields; expected {len(names)}')
-        found.append(Row(*('' if place is None else row[place].strip() for place in places)))
+        path, label, part, group = ('' if place is None else row[place].strip() for place in places)
+        found.append(Row(path, label, part_of(columns.split or '', part), group))
     layout = f'images from column {columns.image}, classes from column {columns.label or ""}'
-    return Table(file, layout, columns.split or '', found)
+    return Table(file, layout, found)
 
 
 def _named_columns(

@@ -22,9 +22,13 @@ _HEIC = ('.heic', '.heif', '.hif')
 IMAGE_SUFFIXES = frozenset(
     {'.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff', '.avif'}
 ).union(_HEIC)
-TABLE_SUFFIXES = frozenset({'.csv', '.tsv', '.txt'})
-PARQUET_SUFFIXES = frozenset({'.parquet'})
-RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
+# By the source of a file that is no image; of archives also formats that it refuses.
+_SOURCES = {
+    'csv': re.compile(r'.*\.(csv|tsv|txt)', re.IGNORECASE),
+    'archive': re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE),
+    'parquet': re.compile(r'.*\.parquet', re.IGNORECASE),
+    'tfrecord': re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE),
+}
 # Of desktops, network storage and file systems; hidden ones are ignored as well.
 _IGNORED = frozenset(
     {'thumbs.db', 'desktop.ini', '__macosx', '@eadir', '#recycle', '#snapshot', '$recycle.bin'}
@@ -178,6 +182,11 @@ def folder_at(place: Path | str) -> Folder:
 def is_image(name: str) -> bool:
     """Whether a file name has the suffix of an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  much faster
+
+
+def source_of_name(name: str) -> str | None:
+    """The source that reads a file of a name, csv, archive, parquet or tfrecord; else None."""
+    return next((source for source, names in _SOURCES.items() if names.fullmatch(name)), None)
 
 
 def is_ignored(name: str) -> bool:

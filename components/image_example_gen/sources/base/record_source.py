@@ -14,7 +14,11 @@ from common.errors import CallFailed, DataError, Rejected
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import Label, is_class_name
-from components.image_example_gen.sources.base.listing import fingerprint_of, local_files
+from components.image_example_gen.sources.base.listing import (
+    fingerprint_of,
+    local_files,
+    source_of_name,
+)
 from components.image_example_gen.sources.base.parts import (
     divide,
     group_of_name,
@@ -61,12 +65,7 @@ class RecordShard(Shard):
         return _call(self.file, _images, self)
 
 
-def open_records(
-    config: DataConfig,
-    read: Reader,
-    is_used: Callable[[str], bool],
-    names: str,
-) -> Source:
+def open_records(config: DataConfig, read: Reader, kind: str, names: str) -> Source:
     """Opens a file, or all files in a folder at any depth.
 
     The user's own division into parts is that of `split` or of the names of files and folders.
@@ -74,7 +73,7 @@ def open_records(
     Args:
         config: the section `data` of a recipe.
         read: runs in a limited process.
-        is_used: whether a file in a folder has records, by its name.
+        kind: that of `source_of_name` for the files in a folder.
         names: description of the names of files.
 
     Raises DataError if a file is missing or damaged or lacks a column, or no image has a label.
@@ -83,7 +82,7 @@ def open_records(
     assert path is not None  # `make_source` has checked it
     if not path.exists():
         raise DataError(f'{path} does not exist; give a folder or a file {names}')
-    listed = local_files(path, is_used)
+    listed = local_files(path, lambda name: source_of_name(name) == kind)
     if not listed:
         raise DataError(f'data folder {path} has no files {names}')
     folder = (path if path.is_dir() else path.parent).absolute()

@@ -49,8 +49,8 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
         check_bad_share(tallies, 0.05, quarantine)
     for words in ('2 under two labels, 1 truncated', 'span-1/cats/a.jpg', 'near_distance: 0'):
         assert words in str(raised.value)
-    listed = quarantine.parent.parent / 'refused' / 'span-1' / 'quarantined.jsonl'
-    assert 'cats/a.jpg' in listed.read_text()
+    listed = quarantine.parent.parent / 'refused' / 'quarantined.jsonl'
+    assert 'span-1/cats/a.jpg' in listed.read_text()
 
     # Images of unknown classes do not count.
     check_bad_share({'span-1': Tally(40, {'unknown class': 30})}, 0.05, quarantine)

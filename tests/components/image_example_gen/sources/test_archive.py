@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources.archive import extraction, source
+from components.image_example_gen.sources import archive
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import LabelledImage, every_image
 from components.image_example_gen.sources.spans import make_source
@@ -36,17 +36,17 @@ def make(tmp_path):
         path = tmp_path / (name or f'pets.{kind}')
         path.unlink(missing_ok=True)
         if kind == 'zip':
-            with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as target:
                 for place, contents in files.items():
-                    archive.writestr(place, contents)
+                    target.writestr(place, contents)
             return path
-        with tarfile.open(path, f'w:{kind[4:]}') as archive:
+        with tarfile.open(path, f'w:{kind[4:]}') as target:
             for place, contents in files.items():
                 entry = tarfile.TarInfo(place)
                 if isinstance(contents, str):
                     entry.type, entry.linkname, contents = tarfile.LNKTYPE, contents, b''
                 entry.size = len(contents)
-                archive.addfile(entry, io.BytesIO(contents))
+                target.addfile(entry, io.BytesIO(contents))
         return path
 
     return make_archive
@@ -84,7 +84,7 @@ def test_runs_extract_the_same_archive_once(make, monkeypatch, cache):
     path = make(kind='tar.gz')
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: images_of(path), range(2))
-    monkeypatch.setattr(source, 'call', lambda *_: pytest.fail('extracted again'))
+    monkeypatch.setattr(archive, 'call', lambda *_: pytest.fail('extracted again'))
 
     assert first == second == images_of(path)
     assert len(list(cache.rglob('*.jpg'))) == len(PETS)
@@ -101,18 +101,20 @@ def test_changed_archive_replaces_extracted_one(make, cache, monkeypatch):
     assert len(list(versions.iterdir())) == 1
     with pytest.raises(DataError, match=r'is gone: it was removed or replaced .*; start again$'):
         list(every_image(old))
-    monkeypatch.setattr(source, '_extract', lambda *_: make(PETS | {'cats/newer.jpg': b'newer'}))
+    monkeypatch.setattr(
+        archive, '_extract_in_process', lambda *_: make(PETS | {'cats/newer.jpg': b'newer'})
+    )
     with pytest.raises(DataError, match=r'pets\.zip changed while it was read; start again$'):
         open_archive(make())
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar.gz'])
 def test_limits_the_unpacked_size(make, monkeypatch, tmp_path, kind):
-    monkeypatch.setattr(extraction, '_ALWAYS_ALLOWED', 1000)
+    monkeypatch.setattr(archive, '_ALWAYS_ALLOWED', 1000)
 
     path = make(PETS | {'notes.txt': bytes(10**7)}, kind)
     with pytest.raises(DataError, match='unpacks to more than 200 times its size; it may be a dec'):
-        list(extraction.extract_archive(path, tmp_path / 'extracted' / '1'))
+        list(archive.extract_archive(path, tmp_path / 'extracted' / '1'))
     assert not list(tmp_path.rglob('*.jpg'))
 
 
@@ -166,10 +168,10 @@ def test_links_are_images_and_do_not_lead_out(make):
     with pytest.raises(DataError, match='link to an absolute path'):
         open_archive(make(PETS | {'dogs/same.jpg': '/etc/passwd'}, 'tar'))
     path = make()
-    with zipfile.ZipFile(path, 'a') as archive:
+    with zipfile.ZipFile(path, 'a') as target:
         link = zipfile.ZipInfo('cats/link.jpg')
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        archive.writestr(link, '/etc/passwd')
+        target.writestr(link, '/etc/passwd')
     assert images_of(path)['cats/link.jpg'].contents == b'/etc/passwd'
 
 

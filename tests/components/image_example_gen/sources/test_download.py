@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources.archive import download
+from components.image_example_gen.sources import download
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.spans import make_source
 

@@ -1,1 +1,0 @@
-"""Images in zip and tar archives, local or from the web."""
