@@ -73,32 +73,6 @@ def parquet_of_zeros(path: Path, megabytes: int, rows: int) -> Path:
     return path
 
 
-def parquet_of_stated_size(path: Path, megabytes: int) -> Path:
-    """A cell of zeros in a page whose header states a larger size, which readers allocate."""
-    least = 140  # megabytes; the size takes as many bytes in the header as a larger one
-    contents = parquet_of_zeros(path, least, 2).read_bytes()
-    stated, larger = (_thrift_i32(each * 10**6 + 4) for each in (least, megabytes))
-    assert contents.find(stated) < 16
-    path.write_bytes(contents.replace(stated, larger, 1))
-    return path
-
-
-def _thrift_i32(value: int) -> bytes:
-    """A field of a header in Thrift's compact protocol, for 2**27 and more: 5 bytes of 7 bits."""
-    zigzag = 2 * value
-    return b'\x15' + bytes(zigzag >> 7 * n & 127 | (128 if n < 4 else 0) for n in range(5))
-
-
-def parquet_with_footer(path: Path, old: bytes, new: bytes) -> Path:
-    """A good file with other bytes, as many, in its footer."""
-    parquet_of(path, labelled(pa.array([IMAGE, IMAGE])), PETS)
-    contents = path.read_bytes()
-    assert old in contents
-    assert len(old) == len(new)
-    path.write_bytes(contents.replace(old, new))
-    return path
-
-
 def texts(*values: bytes) -> pa.Array:
     """A column of strings that may be no UTF-8."""
     offsets = [0]

@@ -1,8 +1,7 @@
 """Detects the source and the layout of the option `--data`. Imports neither TensorFlow nor TFX."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from components.image_example_gen.sources.base.listing import (
     list_files,
     source_of_name,
 )
-from components.image_example_gen.sources.base.source import FileShard, ImageFile, Source
+from components.image_example_gen.sources.base.source import FileShard, Source
 from components.image_example_gen.sources.spans import find_spans, open_source
 
 _CLASS_FOLDERS = ('folder', 'archive')
@@ -98,15 +97,18 @@ def detect_in_folder(path: Path) -> Detected:
                 return inner._replace(layout=f'spans with {inner.layout}')
     folder, table = _open('folder', path), _open('csv', path)
     by_folder = defaultdict[str, set[str]](set)  # the classes in the table
-    for row in _rows(table):
-        by_folder[row.file.name.rpartition('/')[0]].add(row.label)
-    if folder and len(folder.by_label) > 1 and max(map(len, by_folder.values()), default=1) == 1:
+    for shard in table.pieces if table else ():
+        assert isinstance(shard, FileShard)
+        for row in shard.rows:
+            by_folder[row.file.name.rpartition('/')[0]].add(row.label)
+    classes = folder.by_label.keys() - {''} if folder else ()
+    if folder and len(classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
         further = f'; not read: {table.layout}' if table else ''
         return Detected('folder', folder.layout + further)
     if table:
         return Detected('csv', table.layout)
     named = _open('folder', path, label_pattern=CLASS_AND_NUMBER)
-    counts = Counter(row.label for row in _rows(named))
+    counts = {str(label): number for label, number in named.by_label.items()} if named else {}
     are_classes = all(name and not _NO_CLASSES.fullmatch(name) for name in counts)
     if are_classes and len(counts) > 1 and min(counts.values()) > 1:
         what = f'images named CLASS and number, {describe_classes(sorted(counts))}'
@@ -122,12 +124,6 @@ def _detect_file(path: Path) -> Detected:
 
 def _is_records(name: str) -> bool:
     return source_of_name(name) in ('parquet', 'tfrecord')
-
-
-def _rows(source: Source | None) -> Iterator[ImageFile]:
-    for shard in source.pieces if source else ():
-        assert isinstance(shard, FileShard)
-        yield from shard.rows
 
 
 def _open(source: str, path: Path, label_pattern: str | None = None) -> Source | None:

@@ -60,21 +60,6 @@ def test_kinds_of_labels(tmp_path, kinds, labels, keys, expected):
         assert read('parquet', path, **keys) == expected
 
 
-@pytest.mark.parametrize('kind', BOTH)
-@pytest.mark.parametrize(
-    ('names', 'columns', 'expected'),
-    [
-        ('image fine_label', {}, ['a', 'b']),
-        ('img label other', {'label': 'other'}, ['c', 'd']),
-        ('picture label', {'image': 'picture'}, ['a', 'b']),
-    ],
-)
-def test_finds_columns_by_usual_names_or_recipe(tmp_path, kind, names, columns, expected):
-    values = dict(zip(names.split(), ([b'1', b'2'], ['a', 'b'], ['c', 'd']), strict=False))
-    path = write_records(kind, tmp_path / 'a', **values)
-    assert read(kind, path, columns=columns) == expected
-
-
 @pytest.mark.parametrize(
     'columns',
     [
