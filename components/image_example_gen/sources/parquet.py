@@ -58,7 +58,7 @@ def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator
             yield Record(
                 *_image(row.get(columns.image, b''), config.checks.max_bytes),
                 names.get(label, label),
-                part_of(columns.split, as_text(row[columns.split])) if columns.split else '',
+                part_of(columns.split or '', as_text(row.get(columns.split))),
                 as_text(row.get(columns.group)) or None,
             )
 

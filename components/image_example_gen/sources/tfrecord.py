@@ -83,6 +83,6 @@ def _record(found: Mapping[str, Any], config: DataConfig, names: Sequence[str]) 
         contents,
         as_text(value(None, *_FILE_NAMES)),
         label,
-        part_of(split, as_text(value(split))) if split else '',
+        part_of(split, as_text(value(split))),
         as_text(value(group)) or None,
     )

@@ -114,7 +114,8 @@ class Source:
         """Number of images of each label."""
         found: Counter[Label] = Counter()
         for (part, label), number in self.seen.items():
-            found[label] += number if part in self.parts else 0
+            if part in self.parts:
+                found[label] += number
         return found
 
     @property

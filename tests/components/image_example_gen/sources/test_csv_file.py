@@ -131,6 +131,13 @@ def test_names_of_tables_divide_the_images(make):
     assert 'test: 1 images without labels are left out' in source.notes
 
 
+def test_labels_of_a_part_that_is_left_out_name_no_class(make):
+    rows = 'path,label,split\na.jpg,0,train\nb.jpg,1,train\nmore/c.jpg,unknown,test\n'
+
+    source = source_of(make({'labels.csv': rows}), classes=['cat', 'dog'])
+    assert source.counts == {'cat': 1, 'dog': 1}
+
+
 def test_groups_are_those_of_a_column_or_of_names(make):
     folder = make({'labels.csv': 'path,label,subject\na.jpg,cat,7\nb.jpg,dog,\n'})
 
