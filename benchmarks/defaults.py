@@ -1,18 +1,21 @@
 """Compares what `init` and the Trainer choose with fixed values, on sets of images.
 
-Usage: defaults.py [--weights WEIGHTS] [--seeds N] [--grid] [--script] PLACE...
+Usage: defaults.py [--weights WEIGHTS] [--seeds N] [--grid] [--script] [PLACE]...
 
-PLACE is anything that `init` takes. Its recipe runs unchanged, then with fixed fine-tuning; with
+PLACE is anything that `init` takes; without one, the four sets of CATDOG_DATA and four that are
+made. Its recipe runs unchanged, then with fixed fine-tuning; with
 `--grid` at two depths, lengths and image sizes. `--script` adds a plain Keras script that
 trains the whole network: the head for an epoch, then one cycle of all layers with batch norm.
 """
 
 import argparse
 import itertools
+import os
 import statistics
 import tempfile
 from pathlib import Path
 
+from made_sets import CHANGED
 from pipeline_benchmark import run_plain
 from timed_commands import Run, machine, run_pipeline, timed
 
@@ -38,11 +41,18 @@ def absolute(place: str) -> str:
     return place if '://' in place else str(Path(place).absolute())
 
 
+def given_sets() -> list[str]:
+    """The photographs of CATDOG_DATA: a folder of classes, and archives."""
+    root = Path(os.environ['CATDOG_DATA'])
+    return [str(root / 'cats_and_dogs'), *map(str, sorted(root.glob('*.zip')))]
+
+
 def print_row(place: str, name: str, runs: list[Run]) -> None:
     """Prints accuracies, their mean, and median seconds of the training and of everything."""
     accuracies = [each.result['accuracy'] for each in runs]
     training = [each.result.get('nodes', {}).get('Trainer', each.seconds) for each in runs]
-    seconds = [f'{statistics.median(each):.0f}' for each in (training, [r.seconds for r in runs])]
+    measured = (training, [r.seconds for r in runs], [r.cpu_seconds for r in runs])
+    seconds = [f'{statistics.median(each):.0f}' for each in measured]
     mean, each = f'{statistics.mean(accuracies):.4f}', ', '.join(f'{a:.4f}' for a in accuracies)
     print('|', ' | '.join((Path(place).name, name, mean, each, *seconds)), '|', flush=True)
 
@@ -73,14 +83,17 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=1)
     parser.add_argument('--grid', action='store_true')
     parser.add_argument('--script', action='store_true')
-    parser.add_argument('places', nargs='+', type=absolute)
+    parser.add_argument('places', nargs='*', type=absolute)
     options = parser.parse_args()
     if options.weights not in NAMED_WEIGHTS:
         options.weights = absolute(options.weights)
-    print(f'{machine()}\n\n| set | values | mean accuracy | accuracies | Trainer, s | run, s |')
-    print('| --- | --- | --- | --- | --- | --- |')
-    for place in options.places:
+    print(f'{machine()}\n\n| set | values | mean | accuracies | Trainer, s | run, s | CPU, s |')
+    print('| --- | --- | --- | --- | --- | --- | --- |')
+    for place in options.places or [*map(absolute, given_sets()), *CHANGED]:
         with tempfile.TemporaryDirectory() as folder:
+            if place in CHANGED:
+                CHANGED[place](made := Path(folder, place))
+                place = str(made)
             compare(place, Path(folder), options)
 
 

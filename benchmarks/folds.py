@@ -13,14 +13,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
 from timed_commands import Run, ingested_images, machine, run_pipeline
 
-from common import features
 from common.errors import PipelineError
-from components.evaluation.results import Estimate, wilson
+from components.evaluation.results import wilson
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source import LabelledImage, Source, every_image
 from components.image_example_gen.sources.spans import make_source
@@ -30,18 +26,8 @@ from pipeline.config.recipe import load_recipe, parse_override
 class Fold(NamedTuple):
     """The result of one fold."""
 
-    images: tuple[int, ...]  # by split
-    right: int  # test images
-    log_loss: float
-    trainer_seconds: float
-    cpu_seconds: float  # of the whole run
-
-
-class Pooled(NamedTuple):
-    """The results of all folds together."""
-
-    images: int
-    accuracy: Estimate
+    tested: int
+    right: int
     log_loss: float
 
 
@@ -69,43 +55,18 @@ def write_fold(source: Source, splits: SplitConfig, fold: int, folds: int, folde
 
 def result_of(run: Run, workdir: Path) -> Fold:
     """Reads the result of a run of the pipeline."""
-    counts = Counter(split for split, _, _ in ingested_images(workdir))
-    return Fold(
-        images=tuple(counts[split] for split in features.SPLITS),
-        right=round(run.result['accuracy'] * counts['test']),
-        log_loss=run.result['metrics']['log_loss']['value'],
-        trainer_seconds=run.result['nodes']['Trainer'],
-        cpu_seconds=run.cpu_seconds,
-    )
+    tested = Counter(split for split, _, _ in ingested_images(workdir))['test']
+    log_loss = run.result['metrics']['log_loss']['value']
+    return Fold(tested, round(run.result['accuracy'] * tested), log_loss)
 
 
-def pool(results: list[Fold]) -> Pooled:
+def pooled(results: list[Fold]) -> str:
     """Accuracy and log loss over the test images of all folds."""
-    tested = [each.images[-1] for each in results]
-    log_loss = np.average([each.log_loss for each in results], weights=tested)
-    accuracy = wilson(sum(each.right for each in results), sum(tested))
-    return Pooled(sum(tested), accuracy, float(log_loss))
-
-
-def report(results: list[Fold], output: Console) -> None:
-    """Prints a table of the folds, and the pooled results."""
-    table = Table(
-        'fold', 'train, eval, test', 'wrong', 'accuracy', 'log loss', 'Trainer, s', 'run, CPU s'
-    )
-    for number, each in enumerate(results, start=1):
-        table.add_row(
-            str(number),
-            ', '.join(f'{count:,}' for count in each.images),
-            str(each.images[-1] - each.right),
-            f'{each.right / each.images[-1]:.4f}',
-            f'{each.log_loss:.4f}',
-            f'{each.trainer_seconds:.0f}',
-            f'{each.cpu_seconds:.0f}',
-        )
-    output.print(table)
-    images, accuracy, log_loss = pool(results)
-    output.print(
-        f'{images:,} images, each tested once: accuracy {accuracy.value:.4f} '
+    tested = sum(each.tested for each in results)
+    log_loss = sum(each.log_loss * each.tested for each in results) / tested
+    accuracy = wilson(sum(each.right for each in results), tested)
+    return (
+        f'{tested:,} images, each tested once: accuracy {accuracy.value:.4f} '
         f'(95 % interval {accuracy.low:.4f} to {accuracy.high:.4f}), log loss {log_loss:.4f}'
     )
 
@@ -125,16 +86,19 @@ def main() -> None:
     words = ['--config', options.recipe, *(word for each in changes for word in ('--set', each))]
     if options.weights:
         words += ['--weights', options.weights]
-    output, results = Console(highlight=False, width=100), []
-    output.print(machine())
+    results = []
+    print(f'{machine()}\n\n| fold | tested | right | log loss | Trainer, s | run, CPU s |')
+    print('| --- | --- | --- | --- | --- | --- |')
     for fold in range(options.folds_run or options.folds):
         with tempfile.TemporaryDirectory() as name:
             images, workdir = Path(name, 'images'), Path(name, 'runs')
             write_fold(source, recipe.data.splits, fold, options.folds, images)
             run = run_pipeline(workdir, *words, '--data', images)
             results.append(result_of(run, workdir))
-            print(f'fold {fold + 1}: {results[-1]}', file=sys.stderr, flush=True)
-    report(results, output)
+        tested, right, log_loss = results[-1]
+        seconds = f'{run.result["nodes"]["Trainer"]:.0f} | {run.cpu_seconds:.0f}'
+        print(f'| {fold + 1} | {tested} | {right} | {log_loss:.4f} | {seconds} |', flush=True)
+    print(f'\n{pooled(results)}')
 
 
 if __name__ == '__main__':

@@ -1,10 +1,13 @@
 """Made sets of images as people have them: few or many classes, rare ones, other layouts.
 
-The classes are polygons with different hues and numbers of corners.
+The classes of SETS are polygons with different hues and numbers of corners. CHANGED needs
+hand_signs_2062.zip in the folder of CATDOG_DATA.
 """
 
 import colorsys
 import io
+import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -86,6 +89,36 @@ def masks(root: Path) -> None:
             )
 
 
+def textures(root: Path) -> None:
+    """Six kinds of waves with noise: three directions, two lengths; any two colours."""
+    y, x = np.mgrid[:128, :128]
+    for label in range(6):
+        for number in range(150):
+            random = np.random.default_rng((label, number))
+            angle = np.pi * (label % 3) / 3 + random.normal(0, 0.12)
+            length = (9, 13)[label // 3] * random.uniform(0.9, 1.1)
+            wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / length)
+            share = (0.5 + 0.2 * wave + random.normal(0, 0.2, wave.shape)).clip(0, 1)[..., None]
+            dark, light = random.uniform(0, 255, (2, 3))
+            image = PIL.Image.fromarray((dark + share * (light - dark)).astype(np.uint8))
+            file = root / f'class {label}' / f'{number}.jpg'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image.save(file, quality=90)
+
+
+def changed_signs(root: Path, *, count: int, recolour: bool) -> None:
+    """At most `count` hand signs of each class; recoloured: negatives with red and blue swapped."""
+    with zipfile.ZipFile(Path(os.environ['CATDOG_DATA']) / 'hand_signs_2062.zip') as archive:
+        files = sorted(name for name in archive.namelist() if name.lower().endswith('.jpg'))
+        for label in sorted({name.split('/')[1] for name in files}):
+            for name in [each for each in files if each.split('/')[1] == label][:count]:
+                pixels = np.asarray(PIL.Image.open(archive.open(name)).convert('RGB'))
+                pixels = 255 - pixels[..., ::-1] if recolour else pixels
+                file = root / label / Path(name).name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                PIL.Image.fromarray(pixels).save(file, quality=95)
+
+
 SETS: Mapping[str, Callable[[Path], None]] = {
     '2 classes': lambda root: folders(root, 150, 150),
     '28 classes of 40': lambda root: folders(root, *[40] * 28),
@@ -95,4 +128,12 @@ SETS: Mapping[str, Callable[[Path], None]] = {
     'CSV beside a folder': csv_beside_folder,
     'Parquet with own splits': parquet,
     'masks beside images': masks,
+}
+
+# For the values that the Trainer chooses, beside photographs.
+CHANGED: Mapping[str, Callable[[Path], None]] = {
+    '28 classes': SETS['28 classes of 40'],
+    'textures': textures,
+    'few hand signs': lambda root: changed_signs(root, count=28, recolour=False),
+    'recoloured hand signs': lambda root: changed_signs(root, count=10_000, recolour=True),
 }

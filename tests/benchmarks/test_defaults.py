@@ -27,13 +27,13 @@ def test_grid_has_two_depths_lengths_and_sizes_that_a_recipe_takes():
 
 def test_row_has_the_mean_over_seeds_and_median_seconds(tmp_path, capsys):
     runs = [
-        Run(seconds, 0.0, 0.0, {'accuracy': accuracy, 'nodes': {'Trainer': seconds / 2}})
+        Run(seconds, 2 * seconds, 0.0, {'accuracy': accuracy, 'nodes': {'Trainer': seconds / 2}})
         for seconds, accuracy in ((10.0, 0.9), (30.0, 0.8), (20.0, 1.0))
     ]
 
     print_row(str(tmp_path / 'signs.zip'), 'deep', runs)
 
-    row = '| signs.zip | deep | 0.9000 | 0.9000, 0.8000, 1.0000 | 10 | 20 |\n'
+    row = '| signs.zip | deep | 0.9000 | 0.9000, 0.8000, 1.0000 | 10 | 20 | 40 |\n'
     assert capsys.readouterr().out == row
 
 
@@ -59,7 +59,7 @@ def test_script_takes_the_size_of_init_and_no_choice_is_a_row_too(tmp_path, caps
 
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].startswith('| signs.zip | the recipe of init | 0.5000 |')
-    assert rows[-1].endswith('| 96 | 96 |')
+    assert rows[-1].endswith('| 96 | 96 | 0 |')
 
 
 @pytest.mark.parametrize(
