@@ -51,10 +51,11 @@ def test_write_to_a_full_disk_leaves_nothing(tmp_path, create):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match='File too large'):
+        with pytest.raises(OSError, match='File too large') as error:
             Folder(tmp_path).write('runs/7.json', bytes(2000), create=create)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(tmp_path / 'runs' / '7.json')
     assert Folder(tmp_path).names() == []
 
 
