@@ -81,7 +81,7 @@ def test_folders_get_the_mode_of_their_root(tmp_path):
 
 
 @pytest.mark.parametrize('code', [errno.EPERM, errno.EOPNOTSUPP])
-def test_new_file_is_copied_without_hard_links(tmp_path, monkeypatch, code):
+def test_new_file_replaces_none_without_hard_links(tmp_path, monkeypatch, code):
     def refuse(*_):
         raise OSError(code, 'no hard links')
 

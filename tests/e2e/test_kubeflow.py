@@ -17,7 +17,7 @@ import metadata_service
 import psutil
 import pytest
 from ml_metadata.proto import metadata_store_pb2
-from workspace import RECIPE
+from workspace import QUICK_RECIPE
 
 from common.mirror import is_remote, local_path, uri_of
 from components.evaluation.results import LEAST_CLASSES, METRICS
@@ -51,7 +51,7 @@ class Cluster:
         self._folder, self._make_image_folder = folder, make_image_folder
         self._create_run = create_run
         self.recipe_file = folder / 'pets.yaml'
-        self.recipe_file.write_text(RECIPE + MORE)
+        self.recipe_file.write_text(QUICK_RECIPE + MORE)
         volumes = [{'claim': each, 'path': str(folder / each)} for each in ('data', 'work')]
         self.overrides = {
             'description': TEXT,

@@ -13,7 +13,7 @@ import click.testing
 import pytest
 from odd_images import bad_files
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from workspace import Workspace
+from workspace import QUICK_RECIPE, Workspace
 
 from common.metadata_queries import read_nodes
 from common.redaction import redacted
@@ -83,7 +83,7 @@ def workspace(url, make_image_folder):
     shutil.copy(pets / 'dogs' / 'dogs-0-0.jpg', pets / 'cats' / 'a dog.jpg')
     shutil.copy(pets / 'dogs' / 'dogs-0-1.jpg', pets / 'dogs' / 'again.jpg')
     shutil.make_archive(str(folder / 'served' / 'pets'), 'zip', pets)
-    return Workspace(folder, address, RECIPE)
+    return Workspace(folder, address, RECIPE, QUICK_RECIPE)
 
 
 @pytest.fixture(scope='module')

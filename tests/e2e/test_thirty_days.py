@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -32,28 +33,25 @@ pytestmark = [
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
 description: bright and dark squares
-workdir: {workdir}
 data:
   source: folder
-  path: {data}
   window: 3
   test_window: 1
   min_test_images: 1
-  splits: {{train: 2, eval: 1, test: 1}}
+  splits: {train: 2, eval: 1, test: 1}
 trainer:
   image_size: 32
   alpha: 0.35
-  weights: embedded
   batch_size: 16
   warm_start: live
   precision: float32
-  head: {{dropout: 0}}
-  feature_extraction: {{epochs: 20, learning_rate: 0.03}}
+  head: {dropout: 0}
+  feature_extraction: {epochs: 20, learning_rate: 0.03}
 evaluation:
   minimum: 0.3
   margin: 0.5
-  robustness: {{images: 0}}
-retrain: {{min_new_images: 20, max_attempts: 1}}
+  robustness: {images: 0}
+retrain: {min_new_images: 20, max_attempts: 1}
 """
 # Days with an event, most of them a new span. On all other days nothing is new.
 FIRST, CORRUPT, STILL_CORRUPT, REPAIRED, DRIFTED, WORSE = 1, 3, 4, 5, 9, 18
@@ -75,11 +73,12 @@ import datetime, os, signal, sys
 from pathlib import Path
 from pipeline.config.recipe import load_recipe
 from pipeline.retraining.tick import run_if_new
-path, now, *pushing = sys.argv[1:]
+path, weights, now, *pushing = sys.argv[1:]
 if pushing:  # killed after the model is copied and before the push is recorded
     from components.pusher import component
     component.set_custom_properties = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-run_if_new(load_recipe(path, []), verbose=True, now=datetime.datetime.fromisoformat(now))
+recipe = load_recipe(path, [('trainer.weights', weights)])
+run_if_new(recipe, verbose=True, now=datetime.datetime.fromisoformat(now))
 """
 
 
@@ -103,12 +102,35 @@ class Month:
 
 
 @pytest.fixture(scope='module')
-def month(tmp_path_factory, make_image_folder) -> Month:
+def weights(tmp_path_factory) -> Path:
+    """Random weights that preserve the brightness of an image up to the last layer.
+
+    With the default initial values the signal vanishes, and a head alone learns nothing.
+    """
+    random = np.random.default_rng(0)
+    network = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.set_weights([np.full(layer.kernel.shape, 1 / 9)])
+        elif isinstance(layer, keras.layers.Conv2D):
+            scale = np.sqrt(2 / np.prod(layer.kernel.shape[:3]))
+            layer.set_weights([random.normal(0, scale, layer.kernel.shape)])
+    path = tmp_path_factory.mktemp('weights') / 'bright.weights.h5'
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def month(tmp_path_factory, make_image_folder, weights) -> Month:
     folder = tmp_path_factory.mktemp('month')
     data = folder / 'data'
     path = folder / 'squares.yaml'
-    path.write_text(RECIPE.format(data=data, workdir=folder / 'runs'))
-    recipe = load_recipe(str(path), [])
+    path.write_text(
+        f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
+            'source: folder', f'source: folder\n  path: {data}'
+        )
+    )
+    recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
     truncated = [
         data / 'span-2' / name / f'{name}-2-{number}.jpg'
         for name in ('cats', 'dogs')
@@ -144,11 +166,11 @@ def month(tmp_path_factory, make_image_folder) -> Month:
         events.get(day, lambda: None)()
         now = start + datetime.timedelta(days=day)
         if day == KILLED:
-            _kill_during_training([str(path), now.isoformat()])
+            _kill_during_training([str(path), str(weights), now.isoformat()])
         elif day == KILLED_PUSHING:
-            _kill_during_push([str(path), now.isoformat()])
+            _kill_during_push([str(path), str(weights), now.isoformat()])
         else:
-            changes = UNTRAINED if day == WORSE else []
+            changes = [('trainer.weights', str(weights)), *(UNTRAINED if day == WORSE else [])]
             tick = run_if_new(load_recipe(str(path), changes), now=now)
             if tick.result == 'nothing new':
                 quiet[day] = tick
