@@ -62,6 +62,8 @@ SMALL = {
 }
 JOB_SERVICE = 'apache_beam.runners.portability.local_job_service_main'
 
+_launches = itertools.count()
+
 Outputs = dict[str, Path]  # folders of a component, by key
 
 
@@ -138,13 +140,12 @@ def cluster(request, in_memory, tmp_path_factory) -> Iterator[JobService | Flink
 @pytest.fixture(scope='module')
 def launch(cluster, recipe, in_memory) -> Callable[[str], Outputs]:
     """Runs a component on the cluster, on the inputs of the run in memory."""
-    launches = itertools.count()
 
     def run(name: str) -> Outputs:
         values = recipe.model_dump()
         values['beam'] = {'runner': 'portable', 'options': cluster.options}
         if name == 'ImageExampleGen':  # otherwise records of an earlier launch are reused
-            values['data']['checks']['max_bad_share'] = 0.5 + next(launches) / 1000
+            values['data']['checks']['max_bad_share'] = 0.5 + next(_launches) / 1000
         pipeline = create_pipeline(Recipe.model_validate(values), CLASSES, images=IMAGES)
         ir = compile_pipeline(pipeline, in_memory.run_id)
         nodes = (each.pipeline_node for each in ir.nodes)
@@ -181,6 +182,7 @@ def assert_equal_records(actual: Outputs, expected: Outputs) -> None:
 
 def test_statistics_are_equal(launch, expected):
     both = launch('StatisticsGen')['statistics'], expected('StatisticsGen')['statistics']
+    assert both[0] != both[1]
     for split in features.SPLITS:
         one, other = (
             tfdv.load_stats_binary(str(each / f'Split-{split}' / 'FeatureStats.pb'))
