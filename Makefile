@@ -65,8 +65,7 @@ test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs roo
 	@scripts/in_debian_13.sh make --no-print-directory $(TARGETS)
 
 test-backend: venv-dev  ## Run compiled pipelines on Kubeflow's driver and launcher, if given
-	@$(PYTHON) -m pytest -s -k programs tests/e2e/test_kubeflow_emulator.py \
-	  tests/e2e/test_kubeflow.py $(ARGS)
+	@$(PYTHON) -m pytest -k programs tests/e2e/test_kubeflow.py $(ARGS)
 
 test-flink: venv-dev  ## Run the Beam components on a Flink cluster and kill workers; needs Java and Maven
 	@scripts/flink_test.sh $(ARGS)

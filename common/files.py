@@ -65,20 +65,14 @@ def replacing(path: Path, *, create: bool = False) -> Iterator[Path]:
 
 
 def _create(path: Path, partial: Path) -> None:
-    """Gives a file a second, new name, or copies it if its file system has no hard links."""
+    """Gives a file a second, new name; a new name alone if its file system has no hard links."""
     try:
         path.hardlink_to(partial)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        with path.open('xb') as file:
-            try:
-                file.write(partial.read_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        path.touch(exist_ok=False)  # takes the name, empty for a moment
+        partial.replace(path)
 
 
 @contextlib.contextmanager
@@ -122,10 +116,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def read_regular(path: str | Path, most: int = -1) -> bytes:
     """Reads a regular file, or its first `most` bytes; raises OSError as `open_regular`."""
     with open_regular(path) as file:
-        contents: bytes | None = file.read(most)
-    if contents is None:  # such as /proc/kmsg, which waits for more
-        raise BlockingIOError(errno.EAGAIN, 'not a regular file', str(path))
-    return contents
+        return file.read(most)
 
 
 @contextlib.contextmanager

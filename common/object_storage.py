@@ -5,8 +5,8 @@ Credentials and endpoints are those of the clients: `AWS_*` variables and files 
 `FSSPEC_GS_*`.
 """
 
+import asyncio
 import contextlib
-import importlib
 import logging
 import re
 from collections.abc import Iterator
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 # Without wildcards of fsspec, quotes and control characters; credentials are not part of it.
 URL = re.compile(r'(s3|gs)://[^/\s"\\*?\[\]@]+(/[^"\\*?\[\]\x00-\x1f]*)?')
 _PACKAGES = {'s3': 's3fs', 'gs': 'gcsfs'}
-# Base classes of the errors of each client, besides OSError.
-_ERRORS = {
-    's3': ['asyncio.TimeoutError', 'botocore.exceptions.BotoCoreError', 'aiohttp.ClientError'],
-    'gs': [
-        'asyncio.TimeoutError',
-        'gcsfs.retry.HttpError',
-        'google.auth.exceptions.GoogleAuthError',
-    ],
-}
 _OPTIONS: dict[str, dict[str, int]] = {
     's3': {'max_concurrency': 1},  # for one object; with more, s3fs asks for its size first
     'gs': {'requests_timeout': 15},  # seconds, as s3fs has by default
@@ -73,10 +64,17 @@ def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
 
 
 def _client_errors(scheme: str) -> tuple[type[Exception], ...]:
-    """Imports the base classes of the errors of a client; raises ImportError without it."""
-    names = (name.rpartition('.') for name in _ERRORS[scheme])
-    found = (getattr(importlib.import_module(module), name) for module, _, name in names)
-    return OSError, *found
+    """The base classes of the errors of a client; raises ImportError without it."""
+    if scheme == 's3':
+        import aiohttp
+        import botocore.exceptions
+
+        return OSError, asyncio.TimeoutError, botocore.exceptions.BotoCoreError, aiohttp.ClientError
+    import gcsfs.retry
+    import google.auth.exceptions
+
+    auth_error = google.auth.exceptions.GoogleAuthError
+    return OSError, asyncio.TimeoutError, gcsfs.retry.HttpError, auth_error
 
 
 def _converted(url: str, error: Exception) -> StorageError | FileExistsError:

@@ -35,24 +35,20 @@ class Folder:
         """Reads a file."""
         return read_regular(self._root / name)
 
-    def write(self, name: str, contents: bytes) -> None:
-        """Writes or replaces a file, atomically."""
-        self._write(name, contents)
+    def write(self, name: str, contents: bytes, *, create: bool = False) -> None:
+        """Writes or replaces a file, atomically.
 
-    def create(self, name: str, contents: bytes) -> None:
-        """Writes a new file, atomically; raises FileExistsError if there is one of this name."""
-        self._write(name, contents, create=True)
-
-    def remove(self, name: str) -> None:
-        """Removes a file, if there is one."""
-        (self._root / name).unlink(missing_ok=True)
-
-    def _write(self, name: str, contents: bytes, *, create: bool = False) -> None:
+        With `create`, raises FileExistsError if there is one of this name.
+        """
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, create=create) as partial:
             partial.write_bytes(contents)
             flush(partial)
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if there is one."""
+        (self._root / name).unlink(missing_ok=True)
 
 
 class Bucket:
@@ -73,13 +69,10 @@ class Bucket:
         with open_bucket(self._url) as (storage, root):
             return storage.cat_file(f'{root}/{name}')
 
-    def write(self, name: str, contents: bytes) -> None:
+    def write(self, name: str, contents: bytes, *, create: bool = False) -> None:
+        mode = 'create' if create else 'overwrite'
         with open_bucket(self._url) as (storage, root):
-            storage.pipe_file(f'{root}/{name}', contents)
-
-    def create(self, name: str, contents: bytes) -> None:
-        with open_bucket(self._url) as (storage, root):
-            storage.pipe_file(f'{root}/{name}', contents, mode='create')
+            storage.pipe_file(f'{root}/{name}', contents, mode=mode)
 
     def folders(self, below: str = '') -> list[str]:
         """The names of the folders in a folder, without what is in them; none if it is empty.

@@ -35,5 +35,5 @@ if [[ ! -e $flink/lib ]]; then
     rm -r "$flink/download"
 fi
 
-FLINK_LIBRARIES=$flink/lib FLINK_JOB_SERVER=$flink/job-server.jar \
-    .venv/bin/python -m pytest -q tests/e2e/test_flink.py "$@"
+FLINK_LIBRARIES=$flink/lib FLINK_JOB_SERVER=$flink/job-server.jar FLINK_TEST_IMAGES=${FLINK_TEST_IMAGES:-200} \
+    .venv/bin/python -m pytest -q --durations=0 -k flink tests/e2e/test_portable_beam.py "$@"

@@ -143,7 +143,7 @@ def create_version(storage: Storage, folder: str, files: Mapping[str, Path]) -> 
 
     Raises FileExistsError if it belongs to another push.
     """
-    storage.create(f'{folder}/{GRAPH}', files[GRAPH].read_bytes())
+    storage.write(f'{folder}/{GRAPH}', files[GRAPH].read_bytes(), create=True)
 
 
 def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:

@@ -60,7 +60,9 @@ def run_nodes(
         if task_of(node_id) != task:
             continue
         record_node(task, inputs, node_id)
-        run_node(ir, node_id)
+        result = launch_node(ir, node_id)
+        how = 'cached' if result.cached else 'done'
+        _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
         pushed = pushed or node_id == PUSHER
         if report and pushed:
             write_outputs(ir, recipe, report, output_file)
@@ -69,13 +71,6 @@ def run_nodes(
 def task_of(node_id: str) -> TaskName:
     """Returns the task that runs a node."""
     return 'ingest' if node_id in _INGESTION else _TASK_OF_PHASE[PHASE_OF[node_id]]
-
-
-def run_node(ir: pipeline_pb2.Pipeline, node_id: str) -> None:
-    """Launches a node of the intermediate representation."""
-    result = launch_node(ir, node_id)
-    how = 'cached' if result.cached else 'done'
-    _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
 
 
 def write_outputs(

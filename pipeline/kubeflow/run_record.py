@@ -78,7 +78,7 @@ def _create(inputs: dict[str, Any], **values: Any) -> None:
     with contextlib.suppress(ConfigError, StorageError, OSError):  # such as that there is one
         recipe = recipe_of_run(inputs)
         run = new_run(recipe, utc_now(), id=inputs['run_id'], engine='kubeflow', **values)
-        storage_of(recipe.home).create(record_file(run.id), run.as_json().encode())
+        storage_of(recipe.home).write(record_file(run.id), run.as_json().encode(), create=True)
 
 
 def finish(inputs: dict[str, Any]) -> None:

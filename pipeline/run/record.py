@@ -189,7 +189,7 @@ def record_override(
         version=version,
         exit_code=0,
     )
-    storage_of(home).create(record_file(run.id), run.as_json().encode())
+    storage_of(home).write(record_file(run.id), run.as_json().encode(), create=True)
 
 
 def _read(home: Path, name: str) -> Run:

@@ -89,22 +89,17 @@ def test_missing_credentials_are_an_error(endpoint, s3_server, monkeypatch):
     assert not error.retryable
 
 
-def test_endpoint_that_refuses_connections_may_answer_later(endpoint):
-    with socket.socket() as closed:
-        closed.bind(('127.0.0.1', 0))
-        endpoint(f'http://127.0.0.1:{closed.getsockname()[1]}')
+@pytest.mark.parametrize(
+    ('listens', 'reason'), [(False, 'Could not connect'), (True, 'Read timeout')]
+)
+def test_endpoint_that_refuses_or_does_not_answer_is_given_up(endpoint, listens, reason):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        if listens:
+            server.listen()
+        endpoint(f'http://127.0.0.1:{server.getsockname()[1]}')
         error = error_of('s3://pets')
-    assert 'cannot be reached (Could not connect' in str(error)
-    assert error.retryable
-
-
-def test_endpoint_that_does_not_answer_is_given_up(endpoint):
-    with socket.socket() as silent:
-        silent.bind(('127.0.0.1', 0))
-        silent.listen()
-        endpoint(f'http://127.0.0.1:{silent.getsockname()[1]}')
-        error = error_of('s3://pets')
-    assert 'cannot be reached (Read timeout' in str(error)
+    assert f'cannot be reached ({reason}' in str(error)
     assert error.retryable
 
 

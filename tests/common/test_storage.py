@@ -34,9 +34,9 @@ def test_files_are_listed_read_and_replaced(storage):
 
 @pytest.mark.parametrize('storage', ['folder', 's3'], indirect=True)
 def test_created_file_is_not_replaced(storage):
-    storage.create('runs/7.json', b'first')
+    storage.write('runs/7.json', b'first', create=True)
     with pytest.raises(FileExistsError):
-        storage.create('runs/7.json', b'second')
+        storage.write('runs/7.json', b'second', create=True)
     assert [storage.read(name) for name in storage.names()] == [b'first']
 
 
@@ -46,15 +46,16 @@ def test_unfinished_file_is_left_out(tmp_path):
     assert Folder(tmp_path).names() == ['runs/7.json']
 
 
-@pytest.mark.parametrize('write', [Folder.write, Folder.create])
-def test_write_to_a_full_disk_leaves_nothing(tmp_path, write):
+@pytest.mark.parametrize('create', [False, True])
+def test_write_to_a_full_disk_leaves_nothing(tmp_path, create):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match='File too large'):
-            write(Folder(tmp_path), 'runs/7.json', bytes(2000))
+        with pytest.raises(OSError, match='File too large') as error:
+            Folder(tmp_path).write('runs/7.json', bytes(2000), create=create)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(tmp_path / 'runs' / '7.json')
     assert Folder(tmp_path).names() == []
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import beam_runs
+import beam_processes
 import psutil
 from free_ports import free_port
 
@@ -133,12 +133,12 @@ class FlinkCluster:
             *(f'--{key}={value}' for key, value in arguments.items()),
         )
         environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-        pool = beam_runs.worker_pool(self.folder, environment)
+        pool = beam_processes.worker_pool(self.folder, environment)
         self.pool, self.worker_port = stack.enter_context(pool)
         for number in range(2):  # one of them is spare
             self._add_task_manager(stack, f'task-manager-{number}')
-        beam_runs.wait_for(
-            lambda: beam_runs.listens(self.job_port), server, self.folder / 'job-server.log'
+        beam_processes.wait_for(
+            lambda: beam_processes.listens(self.job_port), server, self.folder / 'job-server.log'
         )
 
     def _add_task_manager(self, stack: contextlib.ExitStack, name: str) -> None:
@@ -152,7 +152,7 @@ class FlinkCluster:
         )
         self.task_managers[name] = process
         log = self.folder / f'{name}.log'
-        beam_runs.wait_for(lambda: self.free_slots().get(name), process, log)
+        beam_processes.wait_for(lambda: self.free_slots().get(name), process, log)
 
     def _flink(self, main: str) -> list[str]:
         """A Flink process, which has the job server's JAR in its class path."""

@@ -3,20 +3,20 @@
 `scripts/image_test.sh` runs this file in the image, so it imports nothing of the tests.
 Emulates Argo, and Kubeflow's driver and launcher, for the parts of the specification that the
 compiled pipeline uses: order, conditions, exit handlers, parameters with their defaults,
-ExecutorInput, placeholders, outputs, umask 0. Only a lost pod is repeated, as with the policy
-OnError. `kubeflow_programs.py` takes driver and launcher of a release instead.
+ExecutorInput, placeholders, outputs, secrets, an empty disk in each pod, umask 0. Only a lost pod
+is repeated, as with the policy OnError. `kubeflow_programs.py` takes driver and launcher of a
+release instead.
 """
 
-import contextlib
 import dataclasses
 import graphlib
 import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -26,7 +26,9 @@ import psutil
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-_CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
+_CONDITION = re.compile(r"^inputs\.parameter_values\['(.+)'\] == '(\w+)'$")
+
+Pod = tuple[list[str], dict[str, str]]  # command and environment
 
 
 @dataclasses.dataclass
@@ -40,13 +42,7 @@ class TaskResult:
 
 
 class KubeflowRun:
-    """One run of a compiled pipeline; tasks run in the order of their dependencies.
-
-    Args:
-        package: the compiled YAML.
-        folder: for the tasks' outputs.
-        only: names of the tasks to run; all by default.
-        parameters: values that override the defaults.
+    """One run of a compiled pipeline, of all tasks or of `only` these, in their order.
 
     Attributes:
         finished: results by task.
@@ -67,7 +63,7 @@ class KubeflowRun:
 
     def execute(self) -> None:
         """Runs all tasks; after a task that fails, only those that handle the exit."""
-        self._run_dag(self._spec['root'], self._start_root())
+        self._run_dag(self._spec['root'], self._start_dag('root', {}, None))
 
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
         """The metadata of a task's output artifact, and its contents; metrics have none."""
@@ -94,62 +90,58 @@ class KubeflowRun:
             return inner is None or self._run_dag(component, inner)
         if self._only and name not in self._only:
             return True
-        command, environment = self._prepare(name, task, dag)
-        result = self._run_pod(name, command, environment)
-        if result is None:  # lost
-            assert task['retryPolicy']['maxRetryCount']
-            result = self._run_pod(name, command, environment)
-            assert result
-            result.pods = 2
+        pod = self._prepare(name, task, dag)
+        pods = 1
+        while not (result := self._run_pod(name, pod)):  # it is lost
+            assert pods <= task['retryPolicy']['maxRetryCount']
+            pods += 1
+        result.pods = pods
         self.finished[name] = result
         return not result.code
 
     def _component(self, task: dict[str, Any]) -> dict[str, Any]:
         return self._spec['components'][task['componentRef']['name']]
 
-    def _container(self, task: dict[str, Any]) -> dict[str, Any]:
+    def _settings(self, task: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The container of a task, and its settings for Kubernetes."""
         label = self._component(task)['executorLabel']
-        return self._spec['deploymentSpec']['executors'][label]['container']
+        kubernetes = self._platform['platforms']['kubernetes']['deploymentSpec']['executors']
+        return self._spec['deploymentSpec']['executors'][label]['container'], kubernetes[label]
 
-    # `kubeflow_programs.py` replaces these; a started DAG is here the values of its inputs.
-
-    def _start_root(self) -> Any:
-        return self._parameters
-
+    # `kubeflow_programs.py` replaces this and `_prepare`.
     def _start_dag(self, name: str, task: dict[str, Any], dag: Any) -> Any:
-        """Returns a DAG in another one; None if its condition is false."""
+        """Returns a DAG in another one, or the root; None if its condition is false.
+
+        It is here the values of its inputs.
+        """
+        if dag is None:
+            return self._parameters
         inputs = self._inputs(task, dag)
         if condition := task.get('triggerPolicy', {}).get('condition'):
-            match = _CONDITION.fullmatch(condition)
-            assert match
-            if inputs[match[1]] != match[2]:
+            ((key, value),) = _CONDITION.findall(condition)
+            if inputs[key] != value:
                 return None
         return inputs
 
-    def _prepare(
-        self, name: str, task: dict[str, Any], dag: Any
-    ) -> tuple[list[str], dict[str, str]]:
-        """The command of a container, with replaced placeholders, and its environment."""
-        container = self._container(task)
+    def _prepare(self, name: str, task: dict[str, Any], dag: Any) -> Pod:
+        """A pod whose command has replaced placeholders."""
+        container, kubernetes = self._settings(task)
         folder = self._folder / self._run_id / name
         folder.mkdir(parents=True)  # as the launcher does
         declared = self._component(task).get('outputDefinitions', {})
         files = {key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})}
-        artifacts = {
-            key: {'artifacts': [{'name': key, 'uri': f'minio://bucket/{key}'}]}
-            for key in declared.get('artifacts', {})
-        }
+        artifacts = {key: {'artifacts': [{'name': key}]} for key in declared.get('artifacts', {})}
         outputs = {'parameters': files, 'artifacts': artifacts}
         outputs['outputFile'] = str(folder / 'executor_output.json')
-        executor_input = {
-            'inputs': {'parameterValues': self._inputs(task, dag)},
-            'outputs': outputs,
-        }
+        inputs = {'parameterValues': self._inputs(task, dag)}
         environment = {each['name']: each.get('value', '') for each in container.get('env', [])}
+        for secret in kubernetes.get('secretAsEnv', ()):
+            for each in secret['keyToEnv']:
+                environment[each['envVar']] = os.environ[each['secretKey']]
         assert container['command'][0] == 'python'
         words = [*container['command'][1:], *container['args']]
         # The launcher gets the input in its arguments.
-        text = replace_variables(json.dumps(executor_input), environment)
+        text = replace_variables(json.dumps({'inputs': inputs, 'outputs': outputs}), environment)
         return [sys.executable, *(_replaced(word, text) for word in words)], environment
 
     def _inputs(self, task: dict[str, Any], dag: dict[str, Any]) -> dict[str, Any]:
@@ -165,21 +157,29 @@ class KubeflowRun:
         constant = source['runtimeValue']['constant']
         return self._run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
-    def _run_pod(
-        self, name: str, command: list[str], environment: dict[str, str]
-    ) -> TaskResult | None:
+    def _run_pod(self, name: str, pod: Pod) -> TaskResult | None:
         """Runs a pod; None if it is lost. A pod has only the packages of the image."""
-        environment = {
-            'PATH': '/usr/bin:/bin',
-            'PYTHONPATH': str(REPOSITORY),
-            'HOME': str(self._folder),
-            'PYTHONUNBUFFERED': '1',
-            **environment,
-        }
+        command, environment = pod
+        usual = {'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(REPOSITORY), 'PYTHONUNBUFFERED': '1'}
+        environment = {**usual, 'HOME': str(self._folder), **environment}
         disturb = self.disturbances.pop(name, None)
-        done = run_pod(command, disturb, cwd=self._folder, env=environment)
-        # The launcher ends with 1 whatever the code.
-        return done and TaskResult(int(done[0] != 0), done[1], self._folder / self._run_id / name)
+        pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
+        with tempfile.TemporaryDirectory() as disk:
+            if 'CATDOG_CACHE' in environment:
+                environment['CATDOG_CACHE'] = disk
+            options = {'cwd': self._folder, 'env': environment, 'umask': 0, **pipes}
+            with subprocess.Popen(command, **options) as process:
+                try:
+                    if disturb and disturb(process):
+                        return None
+                    output, _ = process.communicate()
+                finally:
+                    if process.poll() is None:
+                        first = psutil.Process(process.pid)
+                        for each in (*first.children(recursive=True), first):
+                            each.kill()
+        code = int(process.returncode != 0)  # the launcher ends with 1 whatever the code
+        return TaskResult(code, output, self._folder / self._run_id / name)
 
 
 def _replaced(word: str, text: str) -> str:
@@ -197,35 +197,6 @@ def _replaced(word: str, text: str) -> str:
     for placeholder in random.sample(list(values), len(values)):
         word = word.replace(placeholder, values[placeholder])
     return word
-
-
-def run_pod(
-    command: list[str],
-    disturb: Callable[[subprocess.Popen], bool] | None = None,
-    **options: Any,
-) -> tuple[int, str] | None:
-    """Runs the processes of a pod until the first one ends; returns its exit code and the output.
-
-    Returns None for a pod that is lost.
-    """
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
-    with subprocess.Popen(command, umask=0, start_new_session=True, **pipes, **options) as process:
-        try:
-            if disturb and disturb(process):
-                return None
-            output, _ = process.communicate()
-        finally:
-            _kill(process)
-    return process.returncode, output
-
-
-def _kill(process: subprocess.Popen) -> None:
-    """Kills the processes of a pod, of which attempts of a task have a session of their own."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for each in psutil.Process(process.pid).children(recursive=True):
-            each.kill()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def replace_variables(text: str, environment: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import http.server
 import json
+import os
 import re
 import shlex
 import ssl
@@ -22,11 +23,13 @@ from typing import Any
 
 import metadata_service
 from bucket_servers import Bucket
-from kubeflow_emulator import KubeflowRun, replace_variables, run_pod
+from kubeflow_emulator import KubeflowRun, Pod, replace_variables
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-_HOST, _NAMESPACE, _TOKEN = '127.0.0.1', 'kubeflow', 'token-of-the-service-account'
+from common.metadata_queries import custom_property
+
+_HOST, _NAMESPACE = '127.0.0.1', 'kubeflow'
 _OUTPUTS = 'execution_id', 'iteration_count', 'condition', 'cached_decision', 'pod_spec_patch'
 _CREDENTIALS = 'mlpipeline-minio-artifact'
 
@@ -46,9 +49,7 @@ class Backend:
 @contextlib.contextmanager
 def start_backend(driver: Path, launcher: Path, folder: Path, bucket: Bucket) -> Iterator[Backend]:
     """Starts Kubernetes' API and ML Metadata for the two programs; `bucket` is one of S3."""
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(folder / 'metadata.sqlite')
-    config.sqlite.connection_mode = config.sqlite.READWRITE_OPENCREATE
+    config = metadata_store_pb2.ConnectionConfig(fake_database={})
     settings = {'endpoint': bucket.server.url.removeprefix('http://'), 'disableSSL': True}
     keys = {'secretName': _CREDENTIALS, 'accessKeyKey': 'accesskey', 'secretKeyKey': 'secretkey'}
     settings |= {'region': 'us-east-1', 'credentials': {'fromEnv': False, 'secretRef': keys}}
@@ -61,10 +62,7 @@ def start_backend(driver: Path, launcher: Path, folder: Path, bucket: Bucket) ->
         f'secrets/{_CREDENTIALS}': {'accesskey': secret, 'secretkey': secret},
     }
     account = folder / 'account'
-    with (
-        _kubernetes_api(account, objects) as api_port,
-        metadata_service.serve(config) as port,
-    ):
+    with _kubernetes_api(account, objects) as api_port, metadata_service.serve(config) as port:
         environment = {'KUBERNETES_SERVICE_HOST': _HOST, 'KUBERNETES_SERVICE_PORT': str(api_port)}
         # From the service for the driver, and from a config map for the launcher before 2.15.
         for name in ('METADATA_GRPC_SERVICE_SERVICE', 'METADATA_GRPC_SERVICE'):
@@ -81,23 +79,19 @@ def _kubernetes_api(account: Path, objects: dict[str, dict[str, str]]) -> Iterat
         def do_GET(self) -> None:
             path = self.path.partition('?')[0]
             data = objects.get(path.removeprefix(f'/api/v1/namespaces/{_NAMESPACE}/'))
-            allowed = self.headers['Authorization'] == f'Bearer {_TOKEN}'
-            self.send_response((200 if data else 404) if allowed else 401)
+            self.send_response(200 if data else 404)
             self.send_header('Content-Type', 'application/json')
             self.end_headers()
             kind = 'ConfigMap' if 'configmaps' in path else 'Secret'
             body = {'kind': kind, 'data': data} if data else {'kind': 'Status', 'code': 404}
             self.wfile.write(json.dumps({'apiVersion': 'v1', **body}).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
     account.mkdir(parents=True)
     key, certificate = account.parent / 'key.pem', account / 'ca.crt'
     subject = ['-subj', f'/CN={_HOST}', '-addext', f'subjectAltName=IP:{_HOST}', '-days', '2']
     create = ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', *subject]
     subprocess.run([*create, '-keyout', key, '-out', certificate], check=True, capture_output=True)
-    (account / 'token').write_text(_TOKEN)
+    (account / 'token').write_text('token-of-the-service-account')
     (account / 'namespace').write_text(_NAMESPACE)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -112,22 +106,14 @@ class KubeflowProgramsRun(KubeflowRun):
     """One run of a compiled pipeline on the programs of a release.
 
     A started DAG is the ID of its execution in Kubeflow's ML Metadata. `folder` also has the
-    volumes, in folders that are named after the claims. The number of pods is printed.
+    volumes, in folders that are named after the claims.
     """
 
-    def __init__(
-        self, backend: Backend, package: Path, folder: Path, *arguments: Any, **options: Any
-    ) -> None:
-        super().__init__(package, folder, *arguments, **options)
+    def __init__(self, backend: Backend, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._backend = backend
         usage = subprocess.run([backend.driver, '-help'], capture_output=True, text=True).stderr
         self._flags = set(re.findall(r'^  -(\w+)', usage, re.MULTILINE))
-        self._drivers = 0
-
-    def execute(self) -> None:
-        super().execute()
-        pods = self._drivers + sum(result.pods for result in self.finished.values())
-        sys.stdout.write(f'\nrun {self._run_id}: {pods} pods\n')
 
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
         """The metadata in ML Metadata, and the contents in object storage."""
@@ -135,57 +121,45 @@ class KubeflowProgramsRun(KubeflowRun):
         uri = re.compile(f'minio://{bucket.name}/(.*/{self._run_id}/.*/{key})')
         artifacts = self._backend.metadata.get_artifacts()
         (found,) = [each for each in artifacts if uri.fullmatch(each.uri)]
-        metadata = {
-            each: getattr(value, value.WhichOneof('value'))
-            for each, value in found.custom_properties.items()
-        }
+        metadata = {each: custom_property(found, each) for each in found.custom_properties}
         return metadata, bucket.read(uri.fullmatch(found.uri)[1]).decode()
 
-    def _start_root(self) -> str:
-        config = json.dumps({'parameterValues': self._parameters})
-        root = self._spec['root']
-        return self._drive('root', 'ROOT_DAG', root, runtime_config=config)['execution_id']
-
-    def _start_dag(self, name: str, task: dict[str, Any], dag: str) -> str | None:
-        outputs = self._drive_task(name, 'DAG', task, dag)
+    def _start_dag(self, name: str, task: dict[str, Any], dag: str | None) -> str | None:
+        if dag is None:
+            config = json.dumps({'parameterValues': self._parameters})
+            return self._drive(name, 'ROOT_DAG', runtime_config=config)['execution_id']
+        outputs = self._drive(name, 'DAG', task, dag)
         return None if outputs.get('condition') == 'false' else outputs['execution_id']
 
-    def _prepare(
-        self, name: str, task: dict[str, Any], dag: str
-    ) -> tuple[list[str], dict[str, str]]:
-        executors = self._platform['platforms']['kubernetes']['deploymentSpec']['executors']
-        kubernetes = executors[self._component(task)['executorLabel']]
-        settings = {'container': self._container(task), 'kubernetes_config': kubernetes}
-        texts = {key: json.dumps(value) for key, value in settings.items()}
-        patch = json.loads(
-            self._drive_task(name, 'CONTAINER', task, dag, **texts)['pod_spec_patch']
-        )
-        (container,) = patch['containers']
+    def _prepare(self, name: str, task: dict[str, Any], dag: str) -> Pod:
+        settings = zip(('container', 'kubernetes_config'), self._settings(task), strict=True)
+        texts = {key: json.dumps(value) for key, value in settings}
+        outputs = self._drive(name, 'CONTAINER', task, dag, **texts)
+        (container,) = json.loads(outputs['pod_spec_patch'])['containers']
         environment = {
             **self._backend.environment,
             'PATH': f'{sys.prefix}/bin:/usr/bin:/bin:/usr/sbin:/sbin',
-            'HOME': str(self._folder),
             'KFP_POD_NAME': name,
             'KFP_POD_UID': self._run_id,
-            **{each['name']: each.get('value', '') for each in container.get('env', [])},
+            **{  # those without a value are from secrets
+                each['name']: each.get('value', os.environ.get(each['name'], ''))
+                for each in container.get('env', [])
+            },
         }
         launcher, *words = [*container['command'], *container['args']]
         assert launcher == '/kfp-launcher/launch'  # where an init container copies it
         words = [replace_variables(word, environment) for word in words]
         return self._pod(name, [str(self._backend.launcher), *words]), environment
 
-    def _drive_task(
-        self, name: str, kind: str, task: dict[str, Any], dag: str, **options: str
-    ) -> dict[str, str]:
-        options |= {'task': json.dumps(task), 'task_name': name, 'dag_execution_id': dag}
-        return self._drive(name, kind, self._component(task), **options)
-
     def _drive(
-        self, name: str, kind: str, component: dict[str, Any], **options: str
+        self, name: str, kind: str, task: dict | None = None, dag: str = '', **options: str
     ) -> dict[str, str]:
         """Runs the driver of a task, with the options that the backend's compiler passes."""
         folder = self._folder / self._run_id / f'{name}-driver'
-        options |= {
+        if task:
+            options |= {'task': json.dumps(task), 'task_name': name, 'dag_execution_id': dag}
+        component = self._component(task) if task else self._spec['root']
+        options = {
             'type': kind,
             'pipeline_name': self._spec['pipelineInfo']['name'],
             'run_id': self._run_id,
@@ -196,13 +170,13 @@ class KubeflowProgramsRun(KubeflowRun):
             'mlmd_server_address': self._backend.environment['METADATA_GRPC_SERVICE_HOST'],
             'mlmd_server_port': self._backend.environment['METADATA_GRPC_SERVICE_PORT'],
             **{f'{each}_path': str(folder / each) for each in _OUTPUTS},
+            **options,
         }
         words = [f'--{key}={value}' for key, value in options.items() if key in self._flags]
         command = self._pod(f'{name}-driver', [str(self._backend.driver), *words])
-        done = run_pod(command, env=self._backend.environment)
-        assert done is not None
-        assert done[0] == 0, done[1]
-        self._drivers += 1
+        environment = self._backend.environment
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
         return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
     def _pod(self, name: str, words: list[str]) -> list[str]:

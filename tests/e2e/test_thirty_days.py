@@ -174,7 +174,7 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
             tick = run_if_new(load_recipe(str(path), changes), now=now)
             if tick.result == 'nothing new':
                 quiet[day] = tick
-        live[day] = _live_model(recipe)
+        live[day] = next(map(_hash, reversed(versions_in(recipe.serving_directory))), None)
     runs = {(each.started - start).days: each for each in read_runs(recipe.home)}
     return Month(recipe, {**quiet, **runs}, live)
 
@@ -201,11 +201,6 @@ def _kill_during_push(arguments: list[str]) -> None:
     command = [sys.executable, '-c', TICK, *arguments, 'pushing']
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stdout
-
-
-def _live_model(recipe: Recipe) -> str | None:
-    versions = versions_in(recipe.serving_directory)
-    return _hash(versions[-1]) if versions else None
 
 
 def _hash(version: Path) -> str:
@@ -246,8 +241,6 @@ def test_live_model_changes_only_when_a_model_is_blessed(month):
     changed = [day for day in range(2, 31) if month.model[day] != month.model[day - 1]]
     assert [FIRST, *changed] == sorted([*BLESSED, KILLED_PUSHING])
 
-
-def test_last_blessed_model_is_live_at_the_end(month):
     assert month.ticks[MORE].folder == str(month.versions[-1])
     assert month.ticks[MORE].spans == (5, 6, 7)
 

@@ -25,7 +25,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(nodes, 'record_node', lambda *_: None)
     monkeypatch.setattr(nodes, 'write_outputs', lambda *_: done.append('outputs'))
 
-    def call(task, fail=None):
+    def call(task, fail):
         def launch(_, node_id):
             if node_id == fail:
                 raise NodeFailed(node_id)
@@ -44,20 +44,13 @@ def run(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('task', 'expected'),
+    ('task', 'fail', 'expected'),
     [
-        ('ingest', ['ImageExampleGen', 'newest_spans']),
-        ('train', ['Trainer']),
-        ('push', ['ModelGate', 'Pusher', 'outputs', 'FolderPredictor', 'outputs']),
+        ('ingest', None, ['ImageExampleGen', 'newest_spans']),
+        ('push', None, ['ModelGate', 'Pusher', 'outputs', 'FolderPredictor', 'outputs']),
+        ('push', 'FolderPredictor', ['ModelGate', 'Pusher', 'outputs', 'failed']),
+        ('push', 'Pusher', ['ModelGate', 'failed']),
     ],
 )
-def test_task_runs_its_nodes_in_order(run, task, expected):
-    assert run(task) == expected
-
-
-def test_outputs_are_written_although_a_node_fails_after_the_push(run):
-    assert run('push', fail='FolderPredictor') == ['ModelGate', 'Pusher', 'outputs', 'failed']
-
-
-def test_outputs_are_not_written_if_the_push_fails(run):
-    assert run('push', fail='Pusher') == ['ModelGate', 'failed']
+def test_outputs_are_written_after_the_push_and_each_later_node(run, task, fail, expected):
+    assert run(task, fail) == expected

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest.mock import DEFAULT, Mock
+from unittest.mock import Mock
 
 import click.testing
 import psutil
@@ -19,7 +19,6 @@ from example_record import record
 from common.errors import (
     AnomaliesFound,
     ConfigError,
-    MetadataError,
     NodeFailed,
     PushError,
     StorageError,
@@ -30,7 +29,6 @@ from pipeline.execution.outcome import numbers_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_record import record_node
 from pipeline.kubeflow.task import main, run_attempt
-from pipeline.metadata_store import open_store
 from pipeline.retraining.decision import Decision
 from pipeline.run.record import find_run, read_runs, update_run
 
@@ -153,13 +151,15 @@ def test_replaced_placeholder_in_parameter_is_one_line(executor_input):
 
 
 def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(attempt, tmp_path):
-    attempt('decide', overrides=['trainer.seed=7', 'description="{{$}} $(HOME)"'])
+    texts = ['trainer.seed=7', 'description="{{$}} $(HOME)"', 'converter={}', 'data.window=1']
+    assert attempt('decide', overrides=texts)[0] == 0
 
     text = (tmp_path / 'out' / 'merged_recipe').read_text()
     assert '{{' not in text
     assert '$' not in text
     recipe = recipe_of_run({'recipe': text})
     assert (recipe.trainer.seed, recipe.description) == (7, '{{$}} $(HOME)')
+    assert recipe.converter
 
 
 def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
@@ -187,17 +187,13 @@ def test_scheduled_run_without_a_reason_ends_with_the_decision(attempt, tmp_path
     assert find_run(tmp_path / 'work' / 'demo', 'run-1').result == 'nothing new'
 
 
-def test_overrides_may_add_components(attempt, tmp_path):
-    assert attempt('decide', overrides=['converter={}', 'data.window=1'])[0] == 0
-    recipe = json.loads((tmp_path / 'out' / 'merged_recipe').read_text())
-    assert recipe['converter']
-
-
-def test_temporary_error_of_the_decision_is_repeated(attempt, monkeypatch):
-    connect = Mock(side_effect=[MetadataError('no answer'), DEFAULT], wraps=open_store)
-    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
-
-    assert [attempt('decide')[0], attempt('decide')[0]] == [os.EX_TEMPFAIL, 0]
+@pytest.mark.parametrize('fails', ['open_store', 'write_run'])
+def test_temporary_error_of_the_decision_is_repeated(attempt, monkeypatch, fails):
+    error = Mock(side_effect=StorageError('the service is unavailable', retryable=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(f'pipeline.kubeflow.decision.{fails}', error)
+        assert attempt('decide')[0] == os.EX_TEMPFAIL
+    assert attempt('decide')[0] == 0
 
 
 @pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
@@ -349,14 +345,6 @@ def test_task_runs_also_if_its_record_cannot_be_read_before(pod, monkeypatch, ta
 
     monkeypatch.setattr('pipeline.kubeflow.run_record.find_run', find)
     assert pod(write_file, task=task)[0] == 0
-
-
-def test_decision_that_cannot_be_recorded_is_repeated(attempt, monkeypatch):
-    def write(*_):
-        raise StorageError('the service is unavailable', retryable=True)
-
-    monkeypatch.setattr('pipeline.kubeflow.decision.write_run', write)
-    assert attempt('decide')[0] == os.EX_TEMPFAIL
 
 
 @pytest.mark.parametrize(('umask', 'mode'), [(0, 0o644), (0o077, 0o600)])
