@@ -22,7 +22,6 @@ from components.image_example_gen.ingestion.ingested import Counts, Tally, read_
 from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
 from components.inference.model_folder import read_classes
 from components.serving_check.measurements import MEASUREMENTS_FILE
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.metadata_store import existing_store
@@ -49,22 +48,15 @@ _FILES = {
 _log = logging.getLogger(__name__)
 
 
-def write_report(
-    path: Path,
-    recipe: Recipe,
-    results: Results,
-    run: Run,
-    commands: CommandLine | None = None,
-) -> ReportData | None:
+def write_report(path: Path, recipe: Recipe, results: Results, run: Run) -> ReportData | None:
     """Writes the report to the reports of the recipe and to `path`.
 
-    The page has the commands that follow the run; a run in a cluster has none.
     Returns its data. An error is logged, gives None, and does not fail the run, because its model
     may be live already.
     """
     try:
         data = _read_data(recipe, results, run)
-        page = render_page(data, page_images(results, data), commands)
+        page = render_page(data, page_images(results, data))
         store_report(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)

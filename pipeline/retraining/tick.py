@@ -7,7 +7,6 @@ import tenacity
 
 from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
 from components.pusher.serving_folder import live_classes
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
@@ -23,15 +22,11 @@ _log = logging.getLogger(__name__)
 
 
 def run_if_new(
-    recipe: Recipe,
-    *,
-    now: datetime.datetime | None = None,
-    verbose: bool = False,
-    commands: CommandLine | None = None,
+    recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bool = False
 ) -> Run:
     """Trains if there is a reason, and pushes a model that the gate blesses.
 
-    Posts the result to the webhook. `commands` are for the report of the run.
+    Posts the result to the webhook.
 
     Returns:
         The record of the last attempt, with the exit code: also of one that failed.
@@ -42,7 +37,7 @@ def run_if_new(
     now = now or utc_now()
     try:
         with lock_recipe(recipe):
-            record = _run_attempts(recipe, now, verbose, commands)
+            record = _run_attempts(recipe, now, verbose)
     except AlreadyRunning as error:
         _log.info('skipped: %s', error, extra={'always': True})
         values = {'result': 'skipped', 'reasons': (str(error),), 'exit_code': 0}
@@ -55,9 +50,7 @@ def run_if_new(
     return record.run
 
 
-def _run_attempts(
-    recipe: Recipe, now: datetime.datetime, verbose: bool, commands: CommandLine | None
-) -> Recording:
+def _run_attempts(recipe: Recipe, now: datetime.datetime, verbose: bool) -> Recording:
     """Decides and trains, again after errors that are `retryable`.
 
     Returns the record of the last attempt, which has ended: every exception becomes a result.
@@ -75,7 +68,7 @@ def _run_attempts(
                     record.end('nothing new', exit_code=0)
                     break
                 _log.info(record.run.decision)
-                run_recorded(training, record, verbose=verbose, commands=commands)
+                run_recorded(training, record, verbose=verbose)
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise

@@ -8,7 +8,6 @@ import PIL.Image
 from components.evaluation.config import SLICES
 from components.evaluation.gate.decision import GateDecision, RuleResult
 from components.evaluation.results import Comparison, ModelResult, wilson
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
 from pipeline.report.embedded_images import data_uri
 from pipeline.report.page_data import PageImages, ReportData
@@ -39,8 +38,6 @@ def compared(outcome: str, better: int, worse: int, **values: object) -> Compari
         **{'candidate': candidate, 'reference': 0.955, 'low': -0.05, 'high': 0.05, **values},
     )
 
-
-COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--config=pets',))
 
 HELD_OUT = {'dropped': 0, 'kept': 402}
 LIVE = {

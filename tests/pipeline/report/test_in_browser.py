@@ -1,8 +1,8 @@
-"""Reports in headless Chromium: layout, contrast, contents, folded parts, clipboard, messages."""
+"""Reports in headless Chromium: layout, contrast, contents, folded parts, messages."""
 
 import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, open_page
-from example_run import COMMANDS, LIVE, REASON, REJECTED, example, images_for
+from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_page
 
@@ -45,20 +45,16 @@ LOADED = """new Promise(done => {
 })"""
 
 
-WITHDRAWN = {**LIVE, 'result': 'not blessed', 'manual_override': 'withdrawn by eve'}
-
-
 def reports():
     runs = {
         'live': example(),
         'rejected': example('2026-11-22T18:04', REJECTED, better=-0.012),
-        'withdrawn': example('2026-11-22T18:05', WITHDRAWN),
         'hostile': example(classes=HOSTILE),
         '20 classes': example(classes=tuple(f'kind {number}' for number in range(20))),
         '100 classes': example(classes=tuple(f'kind {number}' for number in range(100))),
     }
     for name, run in runs.items():
-        yield name, render_page(run, images_for(run), COMMANDS)
+        yield name, render_page(run, images_for(run))
 
 
 PAGES = ('live', 'rejected', 'hostile', '20 classes', '100 classes')
@@ -87,9 +83,7 @@ class Browser:
           check(); }})""")
 
     def click(self, selector):
-        # As a gesture of the user, without which a page may not use the clipboard.
-        script = f'document.querySelector("{selector}").click()'
-        self.page.call('Runtime.evaluate', expression=script, userGesture=True)
+        self.page.evaluate(f'document.querySelector("{selector}").click()')
 
 
 @pytest.fixture(scope='module')
@@ -159,27 +153,6 @@ def test_address_of_a_folded_part_opens_it_and_contents_stay_in_view(browser):
 
     assert page.evaluate("document.querySelector('#card').closest('details').open")
     assert 0 <= page.evaluate("document.querySelector('nav').getBoundingClientRect().top") < 100
-
-
-@pytest.mark.parametrize(
-    'clipboard',
-    [
-        # Records what the page writes: a headless browser has no clipboard to read.
-        '{writeText: async text => { window.selected = text; }}',
-        'undefined',  # as for a file in some browsers
-    ],
-)
-def test_button_copies_the_command(browser, clipboard):
-    page = browser.open('withdrawn')
-    page.evaluate("""document.addEventListener('copy', () => {
-      window.selected = document.activeElement.value; })""")
-    page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}}})")
-    browser.click('.command button')
-
-    assert browser.becomes("document.querySelector('.command button').textContent === 'Copied'")
-    shown = page.evaluate("document.querySelector('.command code').textContent")
-    assert page.evaluate('window.selected') == shown != ''
-    assert page.evaluate("document.querySelectorAll('textarea').length") == 0
 
 
 def test_names_of_classes_are_text(browser):
