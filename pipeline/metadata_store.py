@@ -84,10 +84,9 @@ def existing_store(config: MetadataConfig, home: Path) -> MetadataStore | None:
 
 def _connect(config: MetadataConfig, home: Path) -> MetadataStore:
     target = connection_config(config, home)
-    where = config.address
+    where = home / SQLITE_FILE if config.address == SQLITE else config.address
     try:
         if config.address == SQLITE:
-            where = str(home / SQLITE_FILE)
             _check_file(home / SQLITE_FILE)
         elif config.address.startswith('mysql:'):  # ml_metadata names no reason, and may hang
             server = (target.mysql.host, target.mysql.port)
@@ -131,9 +130,3 @@ def _check_file(file: Path) -> None:
     if found != 'ok':
         found = ' '.join(found.split())
         raise MetadataDamaged(f'the metadata in {file} cannot be used: {found}; {_REMEDY}')
-
-
-def damaged_contents(pipeline: str, error: Exception) -> MetadataDamaged:
-    """The error for metadata of a pipeline that lack something, or have it changed."""
-    detail = f'their contents were changed ({type(error).__name__}: {error})'
-    return MetadataDamaged(f'the metadata of {pipeline} cannot be used: {detail}; {_REMEDY}')

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.commands.options import Command, load, show, stored_options
-from pipeline.models.mounts import mounted_store
+from pipeline.models.provenance import mounted_store
 from pipeline.report.store import choose_run, page_of, reported_runs
 from pipeline.report.text import as_text
 from pipeline.run.record import read_runs

@@ -10,10 +10,13 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
 from pydantic import ValidationError
 
+from common.errors import VolumeNotMounted
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.pusher.serving_folder import ADOPTED, find_model_of
+from pipeline import metadata_store
+from pipeline.config.recipe import Recipe
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
 _KINDS = ('ImageExampleGen', TRAINER, GATE, PUSHER, ADOPTED)
@@ -110,6 +113,27 @@ class Provenance:
         with contextlib.suppress(ValidationError):  # of another version
             return DataConfig.model_validate_json(text or '').describe()
         return None
+
+
+def mounted_store(recipe: Recipe) -> MetadataStore | None:
+    """Connects to the metadata of a recipe; None if there are none.
+
+    Raises VolumeNotMounted if only the metadata, and not this machine, have runs of the recipe.
+    """
+    store = metadata_store.existing_store(recipe.metadata, recipe.home)
+    if store is None or recipe.is_remote or recipe.home.is_dir():
+        return store
+    if store.get_context_by_type_and_name('pipeline', recipe.name):
+        raise VolumeNotMounted(
+            f'{recipe.home}, which earlier runs have written, is not on this machine; mount its '
+            'volume, or run this command in a pod that does (docs/how-to/kubeflow.md, "Operation")'
+        )
+    return store
+
+
+def provenance_of(recipe: Recipe) -> Provenance:
+    """What the metadata of a recipe have; raises VolumeNotMounted if its files are elsewhere."""
+    return Provenance(mounted_store(recipe), recipe.name)
 
 
 def training_config(trainer: Node | None) -> dict[str, Any]:

@@ -40,8 +40,7 @@ from components.image_example_gen.sources.spans import Span
 from components.inference.classifier import Classifier
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.models.mounts import mounted_store
-from pipeline.models.provenance import Provenance, training_config
+from pipeline.models.provenance import Provenance, provenance_of, training_config
 from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import utc_now
 from trainer.training.trained_images import read_trained_images
@@ -68,7 +67,7 @@ def evaluate(
     records, tally = _ingest(recipe, spans, work)
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')
-    provenance = Provenance(mounted_store(recipe), recipe.name)
+    provenance = provenance_of(recipe)
     trained = [_trained_images(provenance, folder) for folder in versions]
     indexes = [index for index in trained if index is not None]
     near = recipe.data.checks.near_distance

@@ -24,9 +24,8 @@ from components.inference.model_folder import read_classes
 from components.serving_check.measurements import MEASUREMENTS_FILE
 from pipeline.config.recipe import Recipe
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
-from pipeline.metadata_store import existing_store
 from pipeline.models.lineage import lineage_of
-from pipeline.models.provenance import Provenance
+from pipeline.models.provenance import provenance_of
 from pipeline.report.embedded_images import page_images
 from pipeline.report.page.render import render_page
 from pipeline.report.page_data import DataSummary, ReportData
@@ -72,7 +71,7 @@ def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
     classes = read_classes(content_of(model.uri) / SERVED)
     (evaluation,) = results['Evaluator'].outputs['evaluation']
     measured = content_of(evaluation.uri)
-    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
+    provenance = provenance_of(recipe)
     files = {key: file_of(results, *place) for key, place in _FILES.items()}
     values: dict[str, Any] = {
         **{key: json.loads(file.read_bytes()) for key, file in files.items() if file},
