@@ -212,24 +212,27 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
-    bucket = recipe.serving_bucket
-    if number is None:
-        or_live = bucket is not None and bucket.newer_than(live) is not None
-        for version in reversed(versions_in(recipe.serving_directory)):
-            override = override_of(version)
-            is_blessed = override is None or override.blessed
-            if is_blessed and is_complete(version) and (or_live or not holds(live, version)):
-                return version
-        raise ModelError(f'no version before {live.name} holds another, still blessed model')
-    wanted = _find_version(recipe, number)
-    override = override_of(wanted)
-    if not is_complete(wanted):
-        raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
+    if number is not None:
+        wanted = _find_version(recipe, number)
+        if problem := _problem(recipe, live, wanted):
+            raise ModelError(f'version {number}: {problem}')
+        return wanted
+    for version in reversed(versions_in(recipe.serving_directory)):
+        if not _problem(recipe, live, version):
+            return version
+    raise ModelError(f'no version before {live.name} holds another, still blessed model')
+
+
+def _problem(recipe: Recipe, live: Path, version: Path) -> str | None:
+    """Why a version cannot be rolled back to."""
+    override, bucket = override_of(version), recipe.serving_bucket
+    if not is_complete(version):
+        return 'it is damaged: its graph or its weights are missing'
     if override and not override.blessed:
-        raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
-    if holds(live, wanted) and (bucket is None or bucket.serves(live)):
-        raise ModelError(f'the model of version {wanted.name} is live already')
-    return wanted
+        return f'{override.describe()}; bless it to make it live'
+    if holds(live, version) and not (bucket and bucket.newer_than(live)):
+        return 'its model is live already'
+    return None
 
 
 def _find_decision(recipe: Recipe, provenance: Provenance, given: str) -> Node:
