@@ -71,13 +71,18 @@ def evaluate_and_push(
         threshold=recipe.trainer.threshold,
     )
     judged = {'model': model, 'model_blessing': gate.outputs['blessing']}
-    converter = _converter(
-        recipe,
-        **judged,
-        examples=spans.trained,
-        test_examples=spans.evaluated,
-        predictions=predictions['predictions'],
-    )
+    converter: BaseNode | None = None
+    folder_predictor: BaseNode | None = None
+    if recipe.converter:  # converts a blessed model to other formats
+        converter = Converter(
+            **judged,
+            examples=spans.trained,
+            test_examples=spans.evaluated,
+            predictions=predictions['predictions'],
+            **recipe.converter.model_dump(mode='json'),
+            threshold=recipe.trainer.threshold,
+            resize=recipe.trainer.resize,
+        )
     pusher = Pusher(
         **judged,
         reference_model=reference_model,
@@ -92,26 +97,12 @@ def evaluate_and_push(
         created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    folder_predictor = _folder_predictor(recipe, **judged)
-    if folder_predictor:
+    if recipe.inference:  # predicts the classes of unlabelled images
+        path = str(recipe.inference.path.absolute())
+        folder_predictor = FolderPredictor(
+            **judged, path=path, checks=recipe.data.checks.model_dump()
+        )
         folder_predictor.add_upstream_node(pusher)  # its errors stop no push
     nodes = [predictor, reference_predictor, evaluator, robustness]
     nodes += [serving_check, gate, converter, pusher, folder_predictor]
     return [node for node in nodes if node is not None]
-
-
-def _converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:
-    """Converts a blessed model to other formats, if the recipe has `converter`."""
-    if recipe.converter is None:
-        return None
-    keys = recipe.converter.model_dump(mode='json')
-    trainer = recipe.trainer
-    return Converter(**inputs, **keys, threshold=trainer.threshold, resize=trainer.resize)
-
-
-def _folder_predictor(recipe: Recipe, **judged: BaseChannel) -> BaseNode | None:
-    """Predicts the classes of unlabelled images, if the recipe has `inference`."""
-    if recipe.inference is None:
-        return None
-    path = str(recipe.inference.path.absolute())
-    return FolderPredictor(**judged, path=path, checks=recipe.data.checks.model_dump())

@@ -127,9 +127,9 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     """Remove the artifacts of old runs that no pushed model needs.
 
-    The last runs that evaluated a model, incomplete runs since then, all models in the serving
-    folder and what they need are kept. Pushed models, reports, logs and the metadata are not
-    touched.
+    The last runs that evaluated a model, all runs since the first of them, all models in the
+    serving folder and what they need are kept. Pushed models, reports, logs and the metadata are
+    not touched.
     """
     with _exclusive(options, remote=False) as (recipe, store, _):
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))

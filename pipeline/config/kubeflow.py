@@ -122,13 +122,18 @@ class KubeflowConfig(StrictModel):
     )
     volumes: tuple[VolumeConfig, ...] = Field(
         (),
-        description='shared by all pods; must hold images and workdir, unless these are in object '
-        'storage',
+        description='shared by all pods; must hold images that are not in a bucket and, with '
+        'storage: volume, workdir',
+    )
+    storage: Literal['volume', 'object'] = Field(
+        'volume',
+        description='where workdir is: on one of the volumes, or in object storage as '
+        's3://BUCKET/PREFIX or gs://BUCKET/PREFIX; no volume is needed then',
     )
     scratch: DiskSize = Field(
         '20Gi',
-        description='with a workdir in object storage, the most local disk that a pod may use for '
-        'copies of artifacts (sizeLimit of an emptyDir)',
+        description='with storage: object, the most local disk that a pod may use for copies of '
+        'artifacts (sizeLimit of an emptyDir)',
     )
     secrets: tuple[SecretConfig, ...] = Field(
         (), description='keys of Kubernetes secrets, as environment variables of every pod'

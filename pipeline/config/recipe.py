@@ -76,7 +76,7 @@ class Recipe(StrictModel):
     workdir: Place = Field(
         Path('runs'),
         description='folder of runs, models and metadata; on Kubeflow also s3://BUCKET/PREFIX or '
-        'gs://BUCKET/PREFIX, and no volume is needed then',
+        'gs://BUCKET/PREFIX, see kubeflow.storage',
     )
     push_directory: Place | None = Field(
         None, description='folder of pushed models; default: serving/ in the folder of the runs'

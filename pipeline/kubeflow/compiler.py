@@ -11,6 +11,7 @@ from kfp import dsl, kubernetes
 
 from common import mirror
 from common.errors import ConfigError
+from common.mirror import uri_of
 from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline.config.kubeflow import NODE_TASKS, KubeflowConfig, TaskConfig, TaskName
 from pipeline.config.metadata_config import SQLITE
@@ -37,14 +38,10 @@ def compile_kubeflow(recipe: Recipe) -> str:
     the parameters of the pipeline.
 
     Raises:
-        ConfigError: no secret of the cluster has the credentials of `data.url`, or the runs are in
-            object storage, and their metadata in a file.
+        ConfigError: no secret of the cluster has the credentials of `data.url`, or
+            `kubeflow.storage` does not fit `workdir`.
     """
-    if recipe.is_remote and recipe.metadata.address == SQLITE:
-        raise ConfigError(
-            'metadata.address is sqlite, which is a file; with a workdir in object storage use '
-            'MySQL, or gRPC such as that of Kubeflow Pipelines'
-        )
+    _check_storage(recipe)
     if recipe.data.has_secrets and DATA_URL not in (each.env for each in recipe.kubeflow.secrets):
         raise ConfigError(
             'data.url has a user name, a password or a query, which a compiled pipeline does not '
@@ -62,6 +59,20 @@ def compile_kubeflow(recipe: Recipe) -> str:
         return file.read_text(encoding='utf-8')
 
 
+def _check_storage(recipe: Recipe) -> None:
+    """Raises ConfigError if `kubeflow.storage`, `workdir` and `metadata` do not fit."""
+    if recipe.is_remote != (recipe.kubeflow.storage == 'object'):
+        raise ConfigError(
+            f'kubeflow.storage is {recipe.kubeflow.storage}, but workdir is '
+            f'{uri_of(recipe.workdir)}'
+        )
+    if recipe.is_remote and recipe.metadata.address == SQLITE:
+        raise ConfigError(
+            'metadata.address is sqlite, which is a file; with kubeflow.storage: object use MySQL, '
+            'or gRPC such as that of Kubeflow Pipelines'
+        )
+
+
 def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
     """Creates the pipeline; its defaults are the values of the recipe."""
     # On one line, because kfp also writes it into a comment.
@@ -75,15 +86,15 @@ def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
     ) -> None:
         run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         inputs: dict[str, Any] = {'recipe': recipe, 'overrides': overrides, 'run_id': run_id}
-        with dsl.ExitHandler(_task('finish', config, inputs)):
+        with dsl.ExitHandler(_task('finish', config.kubeflow, inputs)):
             conditions = inputs | {'only_when_new': only_when_new}
-            decide = _task('decide', config, conditions, _DECIDE_OUTPUTS)
+            decide = _task('decide', config.kubeflow, conditions, _DECIDE_OUTPUTS)
             decided = {name: decide.outputs[output] for name, output in _DECIDED.items()}
             with dsl.If(decide.outputs['train'] == 'true', name='when-needed'):
                 tasks: list[dsl.PipelineTask] = []
                 for name in NODE_TASKS:
                     outputs = _PUSH_OUTPUTS if name == 'push' else {}
-                    task = _task(name, config, decided | {'run_id': run_id}, outputs)
+                    task = _task(name, config.kubeflow, decided | {'run_id': run_id}, outputs)
                     tasks.append(task.after(*tasks[-1:]))
 
     return pipeline
@@ -91,7 +102,7 @@ def _pipeline(config: Recipe) -> dsl.base_component.BaseComponent:
 
 def _task(
     name: TaskName,
-    recipe: Recipe,
+    config: KubeflowConfig,
     inputs: dict[str, Any],
     outputs: dict[str, Any] | None = None,
 ) -> dsl.PipelineTask:
@@ -99,7 +110,6 @@ def _task(
 
     kfp requires the types of inputs and outputs.
     """
-    config = recipe.kubeflow
     task_config = config.task(name)
     types = {key: _TYPES.get(key, str) for key in inputs} | (outputs or {})
 
@@ -132,9 +142,6 @@ def _task(
         delay = f'{task_config.backoff_seconds}s'
         task.set_retry(task_config.retries, backoff_duration=delay, backoff_factor=2.0)
     _configure_pod(task, config)
-    if recipe.is_remote:
-        kubernetes.empty_dir_mount(task, 'scratch', _SCRATCH, size_limit=config.scratch)
-        task.set_env_variable(mirror.CACHE, _SCRATCH)
     return task
 
 
@@ -162,6 +169,9 @@ def _configure_task(task: dsl.PipelineTask, config: TaskConfig) -> None:
 
 def _configure_pod(task: dsl.PipelineTask, config: KubeflowConfig) -> None:
     """Applies the keys of `kubeflow` that are the same for all tasks."""
+    if config.storage == 'object':
+        kubernetes.empty_dir_mount(task, 'scratch', _SCRATCH, size_limit=config.scratch)
+        task.set_env_variable(mirror.CACHE, _SCRATCH)
     for volume in config.volumes:
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in config.secrets:

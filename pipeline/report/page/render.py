@@ -86,7 +86,6 @@ def _evaluation_variables(
         'metrics': tables.metric_rows(candidate, other),
         'by_class': by_class,
         'weakest': sorted(by_class, key=lambda row: (not row.images, row.f1 is None, row.f1)),
-        'macro': tables.macro_average(by_class),
         'confusions': tables.confusions(candidate.confusion, classes),
         **tables.slice_variables(slices),
         'min_images': min_images,

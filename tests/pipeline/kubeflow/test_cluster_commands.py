@@ -39,7 +39,7 @@ def test_compile_writes_file_and_notes_settings_of_one_machine(call, tmp_path):
 
 
 def test_compile_notes_that_no_secret_has_credentials_of_the_bucket(call, tmp_path):
-    keys = {'workdir': 's3://b/x', 'metadata.address': 'grpc://h:1'}
+    keys = {'workdir': 's3://b/x', 'kubeflow.storage': 'object', 'metadata.address': 'grpc://h:1'}
     options = [f'--set={key}={value}' for key, value in keys.items()]
     secret = '--set=kubeflow.secrets=[{secret: s, key: k, env: AWS_SECRET_ACCESS_KEY}]'
     for given, noted in ((options, True), ([*options, secret], False)):

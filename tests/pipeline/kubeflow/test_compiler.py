@@ -240,6 +240,7 @@ def test_url_with_credentials_comes_from_a_secret():
 OBJECT = [
     ('workdir', 's3://pets/runs'),
     ('metadata.address', 'grpc://metadata:8080'),
+    ('kubeflow.storage', 'object'),
     ('kubeflow.scratch', '5Gi'),
 ]
 
@@ -256,6 +257,14 @@ def test_runs_in_object_storage_need_no_claim():
     assert recipe['workdir'] == 's3://pets/runs'
 
 
-def test_metadata_of_runs_in_object_storage_are_no_file():
-    with pytest.raises(ConfigError, match='sqlite, which is a file'):
-        compile_kubeflow(load_recipe('demo', [*OBJECT, ('metadata.address', 'sqlite')]))
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'workdir': '/runs'}, r'storage is object, but workdir is /runs'),
+        ({'kubeflow.storage': 'volume'}, r'storage is volume, but workdir is s3://pets/runs'),
+        ({'metadata.address': 'sqlite'}, r'sqlite, which is a file'),
+    ],
+)
+def test_storage_workdir_and_metadata_must_fit(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        compile_kubeflow(load_recipe('demo', [*OBJECT, *changes.items()]))

@@ -14,7 +14,6 @@ from example_run import (
     example,
     gate,
     images_for,
-    model_result,
 )
 
 from components.conversion.conversion_results import ConversionResult
@@ -163,16 +162,6 @@ def test_page_of_other_runs_shows(text_of, changes, texts):
     assert [each for each in texts if each not in text] == []
 
 
-@pytest.mark.parametrize(('accuracy', 'colour'), [(0.96, ''), (0.90, 'better'), (0.9999, 'worse')])
-def test_only_significant_differences_have_a_colour(accuracy, colour):
-    reference = dict(model_result(accuracy, RUN.evaluation.classes))
-
-    page = render_page(with_models(reference=reference), PageImages())
-
-    row = page[page.index('class="metric">Accuracy<') :].partition('</tr>')[0]
-    assert f'class="n {colour}"' in row
-
-
 def test_loss_by_a_corruption_is_on_the_same_images(text_of):
     cell = RUN.robustness.corrupted[0].model_copy(
         update={'images': 20, 'accuracy': Estimate(value=0.9), 'clean': 0.95}
@@ -240,27 +229,19 @@ def test_evaluation_of_no_images_has_dashes(text_of):
     text = text_of(run)
 
     assert 'share of correct predictions – 0.9552' in text  # noqa: RUF001
-    assert 'macro average 0 – – –' in text  # noqa: RUF001
 
 
-def test_results_by_class_and_their_macro_average():
+def test_results_by_class():
     rows = tables.class_rows(MATRIX, 'abc')
     _, unseen = tables.class_rows(((5, 0), (0, 0)), 'ab')
 
     values = [(row.precision.value, row.recall.value, row.f1, row.images) for row in rows]
-    macro = tables.macro_average(rows)
     assert values == [
         pytest.approx((1, 5 / 6, 10 / 11, 6)),
         pytest.approx((0, 0, 0, 3)),
         (0, None, 0, 0),
     ]
     assert (unseen.precision.value, unseen.recall.value, unseen.f1) == (None, None, None)
-    # Over the classes with images; one that is never predicted has precision 0.
-    assert (macro.precision.value, macro.recall.value, macro.f1) == pytest.approx(
-        (1 / 2, 5 / 12, 5 / 11)
-    )
-    never = tables.macro_average(tables.class_rows(((5, 0), (5, 0)), 'ab'))
-    assert never.precision.value == 0.25
     assert tables.confusions(MATRIX, 'abc') == [('b', 'c', 3), ('a', 'b', 1)]
 
 
