@@ -40,12 +40,11 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn, or for the live model if the bucket serves a newer version.
+    blessing was not withdrawn.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
-        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
     wanted = _rollback_target(recipe, live, version)
@@ -179,7 +178,6 @@ def _push(
         about=about,
         bucket=recipe.serving_bucket,
         check=check,
-        replace_newer=True,
     )
 
 
@@ -212,13 +210,11 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
-    bucket = recipe.serving_bucket
     if number is None:
-        or_live = bucket is not None and bucket.newer_than(live) is not None
         for version in reversed(versions_in(recipe.serving_directory)):
             override = override_of(version)
             is_blessed = override is None or override.blessed
-            if is_blessed and is_complete(version) and (or_live or not holds(live, version)):
+            if is_blessed and is_complete(version) and not holds(live, version):
                 return version
         raise ModelError(f'no version before {live.name} holds another, still blessed model')
     wanted = _find_version(recipe, number)
@@ -227,7 +223,7 @@ def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
         raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
     if override and not override.blessed:
         raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
-    if holds(live, wanted) and (bucket is None or bucket.serves(live)):
+    if holds(live, wanted):
         raise ModelError(f'the model of version {wanted.name} is live already')
     return wanted
 
