@@ -19,7 +19,6 @@ from components.conversion.converter import ConvertedModels
 from components.evaluation.gate.component import GateDecisions
 from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics.evaluation_files import read_accuracy
-from components.pusher.bucket import ServingBucket
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import About, holds
 from components.pusher.versions import push
@@ -66,9 +65,8 @@ def Pusher(
         converted_models: models in other formats; those that are accurate enough are pushed too.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, the model is live, but the
-            bucket serves a newer one, or another version went live after the comparison; the live
-            version is unchanged.
+        PushError: the serving directory or the bucket is not writable, or another version went
+            live after the comparison; the live version is unchanged.
     """
     candidate = folder_of(model.uri) / SERVED
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
@@ -97,7 +95,7 @@ def Pusher(
         keep=keep,
         about=about,
         extra_files=_converted(converted_models),
-        bucket=ServingBucket(bucket, recipe) if bucket else None,
+        bucket=folder_of(bucket) if bucket else None,
         check=check,
     )
     values: dict[str, str | int] = {

@@ -26,7 +26,6 @@ from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, DataConfig
 from components.image_example_gen.sources.detect import data_overrides, detect
 from components.inference.inference_config import InferenceConfig
-from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.measurements import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
@@ -183,9 +182,11 @@ class Recipe(StrictModel):
         return (self.push_directory or self.home / 'serving').absolute()
 
     @property
-    def serving_bucket(self) -> ServingBucket | None:
-        url = uri_of(self.serving_directory) if self.is_remote else self.push.url
-        return ServingBucket(url, self.name) if url else None
+    def serving_bucket(self) -> Path | None:
+        """The mirror of the prefix of object storage that gets the versions, if there is one."""
+        if self.is_remote:
+            return self.serving_directory
+        return local_path(self.push.url) if self.push.url else None
 
 
 def load_recipe(

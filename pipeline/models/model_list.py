@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from common.errors import StorageError
 from common.manual_override import ManualOverride
 from common.mirror import uri_of
+from components.pusher.bucket import served_version
 from components.pusher.serving_folder import About, Note, override_of, read_note, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -74,10 +75,10 @@ def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
     if bucket is None:
         return None
     try:
-        served = bucket.served_version()
+        served = served_version(bucket)
     except StorageError as error:
         return str(error)
     if served is None:
-        return f'{bucket.url} has no version yet'
+        return f'{uri_of(bucket)} has no version yet'
     note = '' if served == live else ', which is not the live version'
-    return f'{bucket.url} serves {served}{note}'
+    return f'{uri_of(bucket)} serves {served}{note}'

@@ -40,12 +40,11 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn, or for the live model if the bucket serves a newer version.
+    blessing was not withdrawn.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
-        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
     wanted = _rollback_target(recipe, live, version)
@@ -179,7 +178,6 @@ def _push(
         about=about,
         bucket=recipe.serving_bucket,
         check=check,
-        replace_newer=True,
     )
 
 
@@ -214,23 +212,23 @@ def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
     if number is not None:
         wanted = _find_version(recipe, number)
-        if problem := _problem(recipe, live, wanted):
+        if problem := _problem(live, wanted):
             raise ModelError(f'version {number}: {problem}')
         return wanted
     for version in reversed(versions_in(recipe.serving_directory)):
-        if not _problem(recipe, live, version):
+        if not _problem(live, version):
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 
 
-def _problem(recipe: Recipe, live: Path, version: Path) -> str | None:
+def _problem(live: Path, version: Path) -> str | None:
     """Why a version cannot be rolled back to."""
-    override, bucket = override_of(version), recipe.serving_bucket
+    override = override_of(version)
     if not is_complete(version):
         return 'it is damaged: its graph or its weights are missing'
     if override and not override.blessed:
         return f'{override.describe()}; bless it to make it live'
-    if holds(live, version) and not (bucket and bucket.newer_than(live)):
+    if holds(live, version):
         return 'its model is live already'
     return None
 

@@ -8,6 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 from workspace import QUICK_RECIPE
 
 from common.mirror import is_remote, uri_of
+from components.pusher.bucket import served_version
 from components.pusher.serving_folder import read_note, versions_in
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.launch import compile_pipeline, launch_node
@@ -139,7 +140,7 @@ def test_rollback_is_live_in_the_bucket(environment, runs):
     rollback(recipe, provenance(recipe), first.name, 'too many cats')
     live = versions_in(recipe.serving_directory)[-1]
     assert read_note(live).about.version == int(first.name)
-    assert recipe.serving_bucket.served_version() == int(live.name)
+    assert served_version(recipe.serving_bucket) == int(live.name)
 
 
 def two_runs(recipe):

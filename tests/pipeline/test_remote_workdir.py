@@ -18,7 +18,6 @@ from components.image_example_gen.ingestion.checks import check_bad_share
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
 from components.pusher import bucket as bucket_module
-from components.pusher import versions
 from components.pusher.serving_folder import (
     About,
     override_of,
@@ -66,9 +65,8 @@ class Remote:
 
     def push(self, model, reference=None, **values):
         about = About(recipe='pets', model=model.uri, accuracy=0.9, reference=reference)
-        bucket = self.recipe.serving_bucket
         served = folder_of(model.uri) / 'Format-Serving'
-        return push(served, self.serving, keep=3, about=about, bucket=bucket, **values)
+        return push(served, self.serving, keep=3, about=about, **values)
 
     def elsewhere(self):
         shutil.rmtree(self._cache, ignore_errors=True)
@@ -158,23 +156,6 @@ def test_bless_pushes_the_model_of_a_run_again(pets, two):
     assert read_override(folder_of(two[1].uri)).blessed
 
 
-def test_of_two_pushes_at_once_none_hides_the_other(pets, monkeypatch):
-    first, second = (pets.train({1: name}) for name in 'ab')
-    check = versions._check_alone
-
-    def other_push_first(*arguments):
-        monkeypatch.setattr(versions, '_check_alone', check)
-        pets.push(second)
-        check(*arguments)
-
-    monkeypatch.setattr(versions, '_check_alone', other_push_first)
-    with pytest.raises(PushError, match='went live meanwhile'):
-        pets.push(first)
-    (live,) = versions_in(pets.serving)
-    assert pets.graph(live) == f'{GRAPH} of {second.id}'
-    assert pets.recipe.serving_bucket.served_version() == int(live.name)
-
-
 def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monkeypatch):
     first, second = (pets.train({1: name}) for name in 'ab')
     write, number = bucket_module.write_version, []
@@ -182,6 +163,7 @@ def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monk
     def second_completes_first(storage, folder, files, note):
         # The first push has taken its number. Now the second starts and ends.
         number.append(folder)
+        pets.bucket.put(f'runs/pets/serving/{folder}/{GRAPH}', 'unfinished')
         monkeypatch.setattr(bucket_module, 'write_version', first_completes)
         with pytest.raises(PushError, match='went live meanwhile'):
             pets.push(second)

@@ -165,7 +165,8 @@ def test_version_that_cannot_be_removed_is_a_warning(serving, old, new, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(versions.shutil, 'rmtree', refuse)
         second = put(new, serving, keep=1)
-    assert f'{first.folder} cannot be removed: Permission denied' in caplog.text
+    assert 'old versions cannot be removed: [Errno 13] Permission denied' in caplog.text
+    assert first.folder not in versions_in(serving)
     assert put(new, serving, keep=1) == Pushed(second.folder, unchanged=True)
     assert_only_version(serving, second.folder, new)
 

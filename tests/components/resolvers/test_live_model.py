@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from metadata_recorder import Recorder
+from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
 from common import console
 from common.manual_override import ManualOverride, write_override
-from components.pusher import reference
 from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 
 CATS_AND_DOGS = ('cats', 'dogs')
@@ -29,7 +29,7 @@ class Models:
         folder = self.folder / 'models' / str(number)
         extra = folder / 'Format-Serving' / 'assets.extra'
         extra.mkdir(parents=True)
-        (extra.parent / 'saved_model.pb').write_text(f'graph {number}')
+        write_saved_model(extra.parent, str(number))
         if classes:
             (extra / 'classes.json').write_text(json.dumps(classes))
         model = self.recorder.artifact('Model', str(folder))
@@ -53,19 +53,12 @@ class Models:
         # A model that was not in the metadata has no number.
         return self.models.index(model) + 1 if model in self.models else model
 
-
-@pytest.fixture
-def damaged(monkeypatch):
-    """Numbers of unusable versions."""
-    numbers: set[str] = set()
-    monkeypatch.setattr(
-        reference, 'why_unusable', lambda folder: 'it is gone' if folder.name in numbers else None
-    )
-    return numbers
+    def damage(self, version):
+        shutil.rmtree(self.serving / str(version) / 'variables')
 
 
 @pytest.fixture
-def models(tmp_path, damaged):
+def models(tmp_path):
     return Models(tmp_path)
 
 
@@ -123,16 +116,17 @@ def test_version_that_is_not_in_the_metadata_is_added_once(models):
     }
 
 
-@pytest.mark.parametrize('gone', [{'2'}, {'1', '2'}])
-def test_skips_unusable_version_with_warning(models, damaged, gone):
+@pytest.mark.parametrize('gone', [{2}, {1, 2}])
+def test_skips_incomplete_version_with_warning(models, gone):
     for number in (1, 2):
         models.add(number)
     models.add()
-    damaged |= gone
+    for number in gone:
+        models.damage(number)
 
-    assert models.resolve() == (None if '1' in gone else 1)
+    assert models.resolve() == (None if 1 in gone else 1)
     assert models.output.splitlines() == [
-        f'warning: version {number} is not used: it is gone'
+        f'warning: version {number} is not used: its graph or weights are missing'
         for number in sorted(gone, reverse=True)
     ]
 
@@ -226,10 +220,10 @@ def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models
     assert models.resolve() == 1
 
 
-def test_damaged_reference_is_not_used(models, damaged):
+def test_damaged_reference_is_not_used(models):
     for versions in ([1], [2], []):
         models.add(*versions)
     note(models, 2, 1)
-    damaged.add('1')
+    models.damage(1)
     assert models.resolve() == 2
     assert 'version 1 is not used' in models.output

@@ -196,7 +196,7 @@ def test_place_in_object_storage_is_a_path_here_and_a_url_in_json(tmp_path, monk
     monkeypatch.setenv('CATDOG_CACHE', str(tmp_path))
     recipe = recipe_of({'name': 'pets', 'workdir': 's3://bucket/runs/'})
     assert recipe.home == tmp_path / 's3' / 'bucket' / 'runs' / 'pets'
-    assert recipe.serving_bucket.url == 's3://bucket/runs/pets/serving'
+    assert recipe.serving_bucket == recipe.home / 'serving'
     assert json.loads(recipe.as_json())['workdir'] == 's3://bucket/runs'
     assert Recipe.model_validate_json(recipe.as_json()).home == recipe.home
 
