@@ -93,7 +93,7 @@ def evaluate_and_push(
         recipe=recipe.name,
         serving=uri_of(recipe.serving_directory),
         keep=recipe.push.keep,
-        bucket=recipe.serving_bucket.url if recipe.serving_bucket else '',
+        bucket=uri_of(recipe.serving_bucket) if recipe.serving_bucket else '',
         created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report

@@ -70,7 +70,6 @@ class About(BaseModel):
     person: str | None = None
     reason: str | None = None
     version: int | None = None  # version that a rollback restored
-    replaced: int | None = None  # version that was live before the rollback
 
 
 class Note(BaseModel):

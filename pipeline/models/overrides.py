@@ -37,7 +37,7 @@ USER = 'CATDOG_USER'  # environment variable
 
 
 def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason: str) -> Pushed:
-    """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
+    """Withdraws the blessing of the live model, and copies an earlier version to a new, live one.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
     blessing was not withdrawn.
@@ -55,7 +55,6 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         'person': user_name(),
         'reason': reason,
         'version': int(wanted.name),
-        'replaced': int(live.name),
     }
     about = (note.about if note else About()).model_copy(update=changes)
 
@@ -63,29 +62,16 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
 
-    # The replaced version must stay until its blessing is withdrawn.
-    pushed = _push(recipe, wanted, about, check, keep=max(recipe.push.keep, 2))
-    complete_rollback(recipe, provenance)
+    # First: if this process is killed in between, the same command can be repeated.
+    _override(recipe, live, provenance.model_of(live), False, about)
+    try:
+        pushed = _push(recipe, wanted, about, check)
+    except PushError as error:
+        raise PushError(
+            f'{error}; the blessing of {live.name}, which is live, is withdrawn'
+        ) from error
     record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
-
-
-def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
-    """Withdraws the blessings of the models that rollbacks replaced.
-
-    A rollback that was killed after its push has not done so.
-    """
-    versions = versions_in(recipe.serving_directory)
-    for version in versions:
-        note = read_note(version)
-        if note is None or note.about.replaced is None:
-            continue
-        replaced = version.with_name(str(note.about.replaced))
-        if replaced not in versions or holds(version, replaced):
-            continue
-        last = override_of(replaced)
-        if last is None or last.moment < note.pushed:  # not blessed again since then
-            _override(recipe, replaced, provenance.model_of(replaced), False, note.about)
 
 
 def bless(
@@ -168,13 +154,11 @@ def _push(
     model: Path,
     about: About,
     check: Callable[[], None] = lambda: None,
-    *,
-    keep: int | None = None,
 ) -> Pushed:
     return push(
         model,
         recipe.serving_directory,
-        keep=keep or recipe.push.keep,
+        keep=recipe.push.keep,
         about=about,
         bucket=recipe.serving_bucket,
         check=check,

@@ -1,7 +1,5 @@
 """Outcomes of a run and of an evaluation as text. Imports no TensorFlow."""
 
-import itertools
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -91,11 +89,12 @@ def describe_labelled_set(data: LabelledSet) -> RenderableType:
         ('label, and predictions', *answers): rows,
         ('most confident mistakes', 'probability', 'predicted', 'label'): mistakes,
     }
-    parts = [
-        (Text(), table(names, cells, names[1:])) for names, cells in tables_of.items() if cells
-    ]
     lines = filter(None, [head, data.describe_comparison(), *data.remarks])
-    return Group(*map(unwrapped, lines), *itertools.chain(*parts))
+    parts: list[RenderableType] = [*map(unwrapped, lines)]
+    for names, cells in tables_of.items():
+        if cells:
+            parts += ['', table(names, cells, names[1:])]
+    return Group(*parts)
 
 
 def _interval(estimate: Estimate) -> str:

@@ -74,8 +74,8 @@ def metric_rows(one: ModelResult, other: ModelResult | None) -> list[MetricRow]:
     for name, texts in NAMES.items():
         if name in ones or name in others:
             a, b = ones.get(name, NONE), others.get(name, NONE)
-            known = a.value is not None and b.value is not None
-            rows.append(MetricRow(name, *texts, a, b, a.value - b.value if known else None))
+            difference = None if a.value is None or b.value is None else a.value - b.value
+            rows.append(MetricRow(name, *texts, a, b, difference))
     return rows
 
 

@@ -211,6 +211,8 @@ def test_place_in_object_storage_is_a_path_here_and_a_url_in_json(tmp_path, monk
         ({'workdir': '/a', 'push_directory': 'gs://b/c'}, 'push_directory and workdir: one is a'),
         ({'workdir': 's3://b', 'push': {'url': 's3://c'}}, 'the bucket of workdir has the pushed'),
         ({'workdir': 's3://b/../c'}, 'is neither a local folder nor'),
+        ({'workdir': '/pets [2024]'}, 'workdir: must have none of'),
+        ({'push_directory': 'a?'}, 'push_directory: must have none of'),
         ({'workdir': 's3://'}, 'must be a folder on a disk or volume, s3://BUCKET/PREFIX or gs://'),
         ({'kubeflow': {'scratch': '0'}}, 'kubeflow.scratch'),
     ],

@@ -14,7 +14,6 @@ from components.pusher.bucket import served_version
 from components.pusher.serving_folder import override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.models import overrides
-from pipeline.models.overrides import complete_rollback
 from pipeline.run.record import Run, read_runs, utc_now, write_run
 from pipeline_runner import main
 
@@ -136,12 +135,6 @@ def test_rollback_is_uploaded_and_commands_show_it(pets, two, user, call, s3_buc
     assert f'serves {rolled_back.name}, which is not the live version' in call(*arguments).stdout
 
 
-def test_rollback_with_one_kept_version_withdraws_the_blessing(pets, two, user):
-    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': {'keep': 1}})
-    user.rollback()
-    assert user.override(1) == (False, 'ada', 'too many cats')
-
-
 def test_version_copied_by_a_user(pets, two, user):
     copied = pets.serving / '5'
     shutil.copytree(two[0], copied)
@@ -157,31 +150,18 @@ def test_version_copied_by_a_user(pets, two, user):
         user.bless('5')
 
 
-def test_killed_rollback_is_completed(pets, two, user, monkeypatch):
+def test_killed_rollback_can_be_repeated(pets, two, user, monkeypatch):
     def kill(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(overrides, 'complete_rollback', kill)
+        patch.setattr(overrides, '_push', kill)
         with pytest.raises(KeyboardInterrupt):
             user.rollback()
-    assert (graph(user.live), user.override(1)) == (graph(two[0]), None)
+    assert (user.live, user.override(1)) == (two[1], (False, 'ada', 'too many cats'))
 
-    complete_rollback(user.recipe, pets.provenance)
-    assert user.override(1) == (False, 'ada', 'too many cats')
-    user.bless(two[1].name)
-    complete_rollback(user.recipe, pets.provenance)
-    assert user.override(1) == (True, 'ada', 'they were cats')
-
-
-def test_deleted_version_after_a_rollback_withdraws_no_other(pets, two, user):
-    rolled_back = user.rollback().folder
-    shutil.rmtree(two[1])
-
-    complete_rollback(user.recipe, pets.provenance)
-
-    assert (override_of(two[0]), override_of(rolled_back)) == (None, None)
-    assert user.override(0) is None
+    user.rollback()
+    assert graph(user.live) == graph(two[0])
 
 
 def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monkeypatch):
@@ -193,7 +173,6 @@ def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monk
     monkeypatch.setattr(overrides, '_push', upload)
     with pytest.raises(ModelError, match='another version went live meanwhile'):
         user.rollback()
-    assert user.override(1) is None
 
 
 def test_bless_needs_force_if_the_last_decision_rejects(pets, two, user):
@@ -342,8 +321,8 @@ def test_full_disk_changes_no_version(pets, two, call, user, monkeypatch):
     monkeypatch.setattr(Path, 'rename', refuse)
     done = call('models', 'rollback', *WHY)
     assert done.exit_code == 1
-    assert f'{pets.serving}: No space left on device' in done.stderr
-    assert user.override(1) is None
+    assert f'{pets.serving}: No space left on device; the blessing of {two[1].name}' in done.stderr
+    assert user.override(1) == (False, 'ada', 'why')
     with pytest.raises(PushError, match=r'No space .*; the model is blessed'):
         user.bless(two[0].name)
     assert user.override(0) == (True, 'ada', 'they were cats')
