@@ -4,11 +4,10 @@ import contextlib
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml_metadata import MetadataStore, errors
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from common.errors import ConfigError, MetadataDamaged, MetadataError, PipelineError
@@ -105,15 +104,6 @@ def _connect(config: MetadataConfig, home: Path) -> MetadataStore:
             )
         raise MetadataError(f'the metadata in {where} cannot be used: {reason}') from error
     return store
-
-
-@contextlib.contextmanager
-def reporting_errors() -> Iterator[None]:
-    """Raises MetadataError if the server goes away after `open_store`."""
-    try:
-        yield
-    except errors.StatusError as error:
-        raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
 def _check_file(file: Path) -> None:

@@ -5,11 +5,13 @@ import itertools
 import logging
 import time
 
+from ml_metadata.errors import StatusError
+
 from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
 from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.local.run_recipe import lock_recipe, run_recorded
-from pipeline.metadata_store import open_store, reporting_errors
+from pipeline.metadata_store import open_store
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.decision import decide
 from pipeline.retraining.webhook import post_result
@@ -85,18 +87,17 @@ def recipe_to_train(recipe: Recipe, record: Recording) -> Recipe | None:
     Returns:
         The recipe with the classes of the live model; None if there is no reason to train.
     """
-    with reporting_errors():
-        provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-        recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-        found = decide(recipe, provenance, record.run.started)
+    provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+    recipe = recipe.with_classes(live_classes(recipe.serving_directory))
+    found = decide(recipe, provenance, record.run.started)
     record.run = record.run.with_values(decision=found.reason, spans=found.spans, new=found.new)
     return recipe if found.train else None
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether an error of this project is retryable, and those that caused it."""
+    """Whether an error of ML Metadata, or of this project with its causes, is retryable."""
     if not isinstance(error, PipelineError):
-        return False
+        return isinstance(error, StatusError)
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__:
         causes.append(cause)
