@@ -61,7 +61,7 @@ class Run(BaseModel):
     gate: GateDecision | None = None
     accuracy: float | None = None  # on the test split, 0 to 1; None if the predictions are NaN
     metrics: dict[str, Estimate] = Field(default_factory=dict)  # on the test split
-    images: int | None = None  # that were used; None if the run imports ready-made TFRecords
+    images: int | None = None  # that were used
     left_out: dict[str, int] = Field(default_factory=dict)  # images by reason
     lists: tuple[str, ...] = ()  # files that list the quarantined images
     predictions: str | None = None  # file of the predictions for unlabelled images
