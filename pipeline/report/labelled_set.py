@@ -26,12 +26,7 @@ from components.evaluation.predictions.split_images import (
     find_images,
     read_images,
 )
-from components.evaluation.robustness.mistakes import (
-    changed_rows,
-    draw_changes,
-    draw_mistakes,
-    worst_mistakes,
-)
+from components.evaluation.robustness.mistakes import ShownRows
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.inspection.examine import worker_processes
@@ -45,8 +40,6 @@ from pipeline.models.provenance import Provenance, training_config
 from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import utc_now
 from trainer.training.trained_images import read_trained_images
-
-_PICTURES = 12  # of mistakes, and of images that got better or worse
 
 
 def evaluate(
@@ -85,12 +78,9 @@ def evaluate(
     one, other = predictions[0], predictions[-1] if against else work
     paths = prediction_paths(one, other)
     measure(paths, recipe.evaluation, str(work / 'metrics'), beam.Pipeline())
-    rows = [*read_rows(paths)]
-    chosen = [worst_mistakes(rows, _PICTURES)]
-    chosen += [changed_rows(rows, better=better, most=_PICTURES) for better in (False, True)]
-    keys = [row.key for some in chosen for row in some]
-    pictures = {image.key: image for image in find_images(files, keys)}
-    worse, better = (draw_changes(each, pictures, classes, work) for each in chosen[1:])
+    shown = ShownRows.of([*read_rows(paths)])
+    pictures = {image.key: image for image in find_images(files, shown.keys)}
+    drawn = shown.draw(pictures, models[0], work)
     config = training_config(provenance.producer(provenance.model_of(version))).get('train', {})
     threshold = config.get('threshold', recipe.trainer.threshold)
     return LabelledSet(
@@ -109,9 +99,9 @@ def evaluate(
         ),
         evaluation=read_evaluation(work / 'metrics', classes, threshold),
         comparison=compare_stored(one, other, recipe.evaluation),
-        mistakes=draw_mistakes(chosen[0], pictures, models[0], work),
-        worse=worse,
-        better=better,
+        mistakes=drawn.mistakes,
+        worse=drawn.worse,
+        better=drawn.better,
     )
 
 

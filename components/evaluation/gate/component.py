@@ -16,7 +16,7 @@ from components.evaluation.comparison import compare
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.decision import write_decision
 from components.evaluation.gate.rules import decide
-from components.evaluation.metrics.evaluation_files import read_evaluation, read_failures
+from components.evaluation.metrics.evaluation_files import reaches_minimum, read_evaluation
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import prediction_paths, read_rows
 from components.evaluation.results import CANDIDATE, REFERENCE, Comparison
@@ -53,7 +53,7 @@ def ModelGate(
     folder, measured = (folder_of(each.uri) for each in (evaluation, infra_blessing))
     decision = decide(
         read_evaluation(folder, classes, threshold),
-        read_failures(folder),
+        reaches_minimum(folder),
         compare_stored(folder_of(predictions.uri), folder_of(reference_predictions.uri), settings),
         Measurements.model_validate_json((measured / MEASUREMENTS_FILE).read_bytes()),
         settings,

@@ -3,14 +3,44 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from components.evaluation.predictions.prediction_files import PredictedRow, sample_of
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import CANDIDATE, REFERENCE, ChangedImage, Mistake
+from components.evaluation.results import CANDIDATE, REFERENCE, ChangedImage, Mistake, Robustness
 from components.inference.classifier import Classifier
 from components.inference.heat_map import overlay, thumbnail
 
 _LONGEST_SIDE = 240  # pixels
+_MOST = 12  # of each kind
+
+
+class ShownRows(NamedTuple):
+    """Test images that reports show."""
+
+    mistakes: list[PredictedRow]  # most confident first
+    worse: list[PredictedRow]  # than with the reference model
+    better: list[PredictedRow]
+
+    @classmethod
+    def of(cls, rows: Sequence[PredictedRow]) -> 'ShownRows':
+        """Chooses them."""
+        worse, better = (changed_rows(rows, better=each, most=_MOST) for each in (False, True))
+        return cls(worst_mistakes(rows, _MOST), worse, better)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the images."""
+        return [row.key for rows in self for row in rows]
+
+    def draw(
+        self, images: Mapping[str, RecordedImage], classifier: Classifier, folder: Path
+    ) -> Robustness:
+        """Writes PNGs of the images, which are given by key, to a folder."""
+        changes = (draw_changes(each, images, classifier.classes, folder) for each in self[1:])
+        worse, better = changes
+        mistakes = draw_mistakes(self.mistakes, images, classifier, folder)
+        return Robustness(mistakes=mistakes, worse=worse, better=better)
 
 
 def worst_mistakes(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:

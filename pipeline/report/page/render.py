@@ -43,7 +43,7 @@ _OF_RUN = Words(
 def render_page(data: ReportData, images: PageImages, commands: CommandLine | None = None) -> str:
     """Renders the report of a run, with the commands that follow it, if there is a command line."""
     config, classes = data.config['evaluation'], data.evaluation.classes
-    losses = [(each.loss or 0.0, each.corruption) for each in data.robustness.corrupted]
+    losses = [(each.loss, each.corruption) for each in data.robustness.corrupted]
     bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
     return _template('page.html.j2').render(
         report=data,

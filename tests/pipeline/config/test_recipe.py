@@ -158,7 +158,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         (f'name: {"a" * 64}', 'name: String should have at most 63 characters'),
         ('converter: {formats: [tflite]}', "converter.formats.0: .*'onnx', got 'tflite'$"),
         ('converter: {formats: []}', 'converter.formats: must have at least one format'),
-        ('converter: {formats: [int8, int8]}', 'converter.formats: must have .* each once$'),
+        ('converter: {formats: []}', 'converter.formats: .* at least 1 item'),
         ('inference: {}', 'inference.path: Field required$'),
         ('pipeline_root: ftp://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),

@@ -21,7 +21,7 @@ def rows(images, classifier):
         PredictedRow(
             *(each.key, each.label, each.filename),
             {'candidate': label},
-            {'candidate': np.append(1 - row, row)},
+            {'candidate': row},
             {},
         )
         for each, label, row in zip(images, labels, probabilities, strict=True)
