@@ -1,6 +1,5 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
-from collections.abc import Iterator, Sequence
 from typing import List  # noqa: UP035
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -8,7 +7,6 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import path_utils
 
-from common import console
 from common.artifacts import folder_of
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import (
@@ -17,7 +15,6 @@ from components.evaluation.predictions.prediction_files import (
     sample_of,
 )
 from components.evaluation.predictions.split_images import (
-    RecordedImage,
     files_of_split,
     find_images,
 )
@@ -61,15 +58,9 @@ def RobustnessEvaluator(
     result = shown.draw(images, classifier, folder)
     if sample:
         clean = wilson(sum(row.predicted[CANDIDATE] == row.label for row in sample), len(sample))
-        with console.bar('corrupted images', len(sample)) as bar:
-            read = _advancing(bar, [images[row.key] for row in sample])
-            corrupted = measure_robustness(read, clean, classifier, resize)
+        corrupted = measure_robustness(
+            [images[row.key] for row in sample], clean, classifier, resize
+        )
         update = {'clean': clean, 'images': len(sample), 'corrupted': corrupted}
         result = result.model_copy(update=update)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
-
-
-def _advancing(bar: console.Bar, images: Sequence[RecordedImage]) -> Iterator[RecordedImage]:
-    for image in images:
-        bar.advance()
-        yield image

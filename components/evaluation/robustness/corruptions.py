@@ -10,7 +10,7 @@ import concurrent.futures
 import io
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import PIL.Image
@@ -18,6 +18,7 @@ import PIL.ImageFilter
 import scipy.ndimage
 import tensorflow as tf
 
+from common import console
 from components.evaluation.predictions.split_images import RecordedImage, batches
 from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
@@ -40,29 +41,30 @@ _Copy = tuple[str, int]  # corruption and severity
 
 
 def measure_robustness(
-    images: Iterable[RecordedImage], clean: Estimate, classifier: Classifier, resize: Resize
+    images: Sequence[RecordedImage], clean: Estimate, classifier: Classifier, resize: Resize
 ) -> tuple[CorruptedResult, ...]:
-    """Accuracy on copies of images with each corruption and severity.
+    """Accuracy on copies of one or more images with each corruption and severity.
 
     The preprocessing function of training decodes and resizes an image once; the corruptions are
     applied to the resized image. NaN predictions count as wrong. `clean` is the accuracy on the
     images without corruption.
     """
-    right, count = np.zeros(len(COPIES), int), 0
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    right = np.zeros(len(COPIES), int)
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        console.bar('corrupted images', len(images)) as bar,
+    ):
         for batch in batches(images, _BATCH):
             truth = np.array([image.label for image in batch])
             labels = _labels_of_copies(batch, classifier, pool, resize)
             right += [int((each == truth).sum()) for each in labels]
-            count += len(batch)
-    if not count:
-        return ()
+            bar.advance(len(batch))
     return tuple(
         CorruptedResult(
             corruption=name,
             severity=severity,
-            accuracy=wilson(correct, count),
-            loss=(clean.value or 0.0) - correct / count,
+            accuracy=wilson(correct, len(images)),
+            loss=(clean.value or 0.0) - correct / len(images),
         )
         for (name, severity), correct in zip(COPIES, right.tolist(), strict=True)
     )
