@@ -137,25 +137,16 @@ class Comparison(StrictModel):
         return f'about {self.needed:,} more images like these decide'
 
 
-class Mistake(StrictModel):
-    """A confidently misclassified test image."""
+class ShownImage(StrictModel):
+    """A test image that reports show."""
 
     filename: str
     label: str  # true class
-    answer: str  # predicted class
-    probability: float  # of the predicted class
+    predicted: str | None  # class that the candidate predicts; None for NaN
+    probability: float | None  # of the predicted class
+    before: str | None = None  # class that the reference model predicts
     picture: str  # PNG, relative to the artifact's folder
-    explanation: str | None  # PNG with a Grad-CAM overlay; None if the model has no such signature
-
-
-class ChangedImage(StrictModel):
-    """A test image that only one of candidate and reference classifies correctly."""
-
-    filename: str
-    label: str  # true class
-    before: str | None  # class that the reference model predicts; None for NaN
-    after: str | None  # class that the candidate predicts
-    picture: str  # PNG, relative to the artifact's folder
+    explanation: str | None = None  # PNG with a Grad-CAM overlay of a mistake, if the model has it
 
 
 class CorruptedResult(StrictModel):
@@ -170,9 +161,9 @@ class CorruptedResult(StrictModel):
 class Robustness(StrictModel):
     """Corruption robustness, the most confident mistakes, and images that changed."""
 
-    mistakes: tuple[Mistake, ...]  # most confident first
-    worse: tuple[ChangedImage, ...] = ()  # the first ones in the order of their digests
-    better: tuple[ChangedImage, ...] = ()
+    mistakes: tuple[ShownImage, ...]  # most confident first
+    worse: tuple[ShownImage, ...] = ()  # the first ones in the order of their digests
+    better: tuple[ShownImage, ...] = ()
     clean: Estimate | None = None  # accuracy on the images before corruption; None if not measured
     images: int = 0  # number of these; the first ones in the order of their digests
     corrupted: tuple[CorruptedResult, ...] = ()  # one per corruption and severity

@@ -215,7 +215,7 @@ def _robustness() -> dict:
             {
                 'filename': f'cats/cat.{number}.jpg',
                 'label': 'cats',
-                'answer': 'dogs',
+                'predicted': 'dogs',
                 'probability': 0.998 - number / 50,
                 'picture': 'p.png',
                 'explanation': 'x.png',
@@ -229,7 +229,14 @@ def _robustness() -> dict:
 def _changed(name: str, number: int) -> dict:
     before, after = ('cats', 'dogs') if name == 'worse' else ('dogs', 'cats')
     file = f'cats/{name}.{number}.jpg'
-    return {'filename': file, 'label': 'cats', 'before': before, 'after': after, 'picture': 'p.png'}
+    return {
+        'filename': file,
+        'label': 'cats',
+        'before': before,
+        'predicted': after,
+        'probability': 0.9,
+        'picture': 'p.png',
+    }
 
 
 def _converted(**correct: int) -> dict:

@@ -127,7 +127,7 @@ def test_images_that_got_worse_or_better_are_drawn(artifacts, tmp_path):
     assert {each.filename for each in found.worse} == {'1/90.png', '1/91.png'}
     assert {each.filename for each in found.better} == {'0/30.png', '0/20.png', '0/31.png'}
     change = found.better[0]
-    assert (change.label, change.before, change.after) == ('cats', 'dogs', 'cats')
+    assert (change.label, change.before, change.predicted) == ('cats', 'dogs', 'cats')
     with PIL.Image.open(tmp_path / change.picture) as picture:
         assert picture.size == (48, 32)
 
