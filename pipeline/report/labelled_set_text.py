@@ -39,7 +39,7 @@ def as_text(data: LabelledSet) -> RenderableType:
         rows = [[*map(str, each)] for each in tables.confusions(one.confusion, classes)[:_MOST]]
         answers = ('predicted', 'images')
     mistakes = [
-        [each.filename, _number(each.probability), each.predicted, each.label]
+        [each.filename, _number(each.probability), each.predicted or 'NaN', each.label]
         for each in data.mistakes
     ]
     return Group(
