@@ -21,7 +21,7 @@ from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import About, holds
-from components.pusher.versions import push
+from components.pusher.versions import Pushed, push
 
 
 @component
@@ -73,9 +73,9 @@ def Pusher(
         pushed_model.set_int_custom_property('pushed', 0)
         return
     is_overridden = read_override(folder_of(model.uri)) is not None
-    reference = find_reference(folder_of(serving), candidate).version
-    if is_overridden or read_decision(folder_of(gate_decision.uri)).is_new_reference:
-        reference = None
+    reference = None
+    if not is_overridden and not read_decision(folder_of(gate_decision.uri)).is_new_reference:
+        reference = find_reference(folder_of(serving), candidate)
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
@@ -98,6 +98,11 @@ def Pusher(
         bucket=folder_of(bucket) if bucket else None,
         check=check,
     )
+    _record(pushed_model, pushed)
+
+
+def _record(pushed_model: Artifact, pushed: Pushed) -> None:
+    """Stores the custom properties of TFX's Pusher, and whether the model was already live."""
     values: dict[str, str | int] = {
         'pushed': 1,
         'pushed_destination': str(pushed.folder),
@@ -109,7 +114,7 @@ def Pusher(
 
 def _check_reference(candidate: Path, serving: Path, reference: Artifact | None) -> None:
     """Raises PushError unless the candidate would be compared with the same model now."""
-    version = find_reference(serving, candidate).version
+    version = find_reference(serving, candidate)
     if version is None or (reference and holds(version, folder_of(reference.uri) / SERVED)):
         return
     error = PushError(

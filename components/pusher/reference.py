@@ -1,7 +1,7 @@
 """The version in the serving folder that a candidate is compared with, and warm-started from."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from common.errors import ModelError
 from common.storage import fetch
@@ -16,20 +16,18 @@ from components.pusher.serving_folder import (
 )
 
 
-class Reference(NamedTuple):
-    """A version, and why higher ones are not the reference, a clause each."""
+def find_reference(
+    serving: Path,
+    candidate: Path | None = None,
+    *,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Path | None:
+    """Finds the version with the reference model of a candidate; without one, the live version.
 
-    version: Path | None
-    skipped: tuple[str, ...]
-
-
-def find_reference(serving: Path, candidate: Path | None = None) -> Reference:
-    """Finds the reference model of a candidate; without one, the live model.
-
-    The live model is that of the highest version that holds another model than the candidate, the
-    folder of a SavedModel. Without this exception, a repeated run would compare it with itself. The
-    reference is the version that the note of the live one names, and the live one itself if that
-    version is not usable any more.
+    The live version is the highest one that holds another model than the candidate, the folder of a
+    SavedModel. Without this exception, a repeated run would compare it with itself. The reference
+    is the version that the note of the live one names, and the live one itself if that version is
+    not usable any more. `warn` gets the reason why a higher version is not used, a clause.
 
     - A version whose blessing was withdrawn is not used, as by a rollback from it, and one without
       a graph or weights.
@@ -39,7 +37,6 @@ def find_reference(serving: Path, candidate: Path | None = None) -> Reference:
     Raises:
         ModelError: a manual override or a note is damaged.
     """
-    skipped: list[str] = []
 
     def is_used(version: Path) -> bool:
         fetch(version)
@@ -47,20 +44,20 @@ def find_reference(serving: Path, candidate: Path | None = None) -> Reference:
         if (candidate and holds(version, candidate)) or (override and not override.blessed):
             return False
         if not is_complete(version):
-            skipped.append(f'version {version.name} is not used: its graph or weights are missing')
+            warn(f'version {version.name} is not used: its graph or weights are missing')
             return False
         return True
 
     live = next(filter(is_used, reversed(versions_in(serving))), None)
     if live is None or candidate is None:
-        return Reference(live, tuple(skipped))
+        return live
     if difference := _other_classes(live, candidate):
-        skipped.append(f'not compared with version {live.name}: {difference}')
-        return Reference(None, tuple(skipped))
+        warn(f'not compared with version {live.name}: {difference}')
+        return None
     named = reference_of(live)
     if named and is_used(named) and not _other_classes(named, candidate):
-        return Reference(named, tuple(skipped))
-    return Reference(live, tuple(skipped))
+        return named
+    return live
 
 
 def _other_classes(version: Path, candidate: Path) -> str | None:

@@ -54,22 +54,11 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
         The channel `statistics`, of the newest span, is unchanged.
         """
         (current,) = input_dict[STATISTICS]
-        known = {artifact.id: artifact for artifact in input_dict[PREVIOUS]}
-        spans: dict[int, int] = {}
-        passed: set[int] = set()
-        for node in nodes_of(store, {current.id, *known}):
-            if node.kind == 'AnomalyGate':
-                passed.update(each.id for each in node.inputs.get(STATISTICS, ()))
-            made, span = node.output(STATISTICS), custom_property(node.input('examples'), SPAN)
-            if made is not None and span is not None:
-                spans[made.id] = span
-        newest = spans.get(current.id)
-        lower = [
-            (spans[key], key)
-            for key in passed & spans.keys() & known.keys()
-            if newest is not None and spans[key] < newest
-        ]
-        return {**input_dict, PREVIOUS: [known[key] for _, key in sorted(lower)[-1:]]}
+        before = {each.id: each for each in input_dict[PREVIOUS] if each.span < current.span}
+        gates = (node for node in nodes_of(store, before) if node.kind == 'AnomalyGate')
+        passed = {each.id for gate in gates for each in gate.inputs.get(STATISTICS, ())}
+        found = sorted(before.keys() & passed, key=lambda each: (before[each].span, each))
+        return {**input_dict, PREVIOUS: [before[each] for each in found[-1:]]}
 
 
 def _test_images(artifact: Artifact) -> int:

@@ -75,10 +75,7 @@ class WarmStartStrategy(LiveModelStrategy):
         """The folder of the version; None if no model is live."""
         if self._wanted != LIVE:
             return find_model(self._serving, self._wanted)
-        version, skipped = find_reference(self._serving)
-        for clause in skipped:
-            _log.warning(clause)
-        return version
+        return find_reference(self._serving, warn=_log.warning)
 
 
 def find_gone(model: Path, examples: Sequence[Artifact]) -> np.ndarray:

@@ -80,7 +80,7 @@ def describe_labelled_set(data: LabelledSet) -> RenderableType:
         rows = [[*map(str, each)] for each in tables.confusions(one.confusion, classes)[:_MOST]]
         answers = ('predicted', 'images')
     mistakes = [
-        [each.filename, _number(each.probability), each.answer, each.label]
+        [each.filename, _number(each.probability), each.predicted or 'NaN', each.label]
         for each in data.mistakes
     ]
     tables_of = {

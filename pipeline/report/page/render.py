@@ -42,7 +42,7 @@ _OF_RUN = Words(
 def render_page(data: ReportData, images: PageImages) -> str:
     """Renders the report of a run."""
     config, classes = data.config['evaluation'], data.evaluation.classes
-    losses = [(each.loss or 0.0, each.corruption) for each in data.robustness.corrupted]
+    losses = [(each.loss, each.corruption) for each in data.robustness.corrupted]
     return _template('page.html.j2').render(
         report=data,
         images=images,

@@ -75,16 +75,6 @@ def test_versions_are_uploaded_and_old_ones_removed(pets):
     assert (note['version'], note['about']['recipe']) == (int(pushed.folder.name), 'pets')
 
 
-def test_reference_of_the_live_version_stays_in_the_bucket(pets):
-    first = int(pets.push('first').folder.name)
-    about = About(recipe='pets', reference=first)
-    second, third, fourth = (
-        int(pets.push(name, about=about).folder.name) for name in ('second', 'third', 'fourth')
-    )
-    assert {*numbers_in(pets.destination)} == {first, third, fourth} - {second}
-    pets.assert_serves('fourth')
-
-
 def test_versions_of_another_recipe_are_not_replaced(pets):
     pets.push('first')
     before = pets.objects
@@ -127,16 +117,6 @@ def test_live_model_that_the_bucket_lacks_is_pushed_again(pets, missing):
 
 
 WRITES = 5  # graph, two other files, note, serving.config
-
-
-def test_graph_takes_the_number_and_note_and_config_are_last(s3_pets):
-    number = s3_pets.push('first').folder.name
-    root = f'/{s3_pets.bucket.name}/{PREFIX}/'
-    puts = [path for method, path in s3_pets.bucket.server.requests if method == 'PUT']
-    written = [path.removeprefix(root) for path in puts]
-    assert len(written) == WRITES
-    assert written[0] == f'{number}/saved_model.pb'
-    assert written[-2:] == [f'{number}/{NOTE_FILE}', 'serving.config']
 
 
 @pytest.mark.parametrize('failing', range(1, WRITES + 1))
@@ -252,10 +232,3 @@ def test_numbers_are_above_those_in_the_bucket(pets):
     pets.bucket.put(f'{PREFIX}/5000000000/saved_model.pb', 'of a lost serving directory')
     assert pets.push('first').folder.name == '5000000001'
     assert pets.served == pets.live
-
-
-def test_config_that_cannot_be_read_names_no_version(pets):
-    pets.bucket.put(f'{PREFIX}/serving.config', 'model_config_list {}')
-    assert pets.served is None
-    pets.push('first')
-    pets.assert_serves('first')

@@ -5,7 +5,7 @@ import pytest
 from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
-from common.errors import ModelError, PushError
+from common.errors import PushError
 from common.manual_override import ManualOverride, write_override
 from components.conversion.conversion_results import RESULT_FILE
 from components.conversion.converter import ConvertedModels
@@ -165,10 +165,3 @@ def test_model_that_was_compared_with_another_one_is_not_pushed(run, live, tmp_p
     override = {'blessed': True, 'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
     write_override(Path(run.model.uri), ManualOverride(**override))
     assert run.push()['pushed'] == 1
-
-
-def test_version_of_another_recipe_is_not_replaced(run, tmp_path):
-    served = write_saved_model(tmp_path / 'live' / 'Format-Serving', 'birds')
-    push(served, run.serving, keep=3, about=About(recipe='birds'))
-    with pytest.raises(ModelError, match='are of the recipe birds, not of pets'):
-        run.push()

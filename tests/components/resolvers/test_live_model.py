@@ -38,6 +38,11 @@ class Models:
         for version in versions:
             shutil.copytree(extra.parent, self.serving / str(version))
 
+    def add_each(self, *models):
+        """Records models, each given by its versions."""
+        for versions in models:
+            self.add(*versions)
+
     def resolve(self, candidate=True):
         """The number of the resolved model, or None; keeps the printed output."""
         inputs = {'model': self.models}
@@ -74,8 +79,7 @@ def models(tmp_path):
     ],
 )
 def test_resolves_the_model_of_the_highest_version(models, pushed, resolved):
-    for versions in pushed:
-        models.add(*versions)
+    models.add_each(*pushed)
     assert models.resolve() == resolved
 
 
@@ -85,9 +89,7 @@ def test_candidate_of_a_warm_start_is_the_live_model(models):
 
 
 def test_model_is_that_of_the_files_whatever_the_paths_say(models):
-    models.add(1)
-    models.add(2)
-    models.add()
+    models.add_each([1], [2], [])
     (models.serving / '2').rename(models.serving / '77')  # copied by a user
     assert models.resolve() == 2
     shutil.rmtree(models.serving / '77')
@@ -118,9 +120,7 @@ def test_version_that_is_not_in_the_metadata_is_added_once(models):
 
 @pytest.mark.parametrize('gone', [{2}, {1, 2}])
 def test_skips_incomplete_version_with_warning(models, gone):
-    for number in (1, 2):
-        models.add(number)
-    models.add()
+    models.add_each([1], [2], [])
     for number in gone:
         models.damage(number)
 
@@ -133,8 +133,7 @@ def test_skips_incomplete_version_with_warning(models, gone):
 
 @pytest.mark.parametrize(('blessed', 'resolved'), [(False, 1), (True, 2)])
 def test_withdrawn_version_is_skipped(models, blessed, resolved):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+    models.add_each([1], [2], [])
     moment = '2026-11-21T00:00Z'
     override = ManualOverride(blessed=blessed, person='eve', reason='seen', moment=moment)
     write_override(models.serving / '2' / 'assets.extra', override)
@@ -182,8 +181,7 @@ def withdraw(models, version):
     ],
 )
 def test_candidate_is_compared_with_the_reference_of_the_live_version(models, reference, resolved):
-    for versions in ([1], [2], [3], []):
-        models.add(*versions)
+    models.add_each([1], [2], [3], [])
     note(models, 3, reference)
     withdraw(models, 2)
 
@@ -192,8 +190,7 @@ def test_candidate_is_compared_with_the_reference_of_the_live_version(models, re
 
 
 def test_repeated_run_has_the_same_reference_model(models):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+    models.add_each([1], [2], [])
     note(models, 2, 1)
     assert models.resolve() == 1
     shutil.copytree(f'{models.models[2].uri}/Format-Serving', models.serving / '3')  # pushed
@@ -210,8 +207,7 @@ def test_candidate_that_is_the_reference_is_compared_with_the_live_version(model
 
 def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models):
     """Version 3 is a copy of 1, which replaced 2."""
-    for versions in ([1, 3], [2], []):
-        models.add(*versions)
+    models.add_each([1, 3], [2], [])
     note(models, 2, None)
     note(models, 3, None)
     withdraw(models, 2)
@@ -221,8 +217,7 @@ def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models
 
 
 def test_damaged_reference_is_not_used(models):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+    models.add_each([1], [2], [])
     note(models, 2, 1)
     models.damage(1)
     assert models.resolve() == 2

@@ -196,22 +196,23 @@ def _robustness() -> dict:
     losses = {'noise': 0.04, 'blur': 0.03, 'jpeg': 0.012, 'darkness': 0.09, 'rotation': 0.02}
     return {
         'clean': wilson(97, 100),
+        'images': 100,
         'corrupted': [
             {
                 'corruption': name,
                 'severity': severity,
-                'images': 100,
-                'accuracy': wilson(round(97 - 100 * loss * severity**1.4), 100),
-                'clean': 0.97,
+                'accuracy': wilson(right, 100),
+                'loss': (97 - right) / 100,
             }
             for name, loss in losses.items()
             for severity in (1, 2, 3)
+            for right in [round(97 - 100 * loss * severity**1.4)]
         ],
         'mistakes': [
             {
                 'filename': f'cats/cat.{number}.jpg',
                 'label': 'cats',
-                'answer': 'dogs',
+                'predicted': 'dogs',
                 'probability': 0.998 - number / 50,
                 'picture': 'p.png',
                 'explanation': 'x.png',
@@ -225,7 +226,14 @@ def _robustness() -> dict:
 def _changed(name: str, number: int) -> dict:
     before, after = ('cats', 'dogs') if name == 'worse' else ('dogs', 'cats')
     file = f'cats/{name}.{number}.jpg'
-    return {'filename': file, 'label': 'cats', 'before': before, 'after': after, 'picture': 'p.png'}
+    return {
+        'filename': file,
+        'label': 'cats',
+        'before': before,
+        'predicted': after,
+        'probability': 0.9,
+        'picture': 'p.png',
+    }
 
 
 def _converted(**correct: int) -> dict:

@@ -4,7 +4,7 @@ import pytest
 from bright_model import gray
 
 from components.evaluation.predictions.prediction_files import PredictedRow
-from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
+from components.evaluation.robustness.mistakes import ShownRows, worst_mistakes
 from components.inference.classifier import Classifier
 
 CATS, DOGS = 0, 1
@@ -21,7 +21,7 @@ def rows(images, classifier):
         PredictedRow(
             *(each.key, each.label, each.filename),
             {'candidate': label},
-            {'candidate': np.append(1 - row, row)},
+            {'candidate': row},
             {},
         )
         for each, label, row in zip(images, labels, probabilities, strict=True)
@@ -30,7 +30,8 @@ def rows(images, classifier):
 
 def find_mistakes(images, classifier, folder, most=12):
     by_key = {image.key: image for image in images}
-    return draw_mistakes(worst_mistakes(rows(images, classifier), most), by_key, classifier, folder)
+    shown = ShownRows(worst_mistakes(rows(images, classifier), most), [], [])
+    return shown.draw(by_key, classifier, folder).mistakes
 
 
 @pytest.mark.parametrize('most', [2, 3])
@@ -39,9 +40,9 @@ def test_finds_most_confident_mistakes(classifier, tmp_path, most):
 
     names = ['1/90.png', '1/100.png', '1/110.png']
     assert [each.filename for each in mistakes] == names[:most]
-    assert {(each.label, each.answer) for each in mistakes} == {('dogs', 'cats')}
+    assert {(each.label, each.predicted) for each in mistakes} == {('dogs', 'cats')}
     assert mistakes[0].probability == pytest.approx(1 / (1 + np.exp(-3.5)))
-    assert len(list((tmp_path / 'mistakes').iterdir())) == 2 * most
+    assert len(list((tmp_path / 'pictures').iterdir())) == 2 * most
 
 
 def test_probability_is_that_of_the_predicted_class():
