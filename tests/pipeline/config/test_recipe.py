@@ -114,7 +114,10 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
         ('1: 2', 'unknown key|should be strings'),
-        ('evaluation: {floors: {class: {cats: 0.5}}}', r'evaluation\.floors={class\.cats: 0\.5}'),
+        (
+            'evaluation: {floors: {class: {cats: 0.5}}}',
+            r'evaluation\.floors\.class: Input should be a valid number',
+        ),
         ('kubeflow: {tasks: {train: {cpus: 1}}}', 'train.cpus: unknown key; .* valid keys: im'),
         (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
@@ -141,6 +144,7 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
         ('name: ../up', "name: String should match pattern .*, got '../up'$"),
         ('converter: {formats: []}', 'converter.formats: .* at least 1 item'),
+        ('data: {checks: {max_megabytes: .inf}}', 'max_megabytes: Input should be a finite number'),
         ('inference: {}', 'inference.path: Field required$'),
         ('pipeline_root: ftp://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
