@@ -7,7 +7,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common.artifacts import content_of
-from common.features import JUDGED_ONLY, MANIFEST, SPAN
+from common.features import JUDGED_ONLY, MANIFEST
 from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.spans import judged_spans
 
@@ -32,7 +32,7 @@ class SpanSelectionStrategy(ResolverStrategy):
         The spans of TRAINED are the oldest first, those of EVALUATED the newest first: the newest
         `test_window`, and more until their test splits have `min_test_images` images.
         """
-        spans = sorted(input_dict[TRAINED], key=_span, reverse=True)
+        spans = sorted(input_dict[TRAINED], key=lambda each: each.span, reverse=True)
         test_images = [_test_images(span) for span in spans]
         judged = judged_spans(test_images, self._test_window, self._min_test_images)
         trained = [span for span in spans if not custom_property(span.mlmd_artifact, JUDGED_ONLY)]
@@ -64,7 +64,3 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
 def _test_images(artifact: Artifact) -> int:
     counts = json.loads((content_of(artifact.uri) / MANIFEST).read_text())['counts']
     return sum(counts['test'].values())
-
-
-def _span(artifact: Artifact) -> int:
-    return artifact.get_int_custom_property(SPAN)

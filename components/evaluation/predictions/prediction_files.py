@@ -71,7 +71,7 @@ class PredictedRow(NamedTuple):
     group: int = 0  # 0: none
 
 
-def prediction_paths(candidate: Path, reference: Path | None) -> dict[str, Path]:
+def prediction_paths(candidate: Path, reference: Path | None = None) -> dict[str, Path]:
     """The files of predictions by name of the model, given the folders of the artifacts."""
     files = {CANDIDATE: candidate / PREDICTIONS_FILE}
     if reference and (reference / PREDICTIONS_FILE).exists():  # else there is no reference model
@@ -114,11 +114,6 @@ def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
 def read_labels(file: Path) -> np.ndarray:
     """Reads the labels of the images in a file of predictions, int [images]."""
     return pyarrow.parquet.read_table(file, columns=['label'])['label'].to_numpy()
-
-
-def candidate_rows(folder: Path) -> Iterator[PredictedRow]:
-    """Reads the predictions of the candidate alone from an artifact's folder, as `read_rows`."""
-    return read_rows(prediction_paths(folder, None))
 
 
 def sample_of(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:

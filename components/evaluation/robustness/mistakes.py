@@ -1,7 +1,7 @@
 """The most confident mistakes on the test split, with Grad-CAM overlays, and changed images."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +27,15 @@ class ShownRows(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[PredictedRow]) -> 'ShownRows':
-        """Chooses them."""
-        worse, better = (changed_rows(rows, better=each, most=_MOST) for each in (False, True))
-        return cls(worst_mistakes(rows, _MOST), worse, better)
+        """Chooses the most confident mistakes, and the first changed images by digest."""
+        wrong = (row for row in rows if row.predicted[CANDIDATE] not in (-1, row.label))
+        mistakes = heapq.nlargest(_MOST, wrong, key=_confidence)
+        compared = [row for row in rows if REFERENCE in row.predicted]
+        worse, better = (
+            [row for row in compared if row.predicted[one] == row.label != row.predicted[other]]
+            for one, other in ((REFERENCE, CANDIDATE), (CANDIDATE, REFERENCE))
+        )
+        return cls(mistakes, sample_of(worse, _MOST), sample_of(better, _MOST))
 
     @property
     def keys(self) -> list[str]:
@@ -53,23 +59,6 @@ class ShownRows(NamedTuple):
             worse=tuple(map(draw, self.worse)),
             better=tuple(map(draw, self.better)),
         )
-
-
-def worst_mistakes(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
-    """The most confident mistakes of the candidate, sorted by confidence, without NaN."""
-    wrong = (row for row in rows if row.predicted[CANDIDATE] not in (-1, row.label))
-    return heapq.nlargest(most, wrong, key=_confidence)
-
-
-def changed_rows(rows: Iterable[PredictedRow], *, better: bool, most: int) -> list[PredictedRow]:
-    """The first images, by digest, that only the candidate or only the reference gets right."""
-    right, wrong = (CANDIDATE, REFERENCE) if better else (REFERENCE, CANDIDATE)
-    changed = (
-        row
-        for row in rows
-        if REFERENCE in row.predicted and row.predicted[right] == row.label != row.predicted[wrong]
-    )
-    return sample_of(changed, most)
 
 
 def _draw(

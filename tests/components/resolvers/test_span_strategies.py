@@ -81,7 +81,7 @@ def test_selects_spans(tmp_path, test_window, min_test_images, evaluated):
     examples = [standard_artifacts.Examples() for _ in range(3)]
     for number, each in zip((2, 4, 3), examples, strict=True):
         each.uri = str(tmp_path / f'span-{number}')
-        each.set_int_custom_property('span', number)
+        each.span = number
         Path(each.uri).mkdir()
         counts = {'train': {'cats': 9}, 'test': {'cats': 6, 'dogs': 4}}
         Path(each.uri, 'manifest.json').write_text(json.dumps({'counts': counts}))
@@ -91,8 +91,5 @@ def test_selects_spans(tmp_path, test_window, min_test_images, evaluated):
     keys = ('trained', 'newest', 'evaluated')
     resolved = strategy.resolve_artifacts(None, dict.fromkeys(keys, examples))
 
-    numbers = {
-        key: [each.get_int_custom_property('span') for each in spans]
-        for key, spans in resolved.items()
-    }
+    numbers = {key: [each.span for each in spans] for key, spans in resolved.items()}
     assert numbers == {'trained': [3, 4], 'newest': [4], 'evaluated': evaluated}

@@ -21,7 +21,7 @@ from components.evaluation.predictions.held_out import (
     find_held_out,
     groups_of,
 )
-from components.evaluation.predictions.prediction_files import candidate_rows
+from components.evaluation.predictions.prediction_files import prediction_paths, read_rows
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -96,7 +96,7 @@ def predict(tmp_path, monkeypatch):
             examples=examples, predictions=predictions, near_distance=NEAR, **models
         )
         counts = HeldOut.model_validate_json((tmp_path / HELD_OUT_FILE).read_bytes())
-        rows = [*candidate_rows(tmp_path)]
+        rows = [*read_rows(prediction_paths(tmp_path))]
         assert len(rows) == counts.kept
         return counts, {row.key for row in rows}
 
