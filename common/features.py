@@ -21,8 +21,6 @@ CONTRAST = 'image/contrast'
 SHARPNESS = 'image/sharpness'
 COLOURFULNESS = 'image/colourfulness'
 # What slices of the test split are made of.
-SLICED_TEXTS = (CLASS_NAME, SOURCE)
-SLICED_NUMBERS = (BRIGHTNESS, SHARPNESS, HEIGHT, WIDTH, ASPECT)
 
 # Transformed features, see `trainer.preprocessing.preprocessing_fn`.
 IMAGE_XF = 'image_xf'  # float32 [batch, size, size, 3], whole numbers from 0 to 255

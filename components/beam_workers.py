@@ -13,7 +13,6 @@ import logging
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -31,16 +30,14 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     """
 
     def __init__(self) -> None:
-        self._workers: set[subprocess.Popen[bytes]] = set()
+        self._workers: list[subprocess.Popen[bytes]] = []
 
     def StartWorker(
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StartWorkerResponse:
         command = [sys.executable, '-c', _WORKER, request.control_endpoint.url, request.worker_id]
-        worker = subprocess.Popen(command)
-        self._workers.add(worker)
-        threading.Thread(target=self._wait, args=(worker,), daemon=True).start()
-        _log.info('worker %s started', worker.pid)
+        self._workers = [each for each in self._workers if each.poll() is None]
+        self._workers.append(subprocess.Popen(command))
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(
@@ -48,15 +45,11 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     ) -> beam_fn_api_pb2.StopWorkerResponse:
         return beam_fn_api_pb2.StopWorkerResponse()
 
-    def _wait(self, worker: subprocess.Popen[bytes]) -> None:
-        code = worker.wait()
-        self._workers.discard(worker)
-        _log.info('worker %s ended with code %s', worker.pid, code)
-
     def stop_all(self) -> None:
         """Ends all workers."""
-        for worker in list(self._workers):
+        for worker in self._workers:
             worker.terminate()
+            worker.wait()
 
 
 def run_worker(control_address: str, worker_id: str) -> None:

@@ -39,23 +39,15 @@ def evaluate_and_push(
     `classes` are in label order. `reference` outputs the reference model, or none.
     """
     model, reference_model = trainer.outputs['model'], reference.outputs['model']
-    examples = {'examples': spans.evaluated, 'near_distance': recipe.data.checks.near_distance}
-    predictor = Predictor(**examples, model=model, reference_model=reference_model)
-    # Cached if only the candidate changes.
-    reference_predictor = Predictor(**examples, model=reference_model).with_id(
-        'reference_predictor'
-    )
-    predictions = {
-        'predictions': predictor.outputs['predictions'],
-        'reference_predictions': reference_predictor.outputs['predictions'],
-    }
-    gate_config = recipe.evaluation.model_dump_json()
-    evaluator = Evaluator(**predictions, config=gate_config)
+    predictors = _predictors(recipe, spans.evaluated, model, reference_model)
+    predictions = {name: node.outputs['predictions'] for name, node in predictors.items()}
+    minimum = recipe.evaluation.model_dump_json(include={'metric', 'minimum'})
+    evaluator = Evaluator(**predictions, config=minimum)
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
         **predictions,
         examples=spans.evaluated,
         model=model,
-        config=recipe.evaluation.robustness.model_dump_json(),
+        sample_size=recipe.evaluation.robustness.images,
         resize=recipe.trainer.resize,
     )
     serving_check = ServingCheck(model=model, seconds=recipe.serving_check.seconds)
@@ -66,7 +58,7 @@ def evaluate_and_push(
         reference_model=reference_model,
         evaluation=evaluator.outputs['evaluation'],
         infra_blessing=serving_check.outputs['infra_blessing'],
-        config=gate_config,
+        config=recipe.evaluation.model_dump_json(),
         classes=list(classes),
         threshold=recipe.trainer.threshold,
     )
@@ -78,26 +70,46 @@ def evaluate_and_push(
         test_examples=spans.evaluated,
         predictions=predictions['predictions'],
     )
-    pusher = Pusher(
+    pusher = _pusher(
+        recipe,
         **judged,
         reference_model=reference_model,
         examples=spans.trained,
         evaluation=evaluator.outputs['evaluation'],
         gate_decision=gate.outputs[GATE_DECISION],
         converted_models=converter.outputs[CONVERTED_MODELS] if converter else None,
-        recipe=recipe.name,
-        serving=uri_of(recipe.serving_directory),
-        keep=recipe.push.keep,
-        bucket=recipe.serving_bucket.url if recipe.serving_bucket else '',
-        created=datetime.datetime.now().isoformat(),
     )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
     folder_predictor = _folder_predictor(recipe, **judged)
     if folder_predictor:
         folder_predictor.add_upstream_node(pusher)  # its errors stop no push
-    nodes = [predictor, reference_predictor, evaluator, robustness]
+    nodes = [*predictors.values(), evaluator, robustness]
     nodes += [serving_check, gate, converter, pusher, folder_predictor]
     return [node for node in nodes if node is not None]
+
+
+def _predictors(
+    recipe: Recipe, examples: BaseChannel, model: BaseChannel, reference_model: BaseChannel
+) -> dict[str, BaseNode]:
+    """The candidate on the test images, and the reference model, which may come from the cache."""
+    given = {'examples': examples, 'near_distance': recipe.data.checks.near_distance}
+    reference = Predictor(**given, model=reference_model).with_id('reference_predictor')
+    return {
+        'predictions': Predictor(**given, model=model, reference_model=reference_model),
+        'reference_predictions': reference,
+    }
+
+
+def _pusher(recipe: Recipe, **inputs: BaseChannel | None) -> BaseNode:
+    bucket = recipe.serving_bucket
+    return Pusher(
+        **inputs,
+        recipe=recipe.name,
+        serving=uri_of(recipe.serving_directory),
+        keep=recipe.push.keep,
+        bucket=uri_of(bucket) if bucket else '',
+        created=datetime.datetime.now().isoformat(),
+    )
 
 
 def _converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:

@@ -1,8 +1,8 @@
 """Formats spans, times, JSON and dotted keys for output."""
 
 import datetime
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic_core
 
@@ -11,6 +11,7 @@ from common.errors import ConfigError
 from components.evaluation.gate.decision import GateDecision
 
 if TYPE_CHECKING:  # it takes a tenth of the time of a command that prints no table
+    from rich.table import Table
     from rich.text import Text
 
 
@@ -33,6 +34,20 @@ def unwrapped(line: str) -> 'Text':
     from rich.text import Text
 
     return Text(one_line(line), no_wrap=True, overflow='ignore')
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> 'Table':
+    """A table without lines, which a terminal may fold; `right` are the columns with numbers."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for column in columns:
+        side: Literal['left', 'right'] = 'right' if column in right else 'left'
+        shown.add_column(escape(column), overflow='fold', justify=side)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    return shown
 
 
 def describe_gate(gate: GateDecision) -> str:

@@ -4,11 +4,10 @@ import contextlib
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml_metadata import MetadataStore, errors
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from common.errors import ConfigError, MetadataDamaged, MetadataError, PipelineError
@@ -84,10 +83,9 @@ def existing_store(config: MetadataConfig, home: Path) -> MetadataStore | None:
 
 def _connect(config: MetadataConfig, home: Path) -> MetadataStore:
     target = connection_config(config, home)
-    where = config.address
+    where = home / SQLITE_FILE if config.address == SQLITE else config.address
     try:
         if config.address == SQLITE:
-            where = str(home / SQLITE_FILE)
             _check_file(home / SQLITE_FILE)
         elif config.address.startswith('mysql:'):  # ml_metadata names no reason, and may hang
             server = (target.mysql.host, target.mysql.port)
@@ -108,15 +106,6 @@ def _connect(config: MetadataConfig, home: Path) -> MetadataStore:
     return store
 
 
-@contextlib.contextmanager
-def reporting_errors() -> Iterator[None]:
-    """Raises MetadataError if the server goes away after `open_store`."""
-    try:
-        yield
-    except errors.StatusError as error:
-        raise MetadataError(f'the metadata cannot be read: {error}') from error
-
-
 def _check_file(file: Path) -> None:
     """Raises MetadataDamaged, in about a millisecond; ml_metadata may open a damaged file."""
     address = f'{file.absolute().as_uri()}?mode=rw'
@@ -131,9 +120,3 @@ def _check_file(file: Path) -> None:
     if found != 'ok':
         found = ' '.join(found.split())
         raise MetadataDamaged(f'the metadata in {file} cannot be used: {found}; {_REMEDY}')
-
-
-def damaged_contents(pipeline: str, error: Exception) -> MetadataDamaged:
-    """The error for metadata of a pipeline that lack something, or have it changed."""
-    detail = f'their contents were changed ({type(error).__name__}: {error})'
-    return MetadataDamaged(f'the metadata of {pipeline} cannot be used: {detail}; {_REMEDY}')

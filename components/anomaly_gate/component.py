@@ -65,30 +65,21 @@ def AnomalyGate(
 
 
 def describe_anomalies(anomalies: Mapping[str, Anomalies]) -> list[str]:
-    """One clause per anomaly, such as "train: image/height: Out-of-range values: ...".
-
-    Equal anomalies of several splits or features are merged into one clause.
-    """
+    """One clause per anomaly, such as "train, eval: image/height: Out-of-range values: ..."."""
     splits = defaultdict(list)
     for split, found in anomalies.items():
-        infos = {
-            name or '/'.join(info.path.step): info
+        infos = [
+            (name or '/'.join(info.path.step), info)
             for name, info in sorted(found.anomaly_info.items())
-        }
+        ]
         if found.HasField('dataset_anomaly_info'):
-            infos[''] = found.dataset_anomaly_info
-        for name, info in infos.items():
+            infos.append(('', found.dataset_anomaly_info))
+        for name, info in infos:
             text = f'{info.short_description}: {info.description}'
             if info.short_description == _DROPPED:
                 text = 'missing in every record'
-            splits[name, text].append(split)
-    names = defaultdict(list)
-    for (name, text), found_in in splits.items():
-        names[', '.join(found_in), text].append(name)
-    return [
-        ': '.join(filter(None, (found_in, ', '.join(merged), text)))
-        for (found_in, text), merged in names.items()
-    ]
+            splits[': '.join(filter(None, (name, text)))].append(split)
+    return [f'{", ".join(found_in)}: {clause}' for clause, found_in in splits.items()]
 
 
 def _load(artifact: standard_artifacts.ExampleStatistics) -> dict[str, Statistics]:

@@ -18,7 +18,11 @@ from components.conversion.formats import write_models
 from components.conversion.images import read_calibration_images, read_pixels
 from components.conversion.measurement import JudgedImages, measure_models
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import candidate_rows, sample_of
+from components.evaluation.predictions.prediction_files import (
+    prediction_paths,
+    read_rows,
+    sample_of,
+)
 from components.evaluation.predictions.split_images import files_of_split
 from components.evaluation.results import CANDIDATE
 from components.inference.classifier import load_classifier
@@ -64,7 +68,7 @@ def Converter(
     """
     folder = folder_of(converted_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = sample_of(candidate_rows(folder_of(predictions.uri)), test_images)
+    rows = sample_of(read_rows(prediction_paths(folder_of(predictions.uri))), test_images)
     by_gate = model_utils.is_model_blessed(model_blessing)
     reason = None if rows else 'no test image is left'
     if not is_blessed(folder_of(model.uri), by_gate):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from common import console, features
-from common.errors import DataError, ModelError
+from common.errors import DataError
 from components.conversion.converter_config import FILES, LABELS_FILE, Format
 from components.inference.classifier import Classifier
 
@@ -40,7 +40,6 @@ def write_models(
 
     Raises:
         DataError: there are none.
-        ModelError: the model cannot be converted to ONNX.
     """
     for kind in kinds:
         is_onnx = kind == 'onnx'
@@ -110,8 +109,6 @@ def _to_onnx(classifier: Classifier) -> bytes:
         opset=_OPSET,
         tensors_to_rename=ends,
     )
-    if (names := [each.name for each in converted.graph.input]) != [features.PIXELS_INPUT]:
-        raise ModelError(f'the model cannot be converted to ONNX: it would have the inputs {names}')
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
     onnx.checker.check_model(converted, full_check=True)

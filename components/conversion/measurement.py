@@ -20,11 +20,6 @@ class JudgedImages(NamedTuple):
     labels: np.ndarray  # int64 [n]
     predicted: np.ndarray  # int64 [n], -1 for NaN
 
-    @property
-    def correct(self) -> int:
-        """Number of images that the SavedModel classifies correctly."""
-        return int((self.predicted == self.labels).sum())
-
 
 def measure_models(
     kinds: Sequence[Format],
@@ -37,29 +32,26 @@ def measure_models(
 
     `threshold` is the minimum score of the second of two classes.
     """
+    count = len(tested.labels)
+    before = int((tested.predicted == tested.labels).sum())
+    models = []
+    for kind in kinds:
+        contents = (folder / FILES[kind]).read_bytes()
+        scores, seconds = scores_of(kind, contents, tested.pixels)
+        predicted = _labels(scores, threshold)
+        correct = int((predicted == tested.labels).sum())
+        model = ConvertedModel(
+            format=kind,
+            file=FILES[kind],
+            megabytes=len(contents) / MEGABYTE,
+            accuracy=wilson(correct, count),
+            agreement=float((predicted == tested.predicted).mean()),
+            milliseconds=seconds * 1000,
+            within_bound=before - correct <= max_drop * count,
+        )
+        models.append(model)
     return ConversionResult(
-        max_drop=max_drop,
-        images=len(tested.labels),
-        saved_model=wilson(tested.correct, len(tested.labels)),
-        models=tuple(_measure(kind, tested, threshold, max_drop, folder) for kind in kinds),
-    )
-
-
-def _measure(
-    kind: Format, tested: JudgedImages, threshold: float, max_drop: float, folder: Path
-) -> ConvertedModel:
-    file, count = folder / FILES[kind], len(tested.labels)
-    scores, seconds = scores_of(kind, file.read_bytes(), tested.pixels)
-    predicted = _labels(scores, threshold)
-    correct = int((predicted == tested.labels).sum())
-    return ConvertedModel(
-        format=kind,
-        file=file.name,
-        megabytes=file.stat().st_size / MEGABYTE,
-        accuracy=wilson(correct, count),
-        agreement=float((predicted == tested.predicted).mean()),
-        milliseconds=seconds * 1000,
-        within_bound=tested.correct - correct <= max_drop * count,
+        max_drop=max_drop, images=count, saved_model=wilson(before, count), models=tuple(models)
     )
 
 

@@ -42,16 +42,7 @@ class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 
     images: int = Field(
-        60,
-        ge=0,
-        description='maximum number of test images per corruption and severity; 0: not measured',
-    )
-    precision: float = Field(
-        0.125,
-        ge=0,
-        le=0.5,
-        description='a corruption and severity needs no more images when half the width of the '
-        '95 % interval of its accuracy is at most this; 0: always all `images`',
+        30, ge=0, description='maximum number of test images that are corrupted; 0: none'
     )
 
 
@@ -90,15 +81,6 @@ class EvaluationConfig(StrictModel):
         None, gt=0, description='maximum median latency per image on one core; null: any'
     )
     robustness: RobustnessConfig = RobustnessConfig()
-
-    @field_validator('floors', mode='before')
-    @classmethod
-    def _floors_have_no_sections(cls, floors: object) -> object:
-        for key, limit in floors.items() if isinstance(floors, dict) else ():
-            if isinstance(limit, dict):
-                name = next(iter(limit), 'NAME')
-                raise ValueError(f'give a slice in braces: evaluation.floors={{{key}.{name}: 0.5}}')
-        return floors
 
     @field_validator('floors')
     @classmethod

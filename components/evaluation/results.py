@@ -4,7 +4,7 @@ import math
 from statistics import NormalDist
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt
 
 from common.strict_model import StrictModel
 
@@ -27,6 +27,7 @@ OVERALL = ''  # name and feature of the slice of all images
 ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % confidence interval
 
+ROUNDING = 1e-9  # tolerance of limits for means of shares
 LEAST_GROUPS = 20  # of test images, to decide a comparison
 
 Outcome = Literal['better', 'not worse', 'same', 'undecided', 'worse']
@@ -88,13 +89,6 @@ class ModelResult(Curves):
     # Images by label and prediction, [classes][classes]
     confusion: tuple[tuple[NonNegativeInt, ...], ...]
 
-    @field_validator('slices')
-    @classmethod
-    def _has_all_images(cls, slices: tuple[SliceResult, ...]) -> tuple[SliceResult, ...]:
-        if not any(each.feature == OVERALL for each in slices):
-            raise ValueError('should have the slice of all images')
-        return slices
-
     @property
     def overall(self) -> SliceResult:
         """Metrics on all images."""
@@ -108,14 +102,6 @@ class Evaluation(StrictModel):
     threshold: float  # probability from which the candidate predicts the second of two classes
     candidate: ModelResult
     reference: ModelResult | None = None  # the reference model on the same images, if any
-
-    @model_validator(mode='after')
-    def _has_square_confusions(self) -> 'Evaluation':
-        size = len(self.classes)
-        for model in filter(None, (self.candidate, self.reference)):
-            if [len(row) for row in model.confusion] != [size] * size:
-                raise ValueError(f'confusion should have {size} rows of {size} numbers')
-        return self
 
 
 class Comparison(StrictModel):
@@ -151,25 +137,16 @@ class Comparison(StrictModel):
         return f'about {self.needed:,} more images like these decide'
 
 
-class Mistake(StrictModel):
-    """A confidently misclassified test image."""
+class ShownImage(StrictModel):
+    """A test image that reports show."""
 
     filename: str
     label: str  # true class
-    answer: str  # predicted class
-    probability: float  # of the predicted class
+    predicted: str | None  # class that the candidate predicts; None for NaN
+    probability: float | None  # of the predicted class
+    before: str | None = None  # class that the reference model predicts
     picture: str  # PNG, relative to the artifact's folder
-    explanation: str | None  # PNG with a Grad-CAM overlay; None if the model has no such signature
-
-
-class ChangedImage(StrictModel):
-    """A test image that only one of candidate and reference classifies correctly."""
-
-    filename: str
-    label: str  # true class
-    before: str | None  # class that the reference model predicts; None for NaN
-    after: str | None  # class that the candidate predicts
-    picture: str  # PNG, relative to the artifact's folder
+    explanation: str | None = None  # PNG with a Grad-CAM overlay of a mistake, if the model has it
 
 
 class CorruptedResult(StrictModel):
@@ -177,22 +154,16 @@ class CorruptedResult(StrictModel):
 
     corruption: str
     severity: int = Field(ge=1, le=3)
-    images: int  # the first ones in the order of their digests
     accuracy: Estimate
-    clean: float | None  # accuracy on the same images without corruption
-
-    @property
-    def loss(self) -> float | None:
-        """Loss of accuracy by the corruption; None without images."""
-        value = self.accuracy.value
-        return None if self.clean is None or value is None else self.clean - value
+    loss: float  # of accuracy by the corruption
 
 
 class Robustness(StrictModel):
     """Corruption robustness, the most confident mistakes, and images that changed."""
 
-    mistakes: tuple[Mistake, ...]  # most confident first
-    worse: tuple[ChangedImage, ...] = ()  # the first ones in the order of their digests
-    better: tuple[ChangedImage, ...] = ()
-    clean: Estimate | None = None  # accuracy without corruption; None if not measured
+    mistakes: tuple[ShownImage, ...]  # most confident first
+    worse: tuple[ShownImage, ...] = ()  # the first ones in the order of their digests
+    better: tuple[ShownImage, ...] = ()
+    clean: Estimate | None = None  # accuracy on the images before corruption; None if not measured
+    images: int = 0  # number of these; the first ones in the order of their digests
     corrupted: tuple[CorruptedResult, ...] = ()  # one per corruption and severity

@@ -51,15 +51,14 @@ class Classifier:
     def labels_of_images(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Classifies encoded JPEG or PNG images.
 
-        Returns predicted labels, int64 [batch], -1 for NaN, and probabilities, float32 [batch, 1]
-        of the second of two classes, or [batch, classes].
+        Returns predicted labels, int64 [batch], -1 for NaN, and float32 [batch, classes].
         """
-        outputs = self.outputs(features.SIGNATURE_IMAGES, encoded)
-        return self._labels(outputs), outputs[features.PROBABILITY]
+        return _decoded(self.outputs(features.SIGNATURE_IMAGES, encoded), self.classes)
 
     def labels_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Predicted labels, int64 [batch], of preprocessed images, uint8 [batch, size, size, 3]."""
-        return self._labels(self.outputs(features.SIGNATURE_PIXELS, pixels.astype(np.float32)))
+        outputs = self.outputs(features.SIGNATURE_PIXELS, pixels.astype(np.float32))
+        return _decoded(outputs, self.classes)[0]
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""
@@ -84,15 +83,6 @@ class Classifier:
             raise ModelError(f'the model in {self._folder} has no signature {name}')
         return self.model.signatures[name]
 
-    def _labels(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
-        finite = np.isfinite(outputs[features.PROBABILITY]).all(axis=1)
-        names = outputs[features.CLASS].ravel()
-        labels = [
-            label_of(name.decode(), self.classes) if known else -1
-            for name, known in zip(names, finite, strict=True)
-        ]
-        return np.array(labels, np.int64)
-
 
 def load_classifier(folder: Path) -> Classifier:
     """Loads the SavedModel of an artifact once for the nodes of a run.
@@ -115,30 +105,40 @@ def rows_of(outputs: Mapping[str, np.ndarray], classes: Sequence[str]) -> list[R
     The predicted class is the first one; values for NaN are None. Raises ModelError for a class
     that is not one of `classes`.
     """
-    names, probabilities = outputs[features.CLASS].ravel(), outputs[features.PROBABILITY]
-    if probabilities.shape[1] == 1:  # of the second of two classes
-        probabilities = np.hstack([1 - probabilities, probabilities])
-    return [
-        _row(name.decode(), values, classes)
-        for name, values in zip(names, probabilities.tolist(), strict=True)
-    ]
+    labels, probabilities = _decoded(outputs, classes)
+    pairs = zip(labels.tolist(), probabilities.tolist(), strict=True)
+    return [_row(label, values, classes) for label, values in pairs]
 
 
-def _row(predicted: str, probabilities: list[float], classes: Sequence[str]) -> Row:
-    if not np.isfinite(probabilities).all():
+def _row(label: int, probabilities: list[float], classes: Sequence[str]) -> Row:
+    if label < 0:
         return dict.fromkeys(('class', 'confidence', 'probabilities'))
     values = {name: round(each, 6) for name, each in zip(classes, probabilities, strict=True)}
-    confidence = values.pop(classes[label_of(predicted, classes)])
+    predicted = classes[label]
+    confidence = values.pop(predicted)
     others = sorted(values.items(), key=lambda pair: -pair[1])
     by_class = {predicted: confidence, **dict(others)}
     return {'class': predicted, 'confidence': confidence, 'probabilities': by_class}
 
 
-def label_of(name: str, classes: Sequence[str]) -> int:
-    """Returns the label of a predicted class; raises ModelError if the model does not list it."""
-    if name not in classes:
-        raise ModelError(
-            f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
-            f'{describe_classes(classes)}'
-        )
-    return classes.index(name)
+def _decoded(
+    outputs: Mapping[str, np.ndarray], classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, int64 [batch], -1 for NaN, and probabilities, float32 [batch, classes].
+
+    Raises ModelError if the model predicts a class that it does not list.
+    """
+    probabilities = outputs[features.PROBABILITY]
+    if probabilities.shape[1] == 1:  # of the second of two classes
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    places = {name: label for label, name in enumerate(classes)}
+    labels = np.full(len(probabilities), -1)
+    for number in np.flatnonzero(np.isfinite(probabilities).all(axis=1)):
+        name = outputs[features.CLASS].ravel()[number].decode()
+        if name not in places:
+            raise ModelError(
+                f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
+                f'{describe_classes(classes)}'
+            )
+        labels[number] = places[name]
+    return labels, probabilities

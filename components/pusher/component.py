@@ -19,10 +19,9 @@ from components.conversion.converter import ConvertedModels
 from components.evaluation.gate.component import GateDecisions
 from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics.evaluation_files import read_accuracy
-from components.pusher.bucket import ServingBucket
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import About, holds
-from components.pusher.versions import push
+from components.pusher.versions import Pushed, push
 
 
 @component
@@ -66,18 +65,17 @@ def Pusher(
         converted_models: models in other formats; those that are accurate enough are pushed too.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, the model is live, but the
-            bucket serves a newer one, or another version went live after the comparison; the live
-            version is unchanged.
+        PushError: the serving directory or the bucket is not writable, or another version went
+            live after the comparison; the live version is unchanged.
     """
     candidate = folder_of(model.uri) / SERVED
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
         pushed_model.set_int_custom_property('pushed', 0)
         return
     is_overridden = read_override(folder_of(model.uri)) is not None
-    reference = find_reference(folder_of(serving), candidate).version
-    if is_overridden or read_decision(folder_of(gate_decision.uri)).is_new_reference:
-        reference = None
+    reference = None
+    if not is_overridden and not read_decision(folder_of(gate_decision.uri)).is_new_reference:
+        reference = find_reference(folder_of(serving), candidate)
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
@@ -97,9 +95,14 @@ def Pusher(
         keep=keep,
         about=about,
         extra_files=_converted(converted_models),
-        bucket=ServingBucket(bucket, recipe) if bucket else None,
+        bucket=folder_of(bucket) if bucket else None,
         check=check,
     )
+    _record(pushed_model, pushed)
+
+
+def _record(pushed_model: Artifact, pushed: Pushed) -> None:
+    """Stores the custom properties of TFX's Pusher, and whether the model was already live."""
     values: dict[str, str | int] = {
         'pushed': 1,
         'pushed_destination': str(pushed.folder),
@@ -111,7 +114,7 @@ def Pusher(
 
 def _check_reference(candidate: Path, serving: Path, reference: Artifact | None) -> None:
     """Raises PushError unless the candidate would be compared with the same model now."""
-    version = find_reference(serving, candidate).version
+    version = find_reference(serving, candidate)
     if version is None or (reference and holds(version, folder_of(reference.uri) / SERVED)):
         return
     error = PushError(

@@ -70,7 +70,6 @@ class About(BaseModel):
     person: str | None = None
     reason: str | None = None
     version: int | None = None  # version that a rollback restored
-    replaced: int | None = None  # version that was live before the rollback
 
 
 class Note(BaseModel):
@@ -138,19 +137,24 @@ def files_of(model: Path) -> dict[str, Path]:
     return {name: model / name for name in names if name not in own}
 
 
-def create_version(storage: Storage, folder: str, files: Mapping[str, Path]) -> None:
-    """Writes the graph, the first file of a version: so its folder belongs to this push.
-
-    Raises FileExistsError if it belongs to another push.
-    """
-    storage.write(f'{folder}/{GRAPH}', files[GRAPH].read_bytes(), create=True)
+def numbers_in(serving: Path) -> list[int]:
+    """The numbers of all versions, also of incomplete ones in object storage."""
+    if not is_remote(serving):
+        return [int(version.name) for version in versions_in(serving)]
+    folders = {name.partition('/')[0] for name in storage_of(serving).names()}
+    return [int(folder) for folder in folders if VERSION.fullmatch(folder)]
 
 
 def write_version(storage: Storage, folder: str, files: Mapping[str, Path], note: bytes) -> None:
-    """Writes the other files of a model and the note, the last file, and reads them back.
+    """Writes a model, reads it back, and writes the note, the last file.
 
-    Raises PushError if a file differs.
+    The first file is the graph, which has to be new: so the folder belongs to this push.
+
+    Raises:
+        FileExistsError: the folder belongs to another push.
+        PushError: a file differs.
     """
+    storage.write(f'{folder}/{GRAPH}', files[GRAPH].read_bytes(), create=True)
     for name, path in sorted(files.items()):
         contents = path.read_bytes()
         if name != GRAPH:
@@ -221,7 +225,7 @@ def check_owner(serving: Path, recipe: str | None) -> None:
     if owner and recipe and owner != recipe:
         raise ModelError(
             f'the models in {uri_of(serving)} are of the recipe {owner}, not of {recipe}; set '
-            'another push_directory'
+            'another push_directory or push.url'
         )
 
 

@@ -13,14 +13,14 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import PushError, StorageError
 from common.files import flush, locked
 from common.mirror import is_remote, uri_of
-from common.storage import Folder, fetch
-from components.pusher.bucket import ServingBucket
+from common.storage import Folder, fetch, storage_of
+from components.pusher.bucket import serves, unfinished, upload
 from components.pusher.serving_folder import (
     EXTRA,
     GRAPH,
@@ -29,8 +29,8 @@ from components.pusher.serving_folder import (
     About,
     Note,
     check_owner,
-    create_version,
     files_of,
+    numbers_in,
     reference_of,
     versions_in,
     write_version,
@@ -57,16 +57,15 @@ def push(
     keep: int,
     about: About,
     extra_files: Mapping[str, Path] | None = None,
-    bucket: ServingBucket | None = None,
+    bucket: Path | None = None,
     check: Callable[[], None] = lambda: None,
-    replace_newer: bool = False,
 ) -> Pushed:
     """Pushes a model atomically, and removes old versions; a warning names those that stay.
 
     `model` is the folder of a SavedModel, or an earlier version to make it live again; `keep`
     includes the new version; `extra_files`, by name, are copied to `assets.extra/`; `bucket` gets
-    the same versions. `check` is called while no other push can be made, and may raise PushError.
-    With `replace_newer`, a live model that is unchanged replaces a newer version in the bucket.
+    the same versions, and is `serving` itself if that is in object storage. `check` is called while
+    no other push to a folder can be made, and may raise PushError.
 
     Returns:
         The new version, or the live one if it has the same model and extra files, and the bucket
@@ -74,40 +73,49 @@ def push(
 
     Raises:
         PushError: the serving directory or the bucket is not writable, another push holds the
-            lock, or the live model is unchanged, but the bucket serves a newer one.
+            lock, or another one to the bucket ended first.
         ModelError: the versions are of another recipe.
     """
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
     files = files_of(model) | extra
     if GRAPH not in files:
         raise PushError(f'{uri_of(model)} is not a SavedModel: {GRAPH} is missing')
+    bucket = serving if is_remote(serving) else bucket
+    places = [*dict.fromkeys(filter(None, (serving, bucket)))]
     with _locked(serving):
-        check_owner(serving, about.recipe)
-        known = versions_in(serving)  # which `check` and the gate know
+        for place in places:
+            check_owner(place, about.recipe)
+        known = versions_in(bucket) if bucket else []  # which `check` and the gate know
         check()
         live = next(reversed(versions_in(serving)), None)
-        same = live if live and _has_files(live, files) else None
-        if same and bucket and not replace_newer:
-            _check_served(bucket, same)
-        if same and (bucket is None or bucket.serves(same)):
-            pushed = Pushed(same, unchanged=True)
+        if live and _has_files(live, files) and (bucket is None or serves(bucket, live)):
+            pushed = Pushed(live, unchanged=True)
         else:
-            pushed = Pushed(_place(files, serving, about, bucket, known), unchanged=False)
-        if not is_remote(serving):
-            _remove_older(serving, keep)
-        if bucket:
-            bucket.remove_older(keep)
+            number = _next_number(places)
+            now = datetime.datetime.now(datetime.timezone.utc)
+            note = Note(version=number, pushed=now, about=about)
+            contents = note.model_dump_json(indent=1).encode()
+            with contextlib.ExitStack() as stack:
+                if serving != bucket:
+                    stack.enter_context(_renamed(serving / str(number), files, contents))
+                if bucket:
+                    upload(bucket / str(number), files, contents, about.recipe or '', known)
+            pushed = Pushed(serving / str(number), unchanged=False)
+        for place in places:
+            _remove_older(place, keep)
         return pushed
 
 
-def _check_served(bucket: ServingBucket, live: Path) -> None:
-    """Raises PushError if the bucket serves a newer version than this host."""
-    newer = bucket.newer_than(live)
-    if newer is not None:
+def _next_number(places: list[Path]) -> int:
+    """The time, or a number above those of all versions in some places."""
+    used = (each + 1 for place in places for each in numbers_in(place))
+    number = max(int(time.time()), *used, 1)
+    if not VERSION.fullmatch(str(number)):
+        where = ' or '.join(map(uri_of, places))
         raise PushError(
-            f'{bucket.url} serves version {newer} of another host or of a killed push, and the '
-            f'model of version {live.name} is unchanged; models rollback makes it live there'
+            f'no version can be higher than {number - 1}; remove this folder from {where}'
         )
+    return number
 
 
 def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
@@ -118,71 +126,46 @@ def _has_files(version: Path, files: Mapping[str, Path]) -> bool:
     )
 
 
-def _place(
-    files: Mapping[str, Path],
-    serving: Path,
-    about: About,
-    bucket: ServingBucket | None,
-    known: Collection[Path],
-) -> Path:
-    """Writes a version under a temporary name, uploads it, and renames it to its number."""
-    used = [int(path.name) for path in versions_in(serving)] + (bucket.numbers() if bucket else [])
-    number = max(int(time.time()), *(each + 1 for each in used), 1)
-    if not VERSION.fullmatch(str(number)):
-        places = f'{uri_of(serving)} or {bucket.url}' if bucket else serving
-        raise PushError(
-            f'no version can be higher than {number - 1}; remove this folder from {places}'
-        )
-    now = datetime.datetime.now(datetime.timezone.utc)
-    note = Note(version=number, pushed=now, about=about).model_dump_json(indent=1).encode()
-    if bucket and is_remote(serving):
-        with bucket.uploaded(number, files, note):
-            _check_alone(serving, number, known)
-        return serving / str(number)
+@contextlib.contextmanager
+def _renamed(version: Path, files: Mapping[str, Path], note: bytes) -> Iterator[None]:
+    """Writes a version under a temporary name, and renames it at the end of the block."""
+    serving = version.parent
     coming = serving / f'{UNFINISHED}{uuid.uuid4().hex}'
     try:
-        create_version(Folder(serving), coming.name, files)
         write_version(Folder(serving), coming.name, files, note)
         for each in (coming, *coming.rglob('*')):
             if each.is_dir():
                 flush(each)
-        with bucket.uploaded(number, files, note) if bucket else contextlib.nullcontext():
-            folder = coming.rename(serving / str(number))
+        yield
+        coming.rename(version)
         flush(serving)
     except BaseException:  # also Ctrl-C
         shutil.rmtree(coming, ignore_errors=True)  # keep the first error
         raise
-    return folder
 
 
-def _check_alone(serving: Path, number: int, known: Collection[Path]) -> None:
-    """Raises PushError if another push, which no lock prevents, completed a version meanwhile.
-
-    Versions that were incomplete before this push are not `known`.
-    """
-    own = serving / str(number)
-    if others := [each for each in versions_in(serving) if each not in (own, *known)]:
-        raise PushError(
-            f'version {others[-1].name} went live meanwhile; nothing is pushed: push again'
-        )
-
-
-def _remove_older(serving: Path, keep: int) -> None:
-    """Removes the versions before the newest `keep`, and what a killed push has left of others.
+def _remove_older(place: Path, keep: int) -> None:
+    """Removes the versions before the newest `keep`, and what failed pushes have left.
 
     The reference of the live version stays.
     """
-    *older, live = versions_in(serving)
-    many = max(len(older) + 1 - keep, 0)
-    old = [each for each in older[:many] if each != reference_of(live)]
-    for folder in (*serving.glob(f'{_GOING}*'), *old):
-        name = folder.name.removeprefix(_GOING)
-        try:
-            going = folder.rename(serving / f'{_GOING}{name}')
-            shutil.rmtree(going)
-        except OSError as error:  # the new version is live
-            reason = error.strerror or error
-            _log.warning('old version %s cannot be removed: %s', serving / name, reason)
+    try:
+        complete = versions_in(place)
+        reference = reference_of(complete[-1])
+        old = [each for each in complete[:-keep] if each != reference]
+        left = unfinished(place) if is_remote(place) else place.glob(f'{_GOING}*')
+        for version in (*left, *old):
+            _remove(version)
+    except (OSError, StorageError) as error:  # the new version is live
+        _log.warning('old versions cannot be removed: %s', error)
+
+
+def _remove(version: Path) -> None:
+    if is_remote(version):
+        storage_of(version.parent).remove(version.name)
+        return
+    going = version.with_name(f'{_GOING}{version.name.removeprefix(_GOING)}')
+    shutil.rmtree(version.rename(going))
 
 
 @contextlib.contextmanager

@@ -47,9 +47,7 @@ class LiveModelStrategy(ResolverStrategy):
         """
         candidate = next(iter(input_dict.get(CANDIDATE, ())), None)
         saved_model = content_of(candidate.uri) / SERVED if candidate else None
-        version, skipped = find_reference(self._serving, saved_model)
-        for clause in skipped:
-            _log.warning(clause)
+        version = find_reference(self._serving, saved_model, warn=_log.warning)
         if version is None:
             return {**input_dict, MODEL: []}
         return {**input_dict, MODEL: [self._model_of(store, version, input_dict[MODEL])]}

@@ -7,7 +7,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common.artifacts import content_of
-from common.features import JUDGED_ONLY, MANIFEST, SPAN
+from common.features import JUDGED_ONLY, MANIFEST
 from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.spans import judged_spans
 
@@ -32,7 +32,7 @@ class SpanSelectionStrategy(ResolverStrategy):
         The spans of TRAINED are the oldest first, those of EVALUATED the newest first: the newest
         `test_window`, and more until their test splits have `min_test_images` images.
         """
-        spans = sorted(input_dict[TRAINED], key=_span, reverse=True)
+        spans = sorted(input_dict[TRAINED], key=lambda each: each.span, reverse=True)
         test_images = [_test_images(span) for span in spans]
         judged = judged_spans(test_images, self._test_window, self._min_test_images)
         trained = [span for span in spans if not custom_property(span.mlmd_artifact, JUDGED_ONLY)]
@@ -54,28 +54,13 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
         The channel `statistics`, of the newest span, is unchanged.
         """
         (current,) = input_dict[STATISTICS]
-        known = {artifact.id: artifact for artifact in input_dict[PREVIOUS]}
-        spans: dict[int, int] = {}
-        passed: set[int] = set()
-        for node in nodes_of(store, {current.id, *known}):
-            if node.kind == 'AnomalyGate':
-                passed.update(each.id for each in node.inputs.get(STATISTICS, ()))
-            made, span = node.output(STATISTICS), custom_property(node.input('examples'), SPAN)
-            if made is not None and span is not None:
-                spans[made.id] = span
-        newest = spans.get(current.id)
-        lower = [
-            (spans[key], key)
-            for key in passed & spans.keys() & known.keys()
-            if newest is not None and spans[key] < newest
-        ]
-        return {**input_dict, PREVIOUS: [known[key] for _, key in sorted(lower)[-1:]]}
+        before = {each.id: each for each in input_dict[PREVIOUS] if each.span < current.span}
+        gates = (node for node in nodes_of(store, before) if node.kind == 'AnomalyGate')
+        passed = {each.id for gate in gates for each in gate.inputs.get(STATISTICS, ())}
+        found = sorted(before.keys() & passed, key=lambda each: (before[each].span, each))
+        return {**input_dict, PREVIOUS: [before[each] for each in found[-1:]]}
 
 
 def _test_images(artifact: Artifact) -> int:
     counts = json.loads((content_of(artifact.uri) / MANIFEST).read_text())['counts']
     return sum(counts['test'].values())
-
-
-def _span(artifact: Artifact) -> int:
-    return artifact.get_int_custom_property(SPAN)

@@ -69,19 +69,13 @@ class WarmStartStrategy(LiveModelStrategy):
             return ''
         images = '1 image' if len(gone) == 1 else f'{len(gone):,} images'
         verb = 'is' if len(gone) == 1 else 'are'
-        # An earlier release did not store the span of an image.
-        unread = '' if gone['span'].all() else ', or in a span outside of data.window'
-        name = describe_warm_start(self._wanted)
-        return f'{images} that {name} was trained on {verb} gone{unread}'
+        return f'{images} that {describe_warm_start(self._wanted)} was trained on {verb} gone'
 
     def _version(self) -> Path | None:
         """The folder of the version; None if no model is live."""
         if self._wanted != LIVE:
             return find_model(self._serving, self._wanted)
-        version, skipped = find_reference(self._serving)
-        for clause in skipped:
-            _log.warning(clause)
-        return version
+        return find_reference(self._serving, warn=_log.warning)
 
 
 def find_gone(model: Path, examples: Sequence[Artifact]) -> np.ndarray:

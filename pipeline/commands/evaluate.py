@@ -19,8 +19,8 @@ from components.pusher.serving_folder import find_model
 from pipeline.commands.options import Command, PathType, json_option, load, show, stored_options
 from pipeline.config.recipe import name_from
 from pipeline.local.run_recipe import library_output_to
-from pipeline.report.labelled_set_text import as_text
 from pipeline.report.page.render import render_labelled_set
+from pipeline.report.text import describe_labelled_set
 
 
 @click.command(cls=Command)
@@ -80,5 +80,5 @@ def evaluate(
         parts = dict.fromkeys(('mistakes', 'worse', 'better'), hidden)
         show(found.model_dump_json(indent=1, exclude=parts))
     else:
-        show(as_text(found))
+        show(describe_labelled_set(found))
     click.echo(console.one_line(f'page: {uri_of(recipe.home / page)}'), err=as_json)

@@ -1,6 +1,8 @@
 """The `init` command."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -8,7 +10,7 @@ import click
 from common.console import one_line
 from common.errors import ConfigError
 from common.files import replacing, write_atomically
-from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, command_line, show
+from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, show
 from pipeline.config.recipe import parse_override
 from pipeline.new_recipe.choices import Choices
 from pipeline.new_recipe.contact_sheet import draw
@@ -73,8 +75,9 @@ def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, forc
     show(f'picture: {picture.absolute()}')
     show(f'recipe: {output.absolute()}')
     is_found = RECIPE not in os.environ and output.absolute() == Path(RECIPE_FILE).absolute()
-    needed = command_line(config=None if is_found else str(output))
-    show(f'next: {needed.command("run")}')
+    program = sys.orig_argv[:1] * sys.argv[0].endswith('.py')  # an installed one needs no Python
+    options = [] if is_found else [f'--config={output}']
+    show(f'next: {shlex.join([*program, sys.argv[0], "run", *options])}')
 
 
 def _report(found: Survey, chosen: Choices) -> list[str]:

@@ -10,10 +10,9 @@ from typing import Any
 import click
 import yaml
 from ml_metadata import MetadataStore
-from ml_metadata.errors import StatusError
 
 from common import stack
-from common.errors import ConfigError, MetadataError, ModelError
+from common.errors import ConfigError, ModelError
 from common.mirror import uri_of
 from pipeline.commands.options import Command, Group, json_option, load, show, stored_options
 from pipeline.config.recipe import Recipe
@@ -22,9 +21,8 @@ from pipeline.local.run_recipe import lock_recipe
 from pipeline.models import overrides
 from pipeline.models.lineage import trace
 from pipeline.models.model_list import as_table, describe_bucket, list_models
-from pipeline.models.mounts import mounted_store
 from pipeline.models.preparation import prepare_metadata
-from pipeline.models.provenance import Provenance
+from pipeline.models.provenance import Provenance, mounted_store
 from pipeline.models.unused_files import find_unused, remove_unused
 
 _REASON = click.option('--reason', metavar='TEXT', help='Required; recorded with your user name.')
@@ -44,7 +42,8 @@ def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
             name = context.invoked_subcommand
             raise click.UsageError(f'give the options after the command: models {name} ...')
         return
-    recipe, _ = _load_with_metadata(options)
+    recipe = load(remote=True, **options)
+    mounted_store(recipe)  # the volume may be that of other machines
     versions = list_models(recipe)
     if as_json:
         show(to_json(versions))
@@ -65,7 +64,6 @@ def show_(version: str | None, as_json: bool, **options: Any) -> None:
     Default: the live version.
     """
     recipe, store = _load_with_metadata(options)
-    _check_address(recipe, store)
     found = to_json(trace(Provenance(store, recipe.name), recipe.serving_directory, version))
     show(found if as_json else yaml.safe_dump(json.loads(found), sort_keys=False).rstrip('\n'))
 
@@ -129,9 +127,9 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     """Remove the artifacts of old runs that no pushed model needs.
 
-    The last runs that evaluated a model, incomplete runs since then, all models in the serving
-    folder and what they need are kept. Pushed models, reports, logs and the metadata are not
-    touched.
+    The last runs that evaluated a model, all runs since the first of them, all models in the
+    serving folder and what they need are kept. Pushed models, reports, logs and the metadata are
+    not touched.
     """
     with _exclusive(options, remote=False) as (recipe, store, _):
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
@@ -150,20 +148,22 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
 
 def _load_with_metadata(
     options: dict[str, Any], *, remote: bool = True
-) -> 'tuple[Recipe, MetadataStore | None]':
-    """Loads the recipe, which may be in object storage, and its metadata if there are any."""
+) -> tuple[Recipe, MetadataStore]:
+    """Loads the recipe, which may be in object storage, and its metadata.
+
+    Raises ConfigError or ModelError if there are none.
+    """
     recipe = load(remote=remote, **options)
-    return recipe, mounted_store(recipe)
-
-
-def _check_address(recipe: Recipe, store: 'MetadataStore | None') -> None:
-    """Raises ConfigError if the metadata of runs in object storage have no address."""
+    store = mounted_store(recipe)
     if store is None and recipe.is_remote:
         raise ConfigError(
             f'metadata.address is {recipe.metadata.address}, a file of one machine, and the runs '
             'are in object storage; give the address of their metadata, such as '
             '--set metadata.address=grpc://HOST:PORT'
         )
+    if store is None or not (recipe.is_remote or recipe.home.is_dir()):
+        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
+    return recipe, store
 
 
 @contextlib.contextmanager
@@ -184,13 +184,7 @@ def _exclusive(
 ) -> Iterator[tuple[Recipe, MetadataStore, Provenance]]:
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
     recipe, store = _load_with_metadata(options, remote=remote)
-    _check_address(recipe, store)
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
-    if store is None or not (recipe.is_remote or recipe.home.is_dir()):
-        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
-    try:
-        with lock_recipe(recipe):
-            yield recipe, store, prepare_metadata(recipe, store)
-    except StatusError as error:
-        raise MetadataError(f'the metadata of {recipe.name} cannot be used: {error}') from error
+    with lock_recipe(recipe):
+        yield recipe, store, prepare_metadata(recipe, store)

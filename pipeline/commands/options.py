@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from common import console
 from common.errors import ConfigError
 from common.mirror import uri_of
 from common.redaction import redacted
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe, find_recipe, load_recipe, parse_override
 
 if TYPE_CHECKING:
@@ -178,22 +176,6 @@ def arguments(config: str | None, overrides: tuple[str, ...], **others: str | No
     given = {'config': config, **others}
     named = [f'--{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
-
-
-def command_line(
-    *, config: str | None = None, overrides: tuple[str, ...] = (), **options: str | None
-) -> CommandLine:
-    """How this program was started, for other commands with the same recipe.
-
-    They are printed and stored, so they have no secrets: URLs are redacted, and keys of `kubeflow`
-    left out.
-    """
-    needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
-    config = config or os.environ.get(RECIPE)  # which may be set for this command alone
-    shown = tuple(map(redacted, arguments(config, needed, **options)))
-    interpreted = sys.argv[0].endswith('.py')
-    program = (sys.orig_argv[0], sys.argv[0]) if interpreted else (Path(sys.argv[0]).name,)
-    return CommandLine(program=program, options=shown)
 
 
 def show(result: 'str | RenderableType') -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from pipeline.commands.options import Command, load, show, stored_options
-from pipeline.models.mounts import mounted_store
+from pipeline.models.provenance import mounted_store
 from pipeline.report.store import choose_run, page_of, reported_runs
-from pipeline.report.text import as_text
+from pipeline.report.text import describe_run
 from pipeline.run.record import read_runs
 
 
@@ -30,7 +30,7 @@ def report(run: str, text: bool, no_open: bool, **options: Any) -> None:
         mounted_store(recipe)  # the volume may be that of other machines
     if text:
         runs = [each for each in read_runs(home) if each.person is None]  # no overrides
-        show(as_text(choose_run(runs, run, home)))
+        show(describe_run(choose_run(runs, run, home)))
         return
     page = page_of(home, choose_run(reported_runs(home), run, home).id)
     show(str(page))

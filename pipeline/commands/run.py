@@ -1,7 +1,6 @@
 """The `run` command."""
 
 import contextlib
-import logging
 import signal
 import sys
 from typing import Any
@@ -10,17 +9,8 @@ import click
 
 from common import console, stack
 from pipeline.commands.error_handling import fail
-from pipeline.commands.options import (
-    Command,
-    command_line,
-    json_option,
-    load,
-    recipe_options,
-    show,
-)
+from pipeline.commands.options import Command, json_option, load, recipe_options, show
 from pipeline.local import run_recipe
-
-_log = logging.getLogger(__name__)
 
 
 @click.command(cls=Command)
@@ -47,17 +37,14 @@ def run(
             contexts.enter_context(console.output_to(sys.stderr))
         if quiet:
             contexts.enter_context(console.quiet())
-        recipe, commands = load(**options), command_line(**options)
+        recipe = load(**options)
         if if_new:
             from pipeline.retraining.tick import run_if_new
 
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # recorded as Ctrl-C
-            record = run_if_new(recipe, verbose=verbose, commands=commands)
+            record = run_if_new(recipe, verbose=verbose)
         else:
-            record = run_recipe.run(
-                recipe, verbose=verbose, use_cache=not no_cache, commands=commands
-            )
-            _log.info('next: %s', commands.short('report'))
+            record = run_recipe.run(recipe, verbose=verbose, use_cache=not no_cache)
     if as_json:
         show(record.as_json())
     if if_new and record.exit_code:

@@ -49,7 +49,7 @@ def serve(host: str, port: int, name: str | None, **options: Any) -> None:
         stack.set_tensorflow_log_level(3)
         start()  # worker processes, which import TensorFlow meanwhile
         from pipeline.serving.app import Service
-        from pipeline.serving.live_model import LiveModel
+        from pipeline.serving.served_model import LiveModel
 
         live, hosts = LiveModel(recipe.serving_directory), server.accepted_hosts(listening)
         service = Service(live, name, recipe.data.checks, hosts)

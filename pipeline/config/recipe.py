@@ -17,7 +17,6 @@ from pydantic import (
 
 from common import object_storage
 from common.errors import ConfigError
-from common.files import read_regular
 from common.mirror import is_remote, local_path, uri_of
 from common.redaction import redacted
 from common.strict_model import StrictModel
@@ -27,7 +26,6 @@ from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, DataConfig
 from components.image_example_gen.sources.detect import data_overrides, detect
 from components.inference.inference_config import InferenceConfig
-from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.measurements import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
@@ -42,7 +40,6 @@ from trainer.config.train import FineTuneConfig, StageConfig, TrainConfig
 from trainer.config.tuner import TunerConfig, combinations
 
 RECIPES = Path(__file__).parents[2] / 'configs'
-_MAX_BYTES = 200_000  # of a file
 _CHECKOUT = RECIPES.parent
 _log = logging.getLogger(__name__)
 
@@ -145,12 +142,9 @@ class Recipe(StrictModel):
             try:
                 self.trainer.replaced(values)
             except ValidationError as error:
-                first = error.errors()[0]
-                key = '.'.join(map(str, first['loc']))
-                wrong = {key: values[key]} if key in values else values
-                reason = first['msg'].removeprefix('Value error, ')
-                where = ', '.join(f'{name}: {value}' for name, value in wrong.items())
-                raise ValueError(f'tuner.space.{where}: {reason}') from None
+                reason = error.errors()[0]['msg'].removeprefix('Value error, ')
+                which = ', '.join(f'{name}: {value}' for name, value in values.items())
+                raise ValueError(f'tuner.space: {which}: {reason}') from None
         return self
 
     def with_classes(self, classes: tuple[str, ...] | None) -> 'Recipe':
@@ -188,9 +182,11 @@ class Recipe(StrictModel):
         return (self.push_directory or self.home / 'serving').absolute()
 
     @property
-    def serving_bucket(self) -> ServingBucket | None:
-        url = uri_of(self.serving_directory) if self.is_remote else self.push.url
-        return ServingBucket(url, self.name) if url else None
+    def serving_bucket(self) -> Path | None:
+        """The mirror of the prefix of object storage that gets the versions, if there is one."""
+        if self.is_remote:
+            return self.serving_directory
+        return local_path(self.push.url) if self.push.url else None
 
 
 def load_recipe(
@@ -295,11 +291,8 @@ def name_from(text: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """Parses a recipe file; raises OSError, or ConfigError if it is no mapping in YAML."""
-    contents = read_regular(path, _MAX_BYTES + 1)
-    if len(contents) > _MAX_BYTES:
-        raise ConfigError(f'{path} has more than {_MAX_BYTES // 1000} kB; a recipe is smaller')
     try:
-        values = parse_yaml(contents.decode('utf-8'))
+        values = parse_yaml(path.read_text('utf-8'))
     except (UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f'{path} is not YAML: {error}') from None
     if not isinstance(values, dict):

@@ -10,13 +10,6 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig
 
 _LONGEST = 100  # characters of a key or a value in a message
 _MOST_ERRORS = 20
-# Keys, and a value, of earlier releases that have another name.
-_RENAMED = {
-    'evaluation.baseline_accuracy': 'evaluation.minimum',
-    'evaluation.max_drop': 'evaluation.margin',
-    'retrain.warm_start': 'trainer.warm_start',
-    'latest_blessed': 'live',
-}
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'float', 'str', RANGE_TAG, *OTHER_TAGS)
 
@@ -35,8 +28,6 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     # A name that is followed by its value is a secret in the wrong place.
     where = redacted('.'.join(keys)).partition('=')[0][:_LONGEST]
     if error['type'] == 'extra_forbidden':
-        if where in _RENAMED:
-            return f'{where}: no longer a key; it is {_RENAMED[where]} now'
         valid = list(_model_at(error['loc'][:-1], model).model_fields)
         close = difflib.get_close_matches(str(error['loc'][-1])[:_LONGEST].lower(), valid, n=1)
         hint = f'did you mean {close[0]}? ' if close else ''
@@ -48,8 +39,6 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     is_shown = isinstance(value, str | int | float | None) and not where.endswith('env')
     if is_shown and error['type'] != 'missing':
         message += f', got {redacted(repr(value))[:_LONGEST]}'
-    if isinstance(value, str) and value in _RENAMED:
-        message += f'; it is {_RENAMED[value]} now'
     return f'{where}: {message}' if where else message
 
 

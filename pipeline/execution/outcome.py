@@ -68,9 +68,7 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
 
 
 def _read_images(results: Results) -> dict[str, Any]:
-    """The image counts, summed over the spans; empty if the run imports ready-made TFRecords."""
-    if 'ImageExampleGen' not in results:
-        return {}
+    """The image counts, summed over the spans."""
     tallies = {each.name: read_ingested(each).tally for each in example_folders(results)}
     tally = sum(tallies.values(), Tally())
     skipped = {'duplicate': tally.duplicates, 'near-duplicate in two splits': tally.between}

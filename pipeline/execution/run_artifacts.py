@@ -25,6 +25,5 @@ def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
 
 def example_folders(results: Results) -> list[Path]:
     """Folders of the records that the model was trained on, one per span, oldest first."""
-    ingestion = results.get('ImageExampleGen')
-    artifacts = ingestion.outputs[EXAMPLES] if ingestion else ()
+    artifacts = results['ImageExampleGen'].outputs[EXAMPLES]
     return [content_of(each.uri) for each in artifacts if not custom_property(each, JUDGED_ONLY)]

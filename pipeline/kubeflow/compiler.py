@@ -64,7 +64,7 @@ def _check_storage(recipe: Recipe) -> None:
     if recipe.is_remote != (recipe.kubeflow.storage == 'object'):
         raise ConfigError(
             f'kubeflow.storage is {recipe.kubeflow.storage}, but workdir is '
-            f'{uri_of(recipe.workdir)}; object needs s3://BUCKET/PREFIX or gs://BUCKET/PREFIX'
+            f'{uri_of(recipe.workdir)}'
         )
     if recipe.is_remote and recipe.metadata.address == SQLITE:
         raise ConfigError(

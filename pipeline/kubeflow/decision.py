@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.run_inputs import escape_placeholders, recipe_of_run
-from pipeline.metadata_store import open_store, reporting_errors
+from pipeline.metadata_store import open_store
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.tick import recipe_to_train
 from pipeline.run.record import utc_now, write_run
@@ -30,7 +30,7 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
     kind = 'tick' if inputs['only_when_new'] else 'run'
     run = new_run(recipe, utc_now(), id=inputs['run_id'], kind=kind, engine='kubeflow')
     training: Recipe | None = recipe
-    with Recording(recipe.home, run) as record, reporting_errors():
+    with Recording(recipe.home, run) as record:
         if inputs['only_when_new']:
             training = recipe_to_train(recipe, record)
         else:

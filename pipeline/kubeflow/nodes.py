@@ -18,7 +18,7 @@ from pipeline.local.runner import PHASE_OF
 from pipeline.models.provenance import PUSHER
 from pipeline.report.write import write_report
 from pipeline.run.record import find_run, update_run, utc_now
-from pipeline.tracking.track import track
+from pipeline.tracking.mlflow_run import track
 
 _INGESTION = ('ImageExampleGen', 'newest_spans')
 # The task that runs the other nodes of a phase of local runs
@@ -91,7 +91,7 @@ def write_outputs(
     values['seconds'] = sum(result.seconds for result in results.values())
     run = update_run(recipe.home, run_id, lambda _: values)
     data = write_report(report, recipe, results, run)
-    if data and not ended and (problems := tuple(track(recipe, data))):
+    if data and not ended and (problems := track(recipe, data)):
         run = update_run(recipe.home, run_id, lambda run: {'warnings': (*run.warnings, *problems)})
     show_run(run)
     # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.

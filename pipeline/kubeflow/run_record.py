@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from common.errors import FAILED, USAGE, AlreadyRunning, ConfigError, StorageError
+from common.errors import FAILED, USAGE, ConfigError, StorageError
 from common.storage import storage_of
 from pipeline.config.kubeflow import NODE_TASKS
 from pipeline.kubeflow.run_inputs import recipe_of_run
@@ -68,7 +68,7 @@ def _update(inputs: dict[str, Any], change: Callable[[Run], dict[str, Any]]) -> 
     """Changes the record; an error is a warning in the log, because the task can run."""
     try:
         return update_run(recipe_of_run(inputs).home, inputs['run_id'], change)
-    except (OSError, ValueError, AlreadyRunning, StorageError) as problem:
+    except (OSError, ValueError, StorageError) as problem:
         _log.warning('the run cannot be recorded: %s', problem)
         return None
 

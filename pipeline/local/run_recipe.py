@@ -12,7 +12,6 @@ from pathlib import Path
 from common import console, stack
 from common.errors import AlreadyRunning, PipelineError, RunError
 from common.files import locked, share_folders
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import check
 from pipeline.run.record import RECIPE_LOCK, Run, utc_now
@@ -23,18 +22,11 @@ _PATIENCE = 0.5  # seconds: a list of the runs holds the lock of a recipe for a 
 _log = logging.getLogger(__name__)
 
 
-def run(
-    recipe: Recipe,
-    *,
-    verbose: bool = False,
-    use_cache: bool = True,
-    commands: CommandLine | None = None,
-) -> Run:
+def run(recipe: Recipe, *, verbose: bool = False, use_cache: bool = True) -> Run:
     """Runs the pipeline of a recipe, and returns its record.
 
     Components with unchanged inputs are cached if `use_cache`. `verbose` prints each component and
-    the output of libraries instead of writing them to the log file, and `commands` are for the
-    report.
+    the output of libraries instead of writing them to the log file.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
@@ -43,16 +35,11 @@ def run(
     """
     new = new_run(recipe, utc_now())
     with lock_recipe(recipe), Recording(recipe.home, new) as record:
-        return run_recorded(recipe, record, verbose=verbose, use_cache=use_cache, commands=commands)
+        return run_recorded(recipe, record, verbose=verbose, use_cache=use_cache)
 
 
 def run_recorded(
-    recipe: Recipe,
-    record: Recording,
-    *,
-    verbose: bool,
-    commands: CommandLine | None,
-    use_cache: bool = True,
+    recipe: Recipe, record: Recording, *, verbose: bool, use_cache: bool = True
 ) -> Run:
     """Like `run`, with a record of the caller, who holds the lock of the recipe."""
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
@@ -61,7 +48,7 @@ def run_recorded(
         if not verbose:
             contexts.enter_context(library_output_to(log))
         try:
-            return _run(recipe, record, commands, verbose, use_cache)
+            return _run(recipe, record, verbose, use_cache)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -71,9 +58,7 @@ def run_recorded(
             raise RunError(f'{kind}{error}{where}') from error
 
 
-def _run(
-    recipe: Recipe, record: Recording, commands: CommandLine | None, verbose: bool, use_cache: bool
-) -> Run:
+def _run(recipe: Recipe, record: Recording, verbose: bool, use_cache: bool) -> Run:
     """Checks the recipe, runs the components, and writes the outputs of the run.
 
     An error after the push is a warning of the run, so that it is not repeated.
@@ -107,11 +92,11 @@ def _run(
         raise late_error
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
-    from pipeline.tracking.track import track
+    from pipeline.tracking.mlflow_run import track
 
     page = recipe.home / LAST_PAGE
-    data = write_report(page, recipe, runner.results, ended, commands)
-    if data and (problems := tuple(track(recipe, data))):
+    data = write_report(page, recipe, runner.results, ended)
+    if data and (problems := track(recipe, data)):
         ended = record.add(warnings=(*ended.warnings, *problems))
     show_run(ended, page if data else None)
     return ended

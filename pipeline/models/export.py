@@ -22,8 +22,7 @@ from components.inference.inference_config import images_in
 from components.inference.input_images import read_images
 from components.inference.predictions import checked
 from pipeline.config.recipe import Recipe
-from pipeline.models.mounts import mounted_store
-from pipeline.models.provenance import Provenance, training_config
+from pipeline.models.provenance import provenance_of, training_config
 from trainer.config.train import TrainConfig
 from trainer.training.trained_images import TRAINED_ON
 
@@ -71,7 +70,7 @@ def _export_keras(recipe: Recipe, version: Path, target: Path) -> list[Path]:
 
 def _training(recipe: Recipe, version: Path) -> tuple[Artifact, Node] | None:
     """The model that a version holds and its training; None if the metadata do not have them."""
-    provenance = Provenance(mounted_store(recipe), recipe.name)
+    provenance = provenance_of(recipe)
     model = provenance.model_of(version)
     trainer = provenance.producer(model)
     return (model, trainer) if model and trainer else None

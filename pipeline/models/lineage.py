@@ -111,7 +111,7 @@ def _describe(provenance: Provenance, model: Artifact, version: str | None) -> T
     return TrainedModel(
         artifact=model.uri,
         version=version,
-        run=provenance.run_id(trainer),
+        run=provenance.run_of(trainer).name if trainer else '',
         trained=trainer.ended if trainer else datetime.datetime.min,
         data=provenance.data_of(model),
         spans=provenance.training_spans(model),

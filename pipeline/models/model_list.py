@@ -3,17 +3,18 @@
 import dataclasses
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from common.errors import StorageError
 from common.manual_override import ManualOverride
 from common.mirror import uri_of
+from components.pusher.bucket import served_version
 from components.pusher.serving_folder import About, Note, override_of, read_note, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of, unwrapped
+from pipeline.formatting import named, table, time_of, unwrapped
 from pipeline.run.record import read_runs
+
+_COLUMNS = ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,27 +47,26 @@ def list_models(recipe: Recipe) -> tuple[Version, ...]:
 
 def as_table(versions: tuple[Version, ...]) -> RenderableType:
     """The versions, formatted for the console, with their overrides below the table."""
-    table = Table(box=None, pad_edge=False)
-    for column in ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run'):
-        table.add_column(column, overflow='fold')
-    overrides = []
+    rows, overrides = [], []
     for each in versions:
         about = each.note.about if each.note else About()
-        table.add_row(
-            str(each.version),
-            'live' if each.live else '',
-            '' if about.accuracy is None else f'{about.accuracy:.4f}',
-            time_of(each.note.pushed) if each.note else 'not pushed from here',
-            named(about.spans).partition(' ')[2] if about.spans else '',
-            f'{each.megabytes:.1f}',
-            escape(each.run or ''),
+        rows.append(
+            [
+                str(each.version),
+                'live' if each.live else '',
+                '' if about.accuracy is None else f'{about.accuracy:.4f}',
+                time_of(each.note.pushed) if each.note else 'not pushed from here',
+                named(about.spans).partition(' ')[2] if about.spans else '',
+                f'{each.megabytes:.1f}',
+                each.run or '',
+            ]
         )
         if about.manual_override:
             action = f'rolled back to {about.version}' if about.version else 'blessed'
             overrides.append(f'{each.version}: {action} by {about.person}: {about.reason}')
         if each.override and not each.override.blessed:
             overrides.append(f'{each.version}: {each.override.describe()}')
-    return Group(table, *map(unwrapped, overrides))
+    return Group(table(_COLUMNS, rows, right=()), *map(unwrapped, overrides))
 
 
 def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
@@ -75,10 +75,10 @@ def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
     if bucket is None:
         return None
     try:
-        served = bucket.served_version()
+        served = served_version(bucket)
     except StorageError as error:
         return str(error)
     if served is None:
-        return f'{bucket.url} has no version yet'
+        return f'{uri_of(bucket)} has no version yet'
     note = '' if served == live else ', which is not the live version'
-    return f'{bucket.url} serves {served}{note}'
+    return f'{uri_of(bucket)} serves {served}{note}'

@@ -37,15 +37,14 @@ USER = 'CATDOG_USER'  # environment variable
 
 
 def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason: str) -> Pushed:
-    """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
+    """Withdraws the blessing of the live model, and copies an earlier version to a new, live one.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn, or for the live model if the bucket serves a newer version.
+    blessing was not withdrawn.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
-        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
     wanted = _rollback_target(recipe, live, version)
@@ -56,7 +55,6 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         'person': user_name(),
         'reason': reason,
         'version': int(wanted.name),
-        'replaced': int(live.name),
     }
     about = (note.about if note else About()).model_copy(update=changes)
 
@@ -64,29 +62,16 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
 
-    # The replaced version must stay until its blessing is withdrawn.
-    pushed = _push(recipe, wanted, about, check, keep=max(recipe.push.keep, 2))
-    complete_rollback(recipe, provenance)
+    # First: if this process is killed in between, the same command can be repeated.
+    _override(recipe, live, provenance.model_of(live), False, about)
+    try:
+        pushed = _push(recipe, wanted, about, check)
+    except PushError as error:
+        raise PushError(
+            f'{error}; the blessing of {live.name}, which is live, is withdrawn'
+        ) from error
     record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
-
-
-def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
-    """Withdraws the blessings of the models that rollbacks replaced.
-
-    A rollback that was killed after its push has not done so.
-    """
-    versions = versions_in(recipe.serving_directory)
-    for version in versions:
-        note = read_note(version)
-        if note is None or note.about.replaced is None:
-            continue
-        replaced = version.with_name(str(note.about.replaced))
-        if replaced not in versions or holds(version, replaced):
-            continue
-        last = override_of(replaced)
-        if last is None or last.moment < note.pushed:  # not blessed again since then
-            _override(recipe, replaced, provenance.model_of(replaced), False, note.about)
 
 
 def bless(
@@ -169,17 +154,14 @@ def _push(
     model: Path,
     about: About,
     check: Callable[[], None] = lambda: None,
-    *,
-    keep: int | None = None,
 ) -> Pushed:
     return push(
         model,
         recipe.serving_directory,
-        keep=keep or recipe.push.keep,
+        keep=recipe.push.keep,
         about=about,
         bucket=recipe.serving_bucket,
         check=check,
-        replace_newer=True,
     )
 
 
@@ -212,24 +194,27 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
-    bucket = recipe.serving_bucket
-    if number is None:
-        or_live = bucket is not None and bucket.newer_than(live) is not None
-        for version in reversed(versions_in(recipe.serving_directory)):
-            override = override_of(version)
-            is_blessed = override is None or override.blessed
-            if is_blessed and is_complete(version) and (or_live or not holds(live, version)):
-                return version
-        raise ModelError(f'no version before {live.name} holds another, still blessed model')
-    wanted = _find_version(recipe, number)
-    override = override_of(wanted)
-    if not is_complete(wanted):
-        raise ModelError(f'version {wanted.name} is damaged: its graph or its weights are missing')
+    if number is not None:
+        wanted = _find_version(recipe, number)
+        if problem := _problem(live, wanted):
+            raise ModelError(f'version {number}: {problem}')
+        return wanted
+    for version in reversed(versions_in(recipe.serving_directory)):
+        if not _problem(live, version):
+            return version
+    raise ModelError(f'no version before {live.name} holds another, still blessed model')
+
+
+def _problem(live: Path, version: Path) -> str | None:
+    """Why a version cannot be rolled back to."""
+    override = override_of(version)
+    if not is_complete(version):
+        return 'it is damaged: its graph or its weights are missing'
     if override and not override.blessed:
-        raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
-    if holds(live, wanted) and (bucket is None or bucket.serves(live)):
-        raise ModelError(f'the model of version {wanted.name} is live already')
-    return wanted
+        return f'{override.describe()}; bless it to make it live'
+    if holds(live, version):
+        return 'its model is live already'
+    return None
 
 
 def _find_decision(recipe: Recipe, provenance: Provenance, given: str) -> Node:

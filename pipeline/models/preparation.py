@@ -1,4 +1,4 @@
-"""Prepares the metadata for a run: artifacts that moved, ids in use, killed rollbacks."""
+"""Prepares the metadata for a run: artifacts that moved, execution ids in use."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from common.errors import ModelError
 from common.storage import storage_of
 from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
-from pipeline.models.overrides import complete_rollback
 from pipeline.models.provenance import Provenance
 
 _BATCH = 100  # executions per request
@@ -20,14 +19,11 @@ def prepare_metadata(recipe: Recipe, store: MetadataStore) -> Provenance:
     """Lets ML Metadata and the files of a recipe fit, for commands that write to both.
 
     Raises:
-        ModelError: the artifacts were moved, and are not in the folder of this recipe; or a note or
-            an override in the serving folder is damaged.
+        ModelError: the artifacts were moved, and are not in the folder of this recipe.
     """
     _follow_artifacts(recipe, store)
     _skip_used_execution_ids(recipe, store)
-    provenance = Provenance(store, recipe.name)
-    complete_rollback(recipe, provenance)
-    return provenance
+    return Provenance(store, recipe.name)
 
 
 def _follow_artifacts(recipe: Recipe, store: MetadataStore) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ml_metadata import MetadataStore
-from ml_metadata.proto.metadata_store_pb2 import Artifact
+from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
 from pydantic import ValidationError
 
-from common.artifacts import folder_of
+from common.errors import VolumeNotMounted
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.pusher.serving_folder import ADOPTED, find_model_of
-from pipeline.metadata_store import damaged_contents
+from pipeline import metadata_store
+from pipeline.config.recipe import Recipe
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
 _KINDS = ('ImageExampleGen', TRAINER, GATE, PUSHER, ADOPTED)
@@ -26,9 +27,6 @@ class Provenance:
 
     What is live is not here but in the serving folder. There is no store before the first run;
     other pipelines may share it. The attribute `nodes` has all successful executions, oldest first.
-
-    Raises:
-        MetadataDamaged: the contents of the metadata were changed.
     """
 
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
@@ -54,7 +52,7 @@ class Provenance:
 
     def model_of_run(self, run: str) -> Artifact | None:
         """The model that a run evaluated; None if there is none."""
-        found = (node for node in self.gate_decisions() if self.run_id(node) == run)
+        found = (node for node in self.gate_decisions() if self.run_of(node).name == run)
         return next((node.input('model') for node in found), None)
 
     def pushed(self) -> set[int]:
@@ -90,12 +88,11 @@ class Provenance:
         """The execution that produced an artifact; None if it is not one of `nodes`."""
         return self._producers.get(artifact.id) if artifact else None
 
-    def run_id(self, node: Node | None) -> str:
-        """The pipeline run of an execution; empty if there is none."""
-        if self._store is None or node is None:
-            return ''
+    def run_of(self, node: Node) -> Context:
+        """The context of the pipeline run of an execution, with its name."""
+        assert self._store
         contexts = self._store.get_contexts_by_execution(node.execution.id)
-        return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
+        return next(each for each in contexts if each.type == 'pipeline_run')
 
     def training_spans(self, model: Artifact | None) -> dict[int, str]:
         """Fingerprints of the spans that a model was trained on, by span number."""
@@ -118,6 +115,27 @@ class Provenance:
         return None
 
 
+def mounted_store(recipe: Recipe) -> MetadataStore | None:
+    """Connects to the metadata of a recipe; None if there are none.
+
+    Raises VolumeNotMounted if only the metadata, and not this machine, have runs of the recipe.
+    """
+    store = metadata_store.existing_store(recipe.metadata, recipe.home)
+    if store is None or recipe.is_remote or recipe.home.is_dir():
+        return store
+    if store.get_context_by_type_and_name('pipeline', recipe.name):
+        raise VolumeNotMounted(
+            f'{recipe.home}, which earlier runs have written, is not on this machine; mount its '
+            'volume, or run this command in a pod that does (docs/how-to/kubeflow.md, "Operation")'
+        )
+    return store
+
+
+def provenance_of(recipe: Recipe) -> Provenance:
+    """What the metadata of a recipe have; raises VolumeNotMounted if its files are elsewhere."""
+    return Provenance(mounted_store(recipe), recipe.name)
+
+
 def training_config(trainer: Node | None) -> dict[str, Any]:
     """The `custom_config` that `pipeline.graph` gave to the Trainer; empty if it is not known."""
     text = custom_property(trainer.execution, 'custom_config') if trainer else None
@@ -129,21 +147,4 @@ def _read(store: MetadataStore, pipeline: str) -> list[Node]:
     if context is None:
         return []
     executions = store.get_executions_by_context(context.id)
-    try:
-        nodes = read_nodes(store, [each for each in executions if component_class(each) in _KINDS])
-        for node in nodes:
-            _check(node)
-    except (LookupError, TypeError, ValueError) as error:
-        raise damaged_contents(pipeline, error) from error
-    return nodes
-
-
-def _check(node: Node) -> None:
-    """Checks what is read later; raises LookupError, TypeError or ValueError."""
-    for artifact in node.artifacts:
-        folder_of(artifact.uri)
-        int(custom_property(artifact, SPAN) or 0)
-    if node.kind == GATE and node.input('model') is None:
-        raise LookupError(f'{GATE} without a model')
-    if node.kind == TRAINER and not isinstance(training_config(node), dict):
-        raise TypeError(f'{TRAINER} without custom_config')
+    return read_nodes(store, [each for each in executions if component_class(each) in _KINDS])

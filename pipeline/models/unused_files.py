@@ -27,7 +27,7 @@ class UnusedFiles:
 
     folders: tuple[Path, ...]  # sorted
     artifacts: tuple[Artifact, ...]  # in these folders, as far as they are in the metadata
-    kept_runs: int
+    kept_runs: int  # that evaluated a model
     megabytes: float  # size of all their files, 10^6 bytes; other folders may have links to some
 
 
@@ -36,9 +36,9 @@ def find_unused(
 ) -> UnusedFiles:
     """Finds the folders of artifacts that can be removed.
 
-    Kept are the inputs and outputs of the last `keep` runs that evaluated a model and of incomplete
-    runs since the last one, which the next run continues; and those of the gate and the push of
-    each model in the serving folder.
+    Kept are the inputs and outputs of the last `keep` runs that evaluated a model, of all runs
+    since the first of them, and of those that are running; and those of the gate and
+    the push of each model in the serving folder.
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
     machine may be writing it: folders that are not in the metadata, activation caches of the Tuner,
@@ -51,13 +51,16 @@ def find_unused(
     pipeline = store.get_context_by_type_and_name('pipeline', recipe.name)
     if pipeline is None:
         return UnusedFiles((), (), 0, 0.0)
-    executions = store.get_executions_by_context(pipeline.id)
     artifacts = store.get_artifacts_by_context(pipeline.id)
     provenance = Provenance(store, recipe.name)
-    runs = _last_runs(recipe, store, provenance, {each.id for each in executions}, keep)
+    evaluated = [provenance.run_of(gate) for gate in provenance.gate_decisions()][-keep:]
+    first = min((each.id for each in evaluated), default=0)
+    running = {each.id for each in read_runs(recipe.home) if each.result == 'running'}
     kept = _of_served_models(recipe, provenance)
-    for run in runs:
-        kept |= {each.artifact_id for each in store.get_events_by_execution_ids(run)}
+    for run in store.get_contexts_by_type('pipeline_run'):  # also of other recipes
+        if run.id >= first or run.name in running:
+            executions = [each.id for each in store.get_executions_by_context(run.id)]
+            kept |= {each.artifact_id for each in store.get_events_by_execution_ids(executions)}
     root = recipe.artifacts_directory
     needed = _folders(artifacts_by_id(store, kept).values())
     if root not in needed:
@@ -78,7 +81,7 @@ def find_unused(
         for each in artifacts
         if each.state != Artifact.DELETED and not _folders([each]).isdisjoint(folders)
     )
-    return UnusedFiles(folders, tuple(removed), len(runs), sum(map(size_of, folders)))
+    return UnusedFiles(folders, tuple(removed), len(evaluated), sum(map(size_of, folders)))
 
 
 def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
@@ -108,29 +111,6 @@ def _leftovers(recipe: Recipe) -> set[Path]:
         *root.rglob(f'{ACTIVATIONS}?*'),  # of the Tuner; that of trainings has a limit of its own
         *recipe.serving_directory.glob(f'{UNFINISHED}*'),
     }
-
-
-def _last_runs(
-    recipe: Recipe, store: MetadataStore, provenance: Provenance, own: set[int], keep: int
-) -> list[list[int]]:
-    """The executions of each kept run of the pipeline; others may share the metadata.
-
-    These are the last `keep` runs with a gate decision, the runs since the last of them, and those
-    that are running. `own` has the ids of the executions of the pipeline.
-    """
-    gates = {each.execution.id for each in provenance.gate_decisions()}
-    running = {run.id for run in read_runs(recipe.home) if run.result == 'running'}
-    kept = []
-    evaluated = 0
-    for run in sorted(store.get_contexts_by_type('pipeline_run'), key=lambda each: -each.id):
-        if evaluated == keep and run.name not in running:
-            continue
-        executions = [each.id for each in store.get_executions_by_context(run.id)]
-        is_evaluated = not gates.isdisjoint(executions)
-        if is_evaluated or run.name in running or (not evaluated and own & {*executions}):
-            kept.append(executions)
-            evaluated += is_evaluated
-    return kept
 
 
 def _of_served_models(recipe: Recipe, provenance: Provenance) -> set[int]:

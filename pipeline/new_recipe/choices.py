@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from common.redaction import redacted
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.results import ACCURACY, BALANCED_ACCURACY
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.labels import describe_classes
 from pipeline.config.recipe import RECIPES, name_from
 from pipeline.config.recipe_yaml import parse_yaml
-from pipeline.new_recipe.gate import choose_gate
 from pipeline.new_recipe.survey import Survey
 from pipeline.new_recipe.warnings import rare_classes
 from trainer.config.train import AUTO, TrainConfig
@@ -45,7 +46,11 @@ def choose(found: Survey, place: str, weights: str) -> Choices:
         'description': describe_classes(list(found.classes)),
         'data': {**_data(found, place), 'splits': splits},
         'trainer': _trainer(found, shipped['trainer'], weights),
-        'evaluation': choose_gate(imbalanced=bool(rare_classes(found.classes))),
+        'evaluation': {
+            'metric': BALANCED_ACCURACY if rare_classes(found.classes) else ACCURACY,
+            'minimum': None,  # better than always answering the most frequent class
+            'margin': EvaluationConfig().margin,
+        },
     }
     return Choices(values, settings, images)
 

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import yaml
+
 from common import object_storage
+from common.console import one_line
 from common.errors import ConfigError, DataError
 from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.detect import data_overrides, detect
@@ -13,11 +17,23 @@ from pipeline.config.recipe import recipe_of
 from pipeline.config.recipe_paths import absolute
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.choices import Choices, choose
-from pipeline.new_recipe.recipe_text import recipe_text
 from pipeline.new_recipe.survey import Survey, survey
 from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
+_TEMPLATE = Path(__file__).with_name('recipe.yaml.j2')
+_DATA_COMMENTS = {
+    'path': 'absolute, or relative to this file',
+    'label_pattern': 'the class is what the parentheses match in a file name',
+    'window': 'spans to train on: all, or the number of the newest ones',
+    'group_by': 'images of one group, such as a film, stay in one split',
+}
+_TRAINER_COMMENTS = {
+    'head': 'layers after the backbone',
+    'augment': 'random changes of the training images; no flip if left and right matter',
+    'feature_extraction': 'stage 1 trains the head alone',
+    'fine_tune': 'stage 2 also trains the last layers of the backbone; auto: the Trainer chooses',
+}
 _LAYOUT = ('data.source', 'data.label_pattern', 'data.columns')
 
 
@@ -63,7 +79,7 @@ def create_recipe(
     if not found.sides:
         raise DataError(f'{place}: no image can be read, such as {"; ".join(found.examples)}')
     chosen = choose(found, shown, weights)
-    text = recipe_text(found, chosen)
+    text = _format(found, chosen)
     recipe_of(parse_yaml(text), origin=str(output))  # what is written can be loaded
     return found, chosen, text
 
@@ -73,3 +89,35 @@ def _shown_path(path: str, recipe: Path) -> str:
     full = Path(path).absolute()
     inside = full.is_relative_to(recipe.parent)
     return str(full.relative_to(recipe.parent) if inside else full)
+
+
+def _format(found: Survey, chosen: Choices) -> str:
+    """Formats the chosen values, with comments on their reasons."""
+    template = jinja2.Template(
+        _TEMPLATE.read_text(encoding='utf-8'),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return template.render(
+        found=found,
+        chosen=chosen,
+        yaml=_yaml,
+        one_line=one_line,
+        data_comments=_DATA_COMMENTS,
+        trainer_comments=_TRAINER_COMMENTS,
+    )
+
+
+def _yaml(value: Any) -> str:
+    """A value in YAML on one line, quoted where YAML needs it."""
+    is_plain = not isinstance(value, str) or value.isprintable()
+    text = yaml.safe_dump(
+        value,
+        allow_unicode=is_plain,
+        default_style=None if is_plain else '"',
+        default_flow_style=True,
+        width=10**6,
+    )
+    return text.removesuffix('...\n').rstrip('\n')

@@ -1,7 +1,7 @@
 """Evaluates a version on labelled images of any source, without a run."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,28 +10,21 @@ import numpy as np
 from common.artifacts import content_of
 from common.errors import DataError
 from common.features import INDEX, SPLITS
-from components.evaluation.gate.component import compare_stored
+from components.evaluation.gate.component import compare_rows
 from components.evaluation.metrics.component import measure
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.predictions.component import predict_images
-from components.evaluation.predictions.held_out import find_held_out, groups_of
+from components.evaluation.predictions.held_out import distinct_images, find_held_out
 from components.evaluation.predictions.prediction_files import (
     prediction_paths,
     read_rows,
     write_predictions,
 )
 from components.evaluation.predictions.split_images import (
-    RecordedImage,
     files_of_split,
     find_images,
-    read_images,
 )
-from components.evaluation.robustness.mistakes import (
-    changed_rows,
-    draw_changes,
-    draw_mistakes,
-    worst_mistakes,
-)
+from components.evaluation.robustness.mistakes import ShownRows
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.inspection.examine import worker_processes
@@ -40,13 +33,10 @@ from components.image_example_gen.sources.spans import Span
 from components.inference.classifier import Classifier
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.models.mounts import mounted_store
-from pipeline.models.provenance import Provenance, training_config
+from pipeline.models.provenance import Provenance, provenance_of, training_config
 from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import utc_now
 from trainer.training.trained_images import read_trained_images
-
-_PICTURES = 12  # of mistakes, and of images that got better or worse
 
 
 def evaluate(
@@ -68,11 +58,11 @@ def evaluate(
     records, tally = _ingest(recipe, spans, work)
     if not tally.used:
         raise DataError(f'{recipe.data.describe()}: no image can be used: {tally.clauses()[0]}')
-    provenance = Provenance(mounted_store(recipe), recipe.name)
+    provenance = provenance_of(recipe)
     trained = [_trained_images(provenance, folder) for folder in versions]
     indexes = [index for index in trained if index is not None]
     near = recipe.data.checks.near_distance
-    kept, counts = find_held_out([_all_as_test(each) for each in records], indexes, near)
+    kept, counts = find_held_out(distinct_images([*map(_all_as_test, records)]), indexes, near)
     if not counts.kept:
         raise DataError(
             f'{recipe.data.describe()}: the model was trained on all images, or on similar ones'
@@ -80,17 +70,14 @@ def evaluate(
     files = [file for split in SPLITS for file in files_of_split(records, split)]
     predictions = [work / f'predictions-{number}' for number in range(len(models))]
     for folder, model in zip(predictions, models, strict=True):
-        images = _held_out(files, groups_of(kept))
-        write_predictions(folder, predict_images(model, images, counts.kept))
+        write_predictions(folder, predict_images(model, files, kept))
     one, other = predictions[0], predictions[-1] if against else work
     paths = prediction_paths(one, other)
     measure(paths, recipe.evaluation, str(work / 'metrics'), beam.Pipeline())
     rows = [*read_rows(paths)]
-    chosen = [worst_mistakes(rows, _PICTURES)]
-    chosen += [changed_rows(rows, better=better, most=_PICTURES) for better in (False, True)]
-    keys = [row.key for some in chosen for row in some]
-    pictures = {image.key: image for image in find_images(files, keys)}
-    worse, better = (draw_changes(each, pictures, classes, work) for each in chosen[1:])
+    shown = ShownRows.of(rows)
+    pictures = {image.key: image for image in find_images(files, shown.keys)}
+    drawn = shown.draw(pictures, models[0], work)
     config = training_config(provenance.producer(provenance.model_of(version))).get('train', {})
     threshold = config.get('threshold', recipe.trainer.threshold)
     return LabelledSet(
@@ -108,10 +95,10 @@ def evaluate(
             if index is None
         ),
         evaluation=read_evaluation(work / 'metrics', classes, threshold),
-        comparison=compare_stored(one, other, recipe.evaluation),
-        mistakes=draw_mistakes(chosen[0], pictures, models[0], work),
-        worse=worse,
-        better=better,
+        comparison=compare_rows(rows, recipe.evaluation),
+        mistakes=drawn.mistakes,
+        worse=drawn.worse,
+        better=drawn.better,
     )
 
 
@@ -157,10 +144,3 @@ def _trained_images(provenance: Provenance, version: Path) -> np.ndarray | None:
     """The index of the training images of a version; None if it is not known."""
     model = provenance.model_of(version)
     return read_trained_images(content_of(model.uri)) if model else None
-
-
-def _held_out(files: Sequence[Path], groups: dict[str, int]) -> Iterator[RecordedImage]:
-    """The images with a group, each once."""
-    for image in read_images(files):
-        if image.key in groups:
-            yield image._replace(group=groups.pop(image.key))

@@ -9,11 +9,10 @@ from components.conversion.conversion_results import ConversionResult
 from components.evaluation.gate.decision import GateDecision
 from components.evaluation.predictions.held_out import HeldOut
 from components.evaluation.results import (
-    ChangedImage,
     Comparison,
     Evaluation,
-    Mistake,
     Robustness,
+    ShownImage,
 )
 from components.image_example_gen.ingestion.ingested import Counts, Tally
 from components.pusher.serving_folder import Moment
@@ -80,9 +79,9 @@ class LabelledSet(StrictModel):
     unknown: tuple[str, ...]  # versions whose training images are not known
     evaluation: Evaluation
     comparison: Comparison | None
-    mistakes: tuple[Mistake, ...]
-    worse: tuple[ChangedImage, ...]  # compared with the other version
-    better: tuple[ChangedImage, ...]
+    mistakes: tuple[ShownImage, ...]
+    worse: tuple[ShownImage, ...]  # compared with the other version
+    better: tuple[ShownImage, ...]
 
     def describe_comparison(self) -> str:
         """The paired comparison with the other version, in one line; empty without one."""
@@ -118,7 +117,7 @@ class PageImages(NamedTuple):
     samples: tuple[tuple[str, str], ...] = ()  # class and image of training images
     views: str | None = None  # augmented views of one training image
     # Misclassified images with their heat maps, if the model has any, most confident first
-    mistakes: tuple[tuple[Mistake, str, str | None], ...] = ()
+    mistakes: tuple[tuple[ShownImage, str, str | None], ...] = ()
     # Images that only the reference model, or only this model, classifies correctly
-    worse: tuple[tuple[ChangedImage, str], ...] = ()
-    better: tuple[tuple[ChangedImage, str], ...] = ()
+    worse: tuple[tuple[ShownImage, str], ...] = ()
+    better: tuple[tuple[ShownImage, str], ...] = ()

@@ -1,10 +1,22 @@
-"""The outcome of a run as text: gate decision, rule by rule. Imports no TensorFlow."""
+"""Outcomes of a run and of an evaluation as text. Imports no TensorFlow."""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from components.evaluation.config import slice_name
 from components.evaluation.gate.decision import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
-from pipeline.formatting import describe_gate, describe_left_out, named, time_of, unwrapped
+from components.evaluation.results import OVERALL, Estimate
+from components.image_example_gen.sources.base.labels import describe_classes
+from pipeline.formatting import (
+    describe_gate,
+    describe_left_out,
+    named,
+    table,
+    time_of,
+    unwrapped,
+)
+from pipeline.report.page import tables
+from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import Run
 
 _STYLES: dict[Result, str] = {
@@ -13,9 +25,10 @@ _STYLES: dict[Result, str] = {
     PASSED: 'green',
     NOT_APPLIED: 'dim',
 }  # in the order of the rules
+_LARGE_MATRIX, _MOST = 10, 12  # classes; confusions that are listed of a larger one
 
 
-def as_text(run: Run) -> RenderableType:
+def describe_run(run: Run) -> RenderableType:
     """The state of a run at its end, formatted for the console."""
     style = 'bold green' if run.blessed else 'bold red' if run.gate else 'bold'
     word = str(run.result).upper() if run.gate else str(run.result)
@@ -43,3 +56,52 @@ def as_text(run: Run) -> RenderableType:
         reasons = [each.reason for each in run.gate.rules if each.result == result]
         lines += [Text.assemble((f'{result:<11} ', colour), reason) for reason in reasons]
     return Group(head, *lines)
+
+
+def describe_labelled_set(data: LabelledSet) -> RenderableType:
+    """Metrics, slices, confusions and mistakes, formatted for the console."""
+    found, this = data.evaluation, f'version {data.version}'
+    one, other, classes = found.candidate, found.reference, found.classes
+    head = f'{this} on {data.data}: {one.overall.images:,} images, {describe_classes(classes)}'
+    columns = ('images', this, '95 % interval', *([f'version {data.against}'] if other else []))
+
+    def values(a: Estimate, b: Estimate) -> list[str]:
+        return [_number(a.value), _interval(a), *([_number(b.value)] if other else [])]
+
+    metrics = [[row.label, *values(row.one, row.other)] for row in tables.metric_rows(one, other)]
+    slices = [
+        [slice_name(row.feature, row.name), f'{row.images:,}', *values(row.one, row.other)]
+        for row in tables.slice_rows(one, other, {}, 0)
+        if row.feature != OVERALL
+    ]
+    matrix, answers = zip(classes, one.confusion, strict=True), classes
+    rows = [[label, *map(str, row)] for label, row in matrix]
+    if len(classes) > _LARGE_MATRIX:
+        rows = [[*map(str, each)] for each in tables.confusions(one.confusion, classes)[:_MOST]]
+        answers = ('predicted', 'images')
+    mistakes = [
+        [each.filename, _number(each.probability), each.predicted or 'NaN', each.label]
+        for each in data.mistakes
+    ]
+    tables_of = {
+        ('metric', *columns[1:]): metrics,
+        ('accuracy on', *columns): slices,
+        ('label, and predictions', *answers): rows,
+        ('most confident mistakes', 'probability', 'predicted', 'label'): mistakes,
+    }
+    lines = filter(None, [head, data.describe_comparison(), *data.remarks])
+    parts: list[RenderableType] = [*map(unwrapped, lines)]
+    for names, cells in tables_of.items():
+        if cells:
+            parts += ['', table(names, cells, names[1:])]
+    return Group(*parts)
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ''
+    return f'{estimate.low:.4f} to {estimate.high:.4f}'
+
+
+def _number(value: float | None) -> str:
+    return '-' if value is None else f'{value:.4f}'

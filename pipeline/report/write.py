@@ -22,12 +22,10 @@ from components.image_example_gen.ingestion.ingested import Counts, Tally, read_
 from components.image_example_gen.ingestion.quarantine import LIST, read_quarantined
 from components.inference.model_folder import read_classes
 from components.serving_check.measurements import MEASUREMENTS_FILE
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
-from pipeline.metadata_store import existing_store
 from pipeline.models.lineage import lineage_of
-from pipeline.models.provenance import Provenance
+from pipeline.models.provenance import provenance_of
 from pipeline.report.embedded_images import page_images
 from pipeline.report.page.render import render_page
 from pipeline.report.page_data import DataSummary, ReportData
@@ -49,22 +47,15 @@ _FILES = {
 _log = logging.getLogger(__name__)
 
 
-def write_report(
-    path: Path,
-    recipe: Recipe,
-    results: Results,
-    run: Run,
-    commands: CommandLine | None = None,
-) -> ReportData | None:
+def write_report(path: Path, recipe: Recipe, results: Results, run: Run) -> ReportData | None:
     """Writes the report to the reports of the recipe and to `path`.
 
-    The page has the commands that follow the run; a run in a cluster has none.
     Returns its data. An error is logged, gives None, and does not fail the run, because its model
     may be live already.
     """
     try:
         data = _read_data(recipe, results, run)
-        page = render_page(data, page_images(results, data), commands)
+        page = render_page(data, page_images(results, data))
         store_report(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
@@ -80,7 +71,7 @@ def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
     classes = read_classes(content_of(model.uri) / SERVED)
     (evaluation,) = results['Evaluator'].outputs['evaluation']
     measured = content_of(evaluation.uri)
-    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
+    provenance = provenance_of(recipe)
     files = {key: file_of(results, *place) for key, place in _FILES.items()}
     values: dict[str, Any] = {
         **{key: json.loads(file.read_bytes()) for key, file in files.items() if file},

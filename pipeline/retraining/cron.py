@@ -15,7 +15,6 @@ from common.errors import ConfigError
 from common.redaction import redacted
 
 _START = datetime(2000, 1, 1)
-_KUBEFLOW_YEARS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Schedule:
         # Datetimes of one zone are compared by wall clock, which is ambiguous in autumn.
         return next(time for time in times if time.timestamp() > moment.timestamp())
 
-    def kubeflow(self, cluster_timezone: str = 'UTC', now: datetime | None = None) -> str:
+    def kubeflow(self, cluster_timezone: str = 'UTC') -> str:
         """The expression for Kubeflow Pipelines: six fields, seconds first.
 
         Kubeflow parses it with robfig/cron 1.2, in one time zone for all schedules, and without the
@@ -47,8 +46,7 @@ class Schedule:
         not exist and repeats one that occurs twice.
 
         Raises:
-            ConfigError: the time zones differ, robfig/cron cannot express a field, or no date in
-                the five years after `now` matches, where it stops to search.
+            ConfigError: the time zones differ, or robfig/cron cannot express a field.
         """
         if self.timezone != cluster_timezone:
             raise ConfigError(
@@ -59,13 +57,6 @@ class Schedule:
         fields = self.cron.upper().split()
         if set('L#') & set(fields[2] + fields[4]):
             raise ConfigError(f'{self.cron!r}: Kubeflow does not support L, W and #; use numbers')
-        now = now or datetime.now()
-        following = next(CronSim(self.cron, now), None)
-        if following is None or following.year > now.year + _KUBEFLOW_YEARS:
-            raise ConfigError(
-                f'{self.cron!r}: no date of the next {_KUBEFLOW_YEARS} years matches, so Kubeflow '
-                'would never start a run'
-            )
         times = CronSim(self.cron, _START)
         weekdays = {day % 7 for day in times.weekdays if isinstance(day, int)}
         values = (times.minutes, times.hours, times.days, times.months, weekdays)

@@ -101,9 +101,7 @@ def _age(
         return False, 'no model is live'
     age, since_candidate = (now - live_since) / _DAY, abs(now - last_candidate) / _DAY
     text = f'the live model is {age:.1f} days old'
-    if age < 0:  # the clock was ahead; the true age is not known
-        text = f'the live model was pushed {-age:.1f} days in the future'
-    if limit is None or abs(age) <= limit:
+    if limit is None or abs(age) <= limit:  # below 0, the clock was ahead
         return False, text
     text += f' (limit {limit:g})'
     if since_candidate <= limit:

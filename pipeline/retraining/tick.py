@@ -1,17 +1,17 @@
 """One tick of the schedule: decides whether to train, and trains if there is a reason."""
 
 import datetime
+import itertools
 import logging
+import time
 
-import tenacity
+from ml_metadata.errors import StatusError
 
 from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
 from components.pusher.serving_folder import live_classes
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
-from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run_recorded
-from pipeline.metadata_store import open_store, reporting_errors
+from pipeline.metadata_store import open_store
 from pipeline.models.preparation import prepare_metadata
 from pipeline.retraining.decision import decide
 from pipeline.retraining.webhook import post_result
@@ -23,15 +23,11 @@ _log = logging.getLogger(__name__)
 
 
 def run_if_new(
-    recipe: Recipe,
-    *,
-    now: datetime.datetime | None = None,
-    verbose: bool = False,
-    commands: CommandLine | None = None,
+    recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bool = False
 ) -> Run:
     """Trains if there is a reason, and pushes a model that the gate blesses.
 
-    Posts the result to the webhook. `commands` are for the report of the run.
+    Posts the result to the webhook.
 
     Returns:
         The record of the last attempt, with the exit code: also of one that failed.
@@ -42,7 +38,7 @@ def run_if_new(
     now = now or utc_now()
     try:
         with lock_recipe(recipe):
-            record = _run_attempts(recipe, now, verbose, commands)
+            record = _run_attempts(recipe, now, verbose)
     except AlreadyRunning as error:
         _log.info('skipped: %s', error, extra={'always': True})
         values = {'result': 'skipped', 'reasons': (str(error),), 'exit_code': 0}
@@ -55,33 +51,33 @@ def run_if_new(
     return record.run
 
 
-def _run_attempts(
-    recipe: Recipe, now: datetime.datetime, verbose: bool, commands: CommandLine | None
-) -> Recording:
-    """Decides and trains, again after errors that are `retryable`.
+def _run_attempts(recipe: Recipe, now: datetime.datetime, verbose: bool) -> Recording:
+    """Decides and trains, again after errors that are `retryable`, with doubling pauses.
 
     Returns the record of the last attempt, which has ended: every exception becomes a result.
     """
-    record: Recording | None = None
-    try:
-        for attempt in retrying(recipe.retrain):
-            number = attempt.retry_state.attempt_number
-            started = now if number == 1 else utc_now()
-            tick = new_run(recipe, started, kind='tick', attempt=number)
-            record = Recording(recipe.home, tick)
-            with attempt, record:
+    for attempt in itertools.count(1):
+        started = now if attempt == 1 else utc_now()
+        record = Recording(recipe.home, new_run(recipe, started, kind='tick', attempt=attempt))
+        try:
+            with record:
                 training = recipe_to_train(recipe, record)
                 if training is None:
                     record.end('nothing new', exit_code=0)
-                    break
-                _log.info(record.run.decision)
-                run_recorded(training, record, verbose=verbose, commands=commands)
-    except (Exception, KeyboardInterrupt) as error:
-        if record is None:
-            raise
-        if isinstance(error, KeyboardInterrupt) and record.run.result == 'failed':  # in a pause
+                else:
+                    _log.info(record.run.decision)
+                    run_recorded(training, record, verbose=verbose)
+            break
+        except (Exception, KeyboardInterrupt) as error:
+            if attempt == recipe.retrain.max_attempts or not is_retryable(error):
+                break
+            pause = recipe.retrain.backoff_seconds * 2 ** (attempt - 1)
+            _log.warning('%s; the next attempt is in %g s', error, pause)
+        try:
+            time.sleep(pause)
+        except KeyboardInterrupt:
             record.add(result='interrupted', exit_code=INTERRUPTED)
-    assert record
+            break
     return record
 
 
@@ -91,35 +87,17 @@ def recipe_to_train(recipe: Recipe, record: Recording) -> Recipe | None:
     Returns:
         The recipe with the classes of the live model; None if there is no reason to train.
     """
-    with reporting_errors():
-        provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-        recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-        found = decide(recipe, provenance, record.run.started)
+    provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+    recipe = recipe.with_classes(live_classes(recipe.serving_directory))
+    found = decide(recipe, provenance, record.run.started)
     record.run = record.run.with_values(decision=found.reason, spans=found.spans, new=found.new)
     return recipe if found.train else None
 
 
-def retrying(config: RetrainConfig) -> tenacity.Retrying:
-    """Calls a function again, with pauses, after errors that are `retryable`."""
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_retryable),
-        wait=tenacity.wait_exponential(config.backoff_seconds),
-        stop=tenacity.stop_after_attempt(config.max_attempts),
-        before_sleep=_log_pause,
-        reraise=True,
-    )
-
-
-def _log_pause(state: tenacity.RetryCallState) -> None:
-    assert state.outcome is not None
-    pause = f'{state.upcoming_sleep:g} s'
-    _log.warning('%s; the next attempt is in %s', state.outcome.exception(), pause)
-
-
-def is_retryable(error: BaseException | None) -> bool:
-    """Whether an error of this project is retryable, and those that caused it."""
+def is_retryable(error: BaseException) -> bool:
+    """Whether an error of ML Metadata, or of this project with its causes, is retryable."""
     if not isinstance(error, PipelineError):
-        return False
+        return isinstance(error, StatusError)
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__:
         causes.append(cause)

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.errors import AlreadyRunning
-from common.files import is_locked, locked, read_regular
-from common.mirror import is_remote, uri_of
+from common.files import is_locked, read_regular
+from common.mirror import uri_of
 from common.storage import Folder, fetch, storage_of
 from components.evaluation.gate.decision import GateDecision
 from components.evaluation.results import Estimate
@@ -24,7 +23,6 @@ from components.pusher.serving_folder import About, Moment
 RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folder and a file
 RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it, and writes its id
 _LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no node for so long has ended
-_PATIENCE = 10.0  # seconds for another task of the run to write the record
 
 Result = Literal[
     'blessed', 'not blessed', 'nothing new', 'skipped', 'failed', 'interrupted', 'running'
@@ -63,7 +61,7 @@ class Run(BaseModel):
     gate: GateDecision | None = None
     accuracy: float | None = None  # on the test split, 0 to 1; None if the predictions are NaN
     metrics: dict[str, Estimate] = Field(default_factory=dict)  # on the test split
-    images: int | None = None  # that were used; None if the run imports ready-made TFRecords
+    images: int | None = None  # that were used
     left_out: dict[str, int] = Field(default_factory=dict)  # images by reason
     lists: tuple[str, ...] = ()  # files that list the quarantined images
     predictions: str | None = None  # file of the predictions for unlabelled images
@@ -114,20 +112,15 @@ def write_run(home: Path, run: Run, file: str | None = None) -> None:
 
 
 def update_run(home: Path, run: str, change: Callable[[Run], Mapping[str, Any]]) -> Run:
-    """Changes values of a record, which tasks on several machines may do at once.
-
-    In object storage, which has no locks, the tasks of a run do so one after the other.
+    """Changes values of a record, as the tasks of a run on Kubeflow do one after the other.
 
     Raises:
         OSError: there is no such record, or it cannot be written.
         ValueError: it is damaged.
     """
-    busy = AlreadyRunning(f'another task writes a record in {home / RUNS}')
-    lock = locked(home / RUNS / '.lock', busy, patience=_PATIENCE)
-    with contextlib.nullcontext() if is_remote(home) else lock:
-        before = _read(home, record_file(run))
-        after = before.with_values(**change(before))
-        write_run(home, after)
+    before = _read(home, record_file(run))
+    after = before.with_values(**change(before))
+    write_run(home, after)
     return after
 
 

@@ -6,13 +6,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from common.mirror import local_path, uri_of
 from common.storage import Bucket, storage_of
 from components.pusher.serving_folder import versions_in
-from pipeline.formatting import describe_left_out, dotted, time_of
+from pipeline.formatting import describe_left_out, dotted, table, time_of
 from pipeline.run.record import LAST_TICK, RUNS, Run, last_tick, utc_now
 
 _MOST_CHANGES = 3  # in the table
@@ -59,22 +58,21 @@ def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table
     """Some of the runs that were found by home, formatted for the console."""
     live = {run.id for home, runs in found.items() for run in _pushed_live(home, runs)}
     changes = {run.id: text for runs in found.values() for run, text in _changes(runs)}
-    table = Table(box=None, pad_edge=False)
-    for column in ('started', 'recipe', '', 'decision', 'accuracy', 's', 'changed', 'run'):
-        right = column in ('accuracy', 's')
-        table.add_column(column, overflow='fold', justify='right' if right else 'left')
-    for run in shown:
-        table.add_row(
+    rows = [
+        [
             time_of(run.started),
             run.recipe,
             'live' if run.id in live else '',
-            escape(textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...')),
+            textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...'),
             '' if run.accuracy is None else f'{run.accuracy:.4f}',
             '' if run.seconds is None else f'{run.seconds:,.0f}',
-            escape(changes.get(run.id, '')),
-            escape(run.id),
-        )
-    return table
+            changes.get(run.id, ''),
+            run.id,
+        ]
+        for run in shown
+    ]
+    columns = ('started', 'recipe', '', 'decision', 'accuracy', 's', 'changed', 'run')
+    return table(columns, rows, right=('accuracy', 's'))
 
 
 def _pushed_live(home: Path, runs: Sequence[Run]) -> list[Run]:

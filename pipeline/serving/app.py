@@ -22,8 +22,8 @@ from common.errors import Rejected
 from common.files import MEGABYTE
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from pipeline.serving.live_model import LiveModel, ServedModel
 from pipeline.serving.rest import parse_request, predictions
+from pipeline.serving.served_model import LiveModel, ServedModel
 
 _POLL_SECONDS = 1.0  # as TensorFlow Serving
 _RETRY_SECONDS = 10.0  # after a version that cannot be loaded

@@ -1,8 +1,8 @@
-import logging
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
@@ -24,27 +24,29 @@ def test_worker_imports_libraries_before_it_has_threads(monkeypatch, name):
     assert not created
 
 
-def test_pool_starts_workers_and_ends_them(monkeypatch, tmp_path, caplog):
+def test_pool_starts_workers_and_ends_them(monkeypatch, tmp_path):
     monkeypatch.setattr(
         beam_workers,
         '_WORKER',
-        f'import pathlib, sys, time; pathlib.Path({str(tmp_path)!r}, sys.argv[2]).touch();'
-        'time.sleep(0 if sys.argv[1] == "closed" else 600)',
+        f'import os, pathlib, sys, time; file = pathlib.Path({str(tmp_path)!r}, sys.argv[2]);'
+        'file.write_text(str(os.getpid())); time.sleep(600)',
     )
-    caplog.set_level(logging.INFO)
     pool = WorkerPool()
-
-    for url, worker_id in (('closed', 'short'), ('open', 'long')):
+    for worker_id in ('one', 'two'):
         request = beam_fn_api_pb2.StartWorkerRequest(worker_id=worker_id)
-        request.control_endpoint.url = url
+        request.control_endpoint.url = 'localhost:1'
         pool.StartWorker(request, None)
-    wait_until(lambda: {each.name for each in tmp_path.iterdir()} == {'short', 'long'})
-    wait_until(lambda: 'ended with code 0' in caplog.text)
-    pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id='long'), None)
-    assert caplog.text.count('ended') == 1
+    wait_until(lambda: [each for each in tmp_path.iterdir() if each.stat().st_size][1:])
+    pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id='two'), None)
+    processes = [int(each.read_text()) for each in tmp_path.iterdir()]
+    assert all(map(is_running, processes))
 
     pool.stop_all()
-    wait_until(lambda: f'ended with code {-signal.SIGTERM}' in caplog.text)
+    assert not any(map(is_running, processes))
+
+
+def is_running(process):
+    return Path(f'/proc/{process}').exists()
 
 
 def wait_until(condition):

@@ -68,17 +68,17 @@ def test_rollback_and_bless_push_new_versions(workspace, results):
 def test_repeated_run_respects_override(workspace, results):
     sentence = 'its blessing was manually withdrawn by ada: cats were taken for dogs'
     rolled_back = results['run after rollback'].stdout
-    assert rolled_back.splitlines()[-2] == f'NOT BLESSED: {sentence}'
+    assert rolled_back.splitlines()[-1] == f'NOT BLESSED: {sentence}'
     assert re.search(r'reference model (0\.\d+|1\.0)', rolled_back)
     assert 'BLESSED, unchanged, in' in results['run after bless'].stdout
-    assert results['run after unbless'].stdout.splitlines()[-2].endswith('ada: they were cats')
+    assert results['run after unbless'].stdout.splitlines()[-1].endswith('ada: they were cats')
 
 
 def test_clean_keeps_what_the_next_run_needs(workspace, results):
     removed = r'[1-9]\d* folders of artifacts, up to [\d.]+ MB, removed; 1 run kept\n'
     assert re.fullmatch(removed, results['clean'].stdout)
     before, after = (results[f'run after {name}'].stdout for name in ('unbless', 'clean'))
-    assert before.splitlines()[-3:] == after.splitlines()[-3:]
+    assert before.splitlines()[-2:] == after.splitlines()[-2:]
     assert re.findall(r'^\w+ cached$', before, re.MULTILINE) == re.findall(
         r'^\w+ cached$', after, re.MULTILINE
     )
@@ -135,7 +135,7 @@ def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, res
     done = workspace.call('run')
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-2].startswith('BLESSED and pushed to ')
+    assert done.stdout.splitlines()[-1].startswith('BLESSED and pushed to ')
     fifth, *others = list_models(workspace)
     assert len(others) == 4
     assert fifth['override'] is None

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import click.testing
 import pytest
@@ -11,7 +10,7 @@ from example_record import record
 
 from common.artifacts import folder_of, upload
 from common.errors import DataError, PushError
-from common.features import CLASSES_FILE, FINE_TUNING_FILE
+from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.mirror import uri_of
 from common.storage import storage_of
@@ -19,7 +18,6 @@ from components.image_example_gen.ingestion.checks import check_bad_share
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
 from components.pusher import bucket as bucket_module
-from components.pusher import versions
 from components.pusher.serving_folder import (
     About,
     override_of,
@@ -67,9 +65,8 @@ class Remote:
 
     def push(self, model, reference=None, **values):
         about = About(recipe='pets', model=model.uri, accuracy=0.9, reference=reference)
-        bucket = self.recipe.serving_bucket
         served = folder_of(model.uri) / 'Format-Serving'
-        return push(served, self.serving, keep=3, about=about, bucket=bucket, **values)
+        return push(served, self.serving, keep=3, about=about, **values)
 
     def elsewhere(self):
         shutil.rmtree(self._cache, ignore_errors=True)
@@ -159,29 +156,6 @@ def test_bless_pushes_the_model_of_a_run_again(pets, two):
     assert read_override(folder_of(two[1].uri)).blessed
 
 
-def test_unbless_keeps_the_version_live(pets, two):
-    version, live = overrides.unbless(pets.recipe, pets.provenance, None, 'wrong labels')
-    assert live
-    assert not override_of(version).blessed
-
-
-def test_of_two_pushes_at_once_none_hides_the_other(pets, monkeypatch):
-    first, second = (pets.train({1: name}) for name in 'ab')
-    check = versions._check_alone
-
-    def other_push_first(*arguments):
-        monkeypatch.setattr(versions, '_check_alone', check)
-        pets.push(second)
-        check(*arguments)
-
-    monkeypatch.setattr(versions, '_check_alone', other_push_first)
-    with pytest.raises(PushError, match='went live meanwhile'):
-        pets.push(first)
-    (live,) = versions_in(pets.serving)
-    assert pets.graph(live) == f'{GRAPH} of {second.id}'
-    assert pets.recipe.serving_bucket.served_version() == int(live.name)
-
-
 def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monkeypatch):
     first, second = (pets.train({1: name}) for name in 'ab')
     write, number = bucket_module.write_version, []
@@ -189,6 +163,7 @@ def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monk
     def second_completes_first(storage, folder, files, note):
         # The first push has taken its number. Now the second starts and ends.
         number.append(folder)
+        pets.bucket.put(f'runs/pets/serving/{folder}/{GRAPH}', 'unfinished')
         monkeypatch.setattr(bucket_module, 'write_version', first_completes)
         with pytest.raises(PushError, match='went live meanwhile'):
             pets.push(second)
@@ -201,14 +176,6 @@ def test_version_that_was_incomplete_before_a_push_is_not_known_to_it(pets, monk
     monkeypatch.setattr(bucket_module, 'write_version', second_completes_first)
     with pytest.raises(PushError, match='stop here'):
         pets.push(first)
-
-
-def test_version_that_went_live_after_the_check_stops_a_push(pets):
-    first, second = (pets.train({1: name}) for name in 'ab')
-    with pytest.raises(PushError, match='went live meanwhile'):
-        pets.push(first, check=lambda: pets.push(second) and None)
-    (live,) = versions_in(pets.serving)
-    assert pets.graph(live) == f'{GRAPH} of {second.id}'
 
 
 def test_reference_is_found_without_a_local_copy(pets):
@@ -312,29 +279,6 @@ def test_commands_show_the_runs_of_a_bucket(pets, two, call):
     assert 'live' in call('models').stdout
     page = Path(call('report', '--no-open').stdout.strip())
     assert page.read_text() == 'the page'
-
-
-def test_page_of_an_evaluation_is_in_the_bucket(
-    pets, two, call, make_image_folder, tmp_path, monkeypatch
-):
-    live = versions_in(pets.serving)[-1].name
-    pets.bucket.put(f'runs/pets/serving/{live}/{CLASSES_FILE}', '["cats", "dogs"]')
-    images = make_image_folder(tmp_path / 'photos', per_class=3)
-    replaced = {
-        'pipeline.report.labelled_set.evaluate': SimpleNamespace(
-            data='/photos', version=live, against=None
-        ),
-        'pipeline.report.embedded_images.embedded': {},
-        'pipeline.commands.evaluate.start': None,
-        'pipeline.commands.evaluate.render_labelled_set': 'the page',
-        'pipeline.commands.evaluate.as_text': 'the text',
-    }
-    for name, result in replaced.items():
-        monkeypatch.setattr(name, lambda *_, result=result: result)
-    done = call('evaluate', str(images))
-    page = f'runs/pets/evaluations/{live}-photos.html'
-    assert done.stdout.splitlines() == ['the text', f'page: {pets.bucket.url}/{page}']
-    assert pets.bucket.read(page) == b'the page'
 
 
 @pytest.mark.parametrize('words', [('show',), ('rollback', '--reason=x')])

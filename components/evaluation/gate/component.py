@@ -1,6 +1,7 @@
 """ModelGate component: blesses or rejects a model and records the reasons."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import List  # noqa: UP035  # TFX requires List
 
@@ -16,9 +17,13 @@ from components.evaluation.comparison import compare
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.decision import write_decision
 from components.evaluation.gate.rules import decide
-from components.evaluation.metrics.evaluation_files import read_evaluation, read_failures
+from components.evaluation.metrics.evaluation_files import reaches_minimum, read_evaluation
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import prediction_paths, read_rows
+from components.evaluation.predictions.prediction_files import (
+    PredictedRow,
+    prediction_paths,
+    read_rows,
+)
 from components.evaluation.results import CANDIDATE, REFERENCE, Comparison
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
@@ -51,10 +56,11 @@ def ModelGate(
     """
     settings = EvaluationConfig.model_validate_json(config)
     folder, measured = (folder_of(each.uri) for each in (evaluation, infra_blessing))
+    files = prediction_paths(folder_of(predictions.uri), folder_of(reference_predictions.uri))
     decision = decide(
         read_evaluation(folder, classes, threshold),
-        read_failures(folder),
-        compare_stored(folder_of(predictions.uri), folder_of(reference_predictions.uri), settings),
+        reaches_minimum(folder),
+        compare_rows([*read_rows(files)], settings),
         Measurements.model_validate_json((measured / MEASUREMENTS_FILE).read_bytes()),
         settings,
         read_validation_accuracy(folder_of(model_run.uri) / HISTORY),
@@ -68,14 +74,12 @@ def ModelGate(
     )
 
 
-def compare_stored(candidate: Path, reference: Path, config: EvaluationConfig) -> Comparison | None:
-    """Compares the stored predictions of two models, given the folders of the artifacts.
+def compare_rows(rows: Sequence[PredictedRow], config: EvaluationConfig) -> Comparison | None:
+    """Compares the stored predictions of two models.
 
     Returns None if there is no reference model, or no image.
     """
-    files = prediction_paths(candidate, reference)
-    rows = [*read_rows(files)] if REFERENCE in files else []
-    if not rows:
+    if not rows or REFERENCE not in rows[0].predicted:
         return None
     return compare(
         np.array([row.label for row in rows]),

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from components.evaluation.config import EvaluationConfig, minimum_of, slice_name
 from components.evaluation.gate.decision import (
@@ -20,6 +20,7 @@ from components.evaluation.results import (
     ACCURACY,
     LOWER_IS_BETTER,
     METRICS,
+    ROUNDING,
     Comparison,
     Evaluation,
     ModelResult,
@@ -38,7 +39,7 @@ _Rules = Iterator[RuleResult]
 
 def decide(
     evaluation: Evaluation,
-    failures: Collection[str],
+    reaches_minimum: bool,
     comparison: Comparison | None,
     measurements: Measurements,
     config: EvaluationConfig,
@@ -46,18 +47,18 @@ def decide(
 ) -> GateDecision:
     """Applies every rule to a candidate model.
 
-    `failures` names the thresholds that TFMA found violated; `comparison` is None if there is no
-    reference model; `validation_accuracy` is that of the validation split.
+    `reaches_minimum` is TFMA's validation result; `comparison` is None if there is no reference
+    model; `validation_accuracy` is that of the validation split.
     """
     overall = evaluation.candidate.overall
     images = [sum(row) for row in evaluation.candidate.confusion]
     value = overall.metrics[config.metric].value if config.metric in overall.metrics else None
-    rules = [*_predictions(evaluation)]
+    rules = [_predictions(evaluation)]
     remarks: list[str] = []
     if overall.metrics[ACCURACY].value is not None:  # of no images or NaN predictions
-        rules.append(_minimum(evaluation, images, failures, config))
+        rules.append(_minimum(evaluation, images, reaches_minimum, config))
         rules.append(_reference(comparison, config))
-        rules += _floors(evaluation.candidate, failures, config)
+        rules += _floors(evaluation.candidate, config)
         remarks += _remarks(evaluation, validation_accuracy)
     rules += (*_serving(measurements), *_limits(measurements, config))
     return GateDecision(
@@ -71,38 +72,33 @@ def decide(
     )
 
 
-def _predictions(evaluation: Evaluation) -> _Rules:
-    overall, confusion = evaluation.candidate.overall, evaluation.candidate.confusion
-    predicted = [any(column) for column in zip(*confusion, strict=True)]
-    if not overall.images:
-        yield RuleResult(
-            rule='test images',
-            result=FAILED,
-            reason='no test image is left, because the models were trained on all of them or on '
-            'similar ones',
+def _rule(name: str, passed: bool, reason: str) -> RuleResult:
+    return RuleResult(rule=name, result=PASSED if passed else FAILED, reason=reason)
+
+
+def _predictions(evaluation: Evaluation) -> RuleResult:
+    classes, model = evaluation.classes, evaluation.candidate
+    if not model.overall.images:
+        reason = (
+            'no test image is left, because the models were trained on all of them or on similar '
+            'ones'
         )
-    elif overall.metrics[ACCURACY].value is None:
-        reason = 'predictions are NaN, as after a diverged training'
-        yield RuleResult(rule='predictions', result=FAILED, reason=reason)
-    elif sum(predicted) < 2:
-        only = evaluation.classes[predicted.index(True)]
-        reason = f'predicts {only} for every image'
-        yield RuleResult(rule='predictions', result=FAILED, reason=reason)
-    else:
-        reason = f'predicts {sum(predicted)} of {len(predicted)} classes'
-        yield RuleResult(rule='predictions', result=PASSED, reason=reason)
+        return _rule('test images', False, reason)
+    if model.overall.metrics[ACCURACY].value is None:
+        return _rule('predictions', False, 'predictions are NaN, as after a diverged training')
+    columns = zip(classes, zip(*model.confusion, strict=True), strict=True)
+    predicted = [name for name, column in columns if any(column)]
+    if len(predicted) < 2:
+        return _rule('predictions', False, f'predicts {predicted[0]} for every image')
+    return _rule('predictions', True, f'predicts {len(predicted)} of {len(classes)} classes')
 
 
 def _minimum(
-    evaluation: Evaluation,
-    images: Sequence[int],
-    failures: Collection[str],
-    config: EvaluationConfig,
+    evaluation: Evaluation, images: Sequence[int], passed: bool, config: EvaluationConfig
 ) -> RuleResult:
     """The rule that TFMA checks: the metric reaches its minimum."""
     overall = evaluation.candidate.overall
     name, least = minimum_of(config, images)
-    passed = name not in failures
     if config.metric not in overall.metrics:  # balanced accuracy of one class
         reason = f'{_words(config.metric)} is undefined: all test images are of one class'
     elif name == config.metric:
@@ -118,7 +114,7 @@ def _minimum(
             f'({least:.3f}): {_words(config.metric)} {found.value or 0.0:.3f}, at least '
             f'{_apart(found.low or 0.0, least)} with 95 % confidence (n={overall.images})'
         )
-    return RuleResult(rule='minimum', result=PASSED if passed else FAILED, reason=reason)
+    return _rule('minimum', passed, reason)
 
 
 def _reference(found: Comparison | None, config: EvaluationConfig) -> RuleResult:
@@ -143,22 +139,21 @@ def _reference(found: Comparison | None, config: EvaluationConfig) -> RuleResult
     return RuleResult(rule=REFERENCE_RULE, result=result, reason=reason)
 
 
-def _floors(candidate: ModelResult, failures: Collection[str], config: EvaluationConfig) -> _Rules:
+def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rules:
     """A rule per metric with a floor, per slice with one, and per floor without a slice.
 
     The floor of a slice overrides that of its feature.
     """
     unused = set(config.floors)
-    for name in METRICS:
-        if name not in config.floors:
-            continue
+    for name in (each for each in METRICS if each in config.floors):
         unused.discard(name)
         found, limit = candidate.overall.metrics.get(name), config.floors[name]
-        word = 'maximum' if name in LOWER_IS_BETTER else 'floor'
-        value = 'undefined' if found is None else _apart(found.value or 0.0, limit)
-        reason = f'{_words(name)} {value}, {word} {_exact(limit)} (n={candidate.overall.images})'
-        passed = name not in failures
-        yield RuleResult(rule='floor', result=PASSED if passed else FAILED, reason=reason)
+        value = None if found is None else found.value
+        sign, word = (-1, 'maximum') if name in LOWER_IS_BETTER else (1, 'floor')
+        passed = value is not None and sign * value >= sign * limit - ROUNDING
+        shown = 'undefined' if value is None else _apart(value, limit)
+        reason = f'{_words(name)} {shown}, {word} {_exact(limit)} (n={candidate.overall.images})'
+        yield _rule('floor', passed, reason)
     for each in candidate.slices:
         key = f'{each.feature}.{each.name}'
         unused -= {key, each.feature}
@@ -183,30 +178,23 @@ def _floors(candidate: ModelResult, failures: Collection[str], config: Evaluatio
 
 def _serving(measurements: Measurements) -> _Rules:
     for problem in measurements.problems:
-        yield RuleResult(rule='serving', result=FAILED, reason=problem)
+        yield _rule('serving', False, problem)
     if not measurements.problems:
         count = len(measurements.checks)
-        reason = f'{count} serving check{"s" * (count != 1)} passed'
-        yield RuleResult(rule='serving', result=PASSED, reason=reason)
+        yield _rule('serving', True, f'{count} serving check{"s" * (count != 1)} passed')
 
 
 def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rules:
+    latency, latency_limit = measurements.latency_ms, config.max_latency_ms
     limits = (
         ('size', 'SavedModel size', measurements.size_mb, config.max_megabytes, 'MB'),
-        (
-            'latency',
-            'latency per image on one core',
-            measurements.latency_ms,
-            config.max_latency_ms,
-            'ms',
-        ),
+        ('latency', 'latency per image on one core', latency, latency_limit, 'ms'),
     )
     for rule, name, value, limit, unit in limits:
         if limit is not None:
             shown = 'not measured' if value is None else f'{_apart(value, limit, 1)} {unit}'
             passed = value is not None and value <= limit
-            reason = f'{name} {shown}, limit {limit:g} {unit}'
-            yield RuleResult(rule=rule, result=PASSED if passed else FAILED, reason=reason)
+            yield _rule(rule, passed, f'{name} {shown}, limit {limit:g} {unit}')
 
 
 def _remarks(evaluation: Evaluation, validation_accuracy: float | None) -> Iterator[str]:

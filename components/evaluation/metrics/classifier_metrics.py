@@ -1,12 +1,15 @@
 """TFMA metric of classifiers: computes all of `results.METRICS`, with intervals, in one pass.
 
+Imports no TFX, which Beam's workers may lack.
+
 Why TFMA's own metrics do not fit: `docs/decisions/0013-metrics-and-intervals.md`.
 """
 
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -19,6 +22,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.config import SLICED_BY, EvaluationConfig, minimum_of
 from components.evaluation.metrics.estimates import Judged, curves, estimates
+from components.evaluation.predictions.prediction_files import read_rows
 from components.evaluation.results import (
     CANDIDATE,
     CONFUSION,
@@ -26,12 +30,10 @@ from components.evaluation.results import (
     HIGH,
     IMAGES,
     LOW,
-    LOWER_IS_BETTER,
-    METRICS,
     REFERENCE,
+    ROUNDING,
 )
 
-_ROUNDING = 1e-9
 _MOST_PARTS = 1024  # before they are joined
 # Predictions of a model, in parts that are joined from time to time.
 _Accumulator = list[Judged]
@@ -40,71 +42,55 @@ _Accumulator = list[Judged]
 def eval_config(
     models: Sequence[str], config: EvaluationConfig, images: Sequence[int]
 ) -> config_pb2.EvalConfig:
-    """Configures TFMA: metrics of each model on all images and slices, and the thresholds.
+    """Configures TFMA: metrics of each model on all images and slices, and the minimum.
 
     `images` is the number of test images of each class.
     """
     metric = config_pb2.MetricConfig(
         class_name=ClassifierMetrics.__name__, module=ClassifierMetrics.__module__
     )
+    everything = config_pb2.SlicingSpec()
     slices = [config_pb2.SlicingSpec(feature_keys=[name]) for name in SLICED_BY]
+    name, least = minimum_of(config, images)
+    threshold = config_pb2.GenericValueThreshold(lower_bound={'value': least - ROUNDING})
+    minimum = config_pb2.PerSliceMetricThreshold(  # one without a slice would apply to every slice
+        slicing_specs=[everything],
+        threshold=config_pb2.MetricThreshold(value_threshold=threshold),
+    )
+    thresholds = config_pb2.PerSliceMetricThresholds(thresholds=[minimum])
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(name=name, is_baseline=name == REFERENCE) for name in models
         ],
-        slicing_specs=[config_pb2.SlicingSpec(), *slices],
+        slicing_specs=[everything, *slices],
         metrics_specs=[
             config_pb2.MetricsSpec(
-                metrics=[metric],
-                model_names=models,
-                per_slice_thresholds={
-                    name: _on_all_images(each)
-                    for name, each in _thresholds(config, images, REFERENCE in models).items()
-                },
+                metrics=[metric], model_names=models, per_slice_thresholds={name: thresholds}
             )
         ],
     )
 
 
-def _thresholds(
-    config: EvaluationConfig, images: Sequence[int], compared: bool
-) -> dict[str, config_pb2.MetricThreshold]:
-    name, least = minimum_of(config, images)
-    found = {name: config_pb2.MetricThreshold(value_threshold=_limit('lower_bound', least))}
-    if compared:
-        change = config_pb2.GenericChangeThreshold(
-            absolute={'value': -config.margin}, direction=config_pb2.HIGHER_IS_BETTER
-        )
-        both = found.setdefault(config.metric, config_pb2.MetricThreshold())
-        both.change_threshold.CopyFrom(change)
-    for key, limit in config.floors.items():
-        if key in METRICS:
-            end = 'upper_bound' if key in LOWER_IS_BETTER else 'lower_bound'
-            found[key] = config_pb2.MetricThreshold(value_threshold=_limit(end, limit))
-    return found
-
-
-def _on_all_images(
-    threshold: config_pb2.MetricThreshold,
-) -> config_pb2.PerSliceMetricThresholds:
-    """A threshold of all images: one without a slice would apply to every slice."""
-    overall = config_pb2.PerSliceMetricThreshold(
-        slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
-    )
-    return config_pb2.PerSliceMetricThresholds(thresholds=[overall])
-
-
-def _limit(end: str, value: float) -> config_pb2.GenericValueThreshold:
-    """A threshold, with a tolerance for the rounding of shares."""
-    rounding = -_ROUNDING if end == 'lower_bound' else _ROUNDING
-    return config_pb2.GenericValueThreshold(**{end: {'value': value + rounding}})
+def read_extracts(files: dict[str, Path]) -> Iterator[dict[str, Any]]:
+    """Reads the predictions of several models, by name, as TFMA's extracts."""
+    for row in read_rows(files):
+        label = np.array([row.label])
+        yield {
+            tfma.FEATURES_KEY: {name: np.array([each]) for name, each in row.slices.items()},
+            tfma.LABELS_KEY: label,
+            tfma.PREDICTIONS_KEY: {
+                name: Judged(label, np.array([predicted]), row.probability[name][np.newaxis])
+                for name, predicted in row.predicted.items()
+            },
+            tfma.EXAMPLE_WEIGHTS_KEY: np.ones(1),
+        }
 
 
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
     The predictions of an image are `Judged` by name of the model. The ends of the intervals are
-    metrics of their own, for thresholds: TFMA compares single numbers.
+    metrics of their own, for the threshold: TFMA compares single numbers.
     """
 
     def __init__(self, name: str = 'classifier') -> None:

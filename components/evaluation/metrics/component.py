@@ -21,8 +21,7 @@ from tfx.types import standard_artifacts
 from common import features
 from common.artifacts import folder_of
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.metrics.classifier_metrics import eval_config
-from components.evaluation.metrics.extracts import read_extracts
+from components.evaluation.metrics.classifier_metrics import eval_config, read_extracts
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import prediction_paths, read_labels
 from components.evaluation.results import CANDIDATE
@@ -36,12 +35,12 @@ def Evaluator(
     config: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Computes the metrics of the candidate and the reference model, and checks the thresholds.
+    """Computes the metrics of the candidate and the reference model, and checks the minimum.
 
     TFX's Evaluator runs the models itself; this one reads the predictions that Predictor stored.
     The output is that of TFX's Evaluator, with TFMA's validation result, but without a blessing:
-    ModelGate decides. `config` is an `EvaluationConfig` as JSON. If no test image is left, no
-    metrics are written, and the gate blesses nothing.
+    ModelGate decides. `config` is an `EvaluationConfig` as JSON; only its metric and minimum count.
+    If no test image is left, no metrics are written, and the gate blesses nothing.
 
     Raises:
         ModelError: the reference model has no predictions for an image.

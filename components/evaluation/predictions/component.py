@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import List  # noqa: UP035
 
 import numpy as np
@@ -13,7 +14,12 @@ from tfx.utils import path_utils
 
 from common import console, features
 from common.artifacts import folder_of
-from components.evaluation.predictions.held_out import find_held_out, groups_of, write_held_out
+from components.evaluation.predictions.held_out import (
+    distinct_images,
+    find_held_out,
+    groups_of,
+    write_held_out,
+)
 from components.evaluation.predictions.prediction_files import write_predictions
 from components.evaluation.predictions.split_images import (
     RecordedImage,
@@ -52,12 +58,11 @@ def Predictor(
     if model is None:
         return
     folders = [folder_of(each.uri) for each in examples]
-    spans = [np.load(folder / features.INDEX) for folder in folders]
+    images = distinct_images([np.load(folder / features.INDEX) for folder in folders])
     models = [each for each in (model, reference_model) if each]
     trained = [read_trained_images(folder_of(each.uri)) for each in models]
-    kept, counts = find_held_out(
-        spans, [each for each in trained if each is not None], near_distance
-    )
+    indexes = [each for each in trained if each is not None]
+    kept, counts = find_held_out(images, indexes, near_distance)
     folder = folder_of(predictions.uri)
     write_held_out(folder, counts)
     if counts.dropped and reference_model:  # else the other Predictor says the same
@@ -67,23 +72,25 @@ def Predictor(
             counts.dropped + counts.kept,
         )
     classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
-    digest, groups = hashlib.sha256(), groups_of(kept)
-
-    def held_out() -> Iterator[RecordedImage]:
-        for image in read_images(files_of_split(folders, 'test')):
-            digest.update(image.key.encode())
-            if image.key in groups:
-                yield image._replace(group=groups.pop(image.key))
-
-    write_predictions(folder, predict_images(classifier, held_out(), counts.kept))
-    predictions.set_string_custom_property(features.TEST_IMAGES, digest.hexdigest())
+    write_predictions(folder, predict_images(classifier, files_of_split(folders, 'test'), kept))
+    digest = hashlib.sha256(images['sha256'].tobytes()).hexdigest()
+    predictions.set_string_custom_property(features.TEST_IMAGES, digest)
 
 
 def predict_images(
-    classifier: Classifier, images: Iterable[RecordedImage], count: int | None = None
+    classifier: Classifier, files: Iterable[Path], kept: np.ndarray
 ) -> Iterator[tuple[RecordedImage, int, np.ndarray]]:
-    """Yields each image with its predicted label and its probabilities, and shows progress."""
-    with console.bar('test images', count) as bar:
+    """Yields images with their predicted labels and probabilities, and shows progress.
+
+    They are those in TFRecord files whose index entries are `kept`, each once, with its group.
+    """
+    groups = groups_of(kept)
+    images = (
+        image._replace(group=groups.pop(image.key))
+        for image in read_images(files)
+        if image.key in groups
+    )
+    with console.bar('test images', len(kept)) as bar:
         for batch in batches(images):
             labels, rows = classifier.labels_of_images([image.contents for image in batch])
             for image, label, row in zip(batch, labels, rows, strict=True):

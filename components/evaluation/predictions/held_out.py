@@ -1,6 +1,6 @@
 """The test images that no model was trained on. Imports neither TensorFlow nor TFX."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +20,30 @@ class HeldOut(StrictModel):
     kept: int = 0  # models are evaluated on them
 
 
-def find_held_out(
-    spans: Sequence[np.ndarray], trained: Sequence[np.ndarray], near: int
-) -> tuple[np.ndarray, HeldOut]:
-    """Returns the index entries of the test images that no model was trained on, and counts.
+def distinct_images(spans: Sequence[np.ndarray]) -> np.ndarray:
+    """The index entries of the different test images, sorted by digest.
 
-    Args:
-        spans: the index of each span (`components.image_example_gen.ingestion.duplicates.IMAGE`).
-        trained: the index of each model (`trainer.training.trained_images.TRAINED_IMAGE`).
-        near: largest distance of near-duplicates, in bits of 256; 0 compares bytes only.
+    `spans` are their indexes (`components.image_example_gen.ingestion.duplicates.IMAGE`).
     """
     records = np.concatenate(spans)
     records = records[records['split'] == SPLITS.index('test')]
-    keys, first = np.unique(digests(records), return_index=True)
-    images = records[first]
+    _, first = np.unique(digests(records), return_index=True)
+    return records[first]
+
+
+def find_held_out(
+    images: np.ndarray, trained: Sequence[np.ndarray], near: int
+) -> tuple[np.ndarray, HeldOut]:
+    """Returns the entries of the images that no model was trained on, and counts.
+
+    Args:
+        images: index entries of different images.
+        trained: the index of each model (`trainer.training.trained_images.TRAINED_IMAGE`).
+        near: largest distance of near-duplicates, in bits of 256; 0 compares bytes only.
+    """
     seen = np.zeros(len(images), bool)
     for index in trained:
-        seen |= np.isin(keys, digests(index))
+        seen |= np.isin(digests(images), digests(index))
         seen |= np.isin(images['group'], index['group']) & (images['group'] > 0)
         if near:
             seen |= has_near(images['perceptual'], index['perceptual'], near)
@@ -45,14 +52,11 @@ def find_held_out(
 
 def groups_of(images: np.ndarray) -> dict[str, int]:
     """The group of each image by the hexadecimal digest of its bytes; 0: none."""
-    return dict(zip(_keys(images), images['group'].tolist(), strict=True))
+    keys = (bytes(digest).hex() for digest in images['sha256'])
+    return dict(zip(keys, images['group'].tolist(), strict=True))
 
 
 def write_held_out(folder: Path, counts: HeldOut) -> None:
     """Writes the counts."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HELD_OUT_FILE).write_text(counts.model_dump_json(indent=1))
-
-
-def _keys(images: np.ndarray) -> Iterator[str]:
-    return (bytes(digest).hex() for digest in images['sha256'])

@@ -2,27 +2,25 @@
 
 Columns: `key`, the hexadecimal SHA-256 digest of the image; `label` and `predicted`, class indices,
 -1 where the prediction is NaN or the image could not be decoded; `probability`, float32 list, of
-each class; `filename`; `group`, 0: none; and the features that slices are made of.
+each class; `filename`; `group`, 0: none; and `slices`, their names by feature.
 """
 
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from common import features
 from common.errors import ModelError
 from components.evaluation.predictions.split_images import RecordedImage
 from components.evaluation.results import CANDIDATE, REFERENCE
 
 PREDICTIONS_FILE = 'predictions.parquet'  # in the artifact's folder; missing without a model
 _ROWS = 8192  # in memory at a time
-_SLICED = (*features.SLICED_TEXTS, *features.SLICED_NUMBERS)
 _SCHEMA = pa.schema(
     [
         ('key', pa.string()),
@@ -31,8 +29,7 @@ _SCHEMA = pa.schema(
         ('probability', pa.list_(pa.float32())),
         ('filename', pa.string()),
         ('group', pa.uint64()),
-        *((name, pa.string()) for name in features.SLICED_TEXTS),
-        *((name, pa.float32()) for name in features.SLICED_NUMBERS),
+        ('slices', pa.map_(pa.string(), pa.string())),
     ]
 )
 
@@ -42,18 +39,17 @@ def write_predictions(
 ) -> None:
     """Writes predictions to an artifact's folder.
 
-    Each has its image, the predicted label, and the probabilities as in the signatures of the
-    model: float32 [1], of the second of two classes, or [classes].
+    Each has its image, the predicted label, and the probabilities, float32 [classes].
     """
     rows = (
         {
             'key': image.key,
             'label': image.label,
             'predicted': predicted,
-            'probability': _of_classes(probability),
+            'probability': probability,
             'filename': image.filename,
             'group': image.group,
-            **image.measures,
+            'slices': [*image.slices.items()],
         }
         for image, predicted, probability in predictions
     )
@@ -71,11 +67,11 @@ class PredictedRow(NamedTuple):
     filename: str
     predicted: dict[str, int]  # class index, -1 for NaN
     probability: dict[str, np.ndarray]  # float32 [classes]
-    measures: dict[str, Any]  # features that slices are made of, without missing ones
+    slices: dict[str, str]  # names by feature
     group: int = 0  # 0: none
 
 
-def prediction_paths(candidate: Path, reference: Path | None) -> dict[str, Path]:
+def prediction_paths(candidate: Path, reference: Path | None = None) -> dict[str, Path]:
     """The files of predictions by name of the model, given the folders of the artifacts."""
     files = {CANDIDATE: candidate / PREDICTIONS_FILE}
     if reference and (reference / PREDICTIONS_FILE).exists():  # else there is no reference model
@@ -110,7 +106,7 @@ def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
             row['filename'],
             {name: int(predicted[number]) for name, (predicted, _) in columns.items()},
             {name: probability[number] for name, (_, probability) in columns.items()},
-            {name: row[name] for name in _SLICED if row[name] is not None},
+            dict(row['slices']),
             row['group'],
         )
 
@@ -120,18 +116,9 @@ def read_labels(file: Path) -> np.ndarray:
     return pyarrow.parquet.read_table(file, columns=['label'])['label'].to_numpy()
 
 
-def candidate_rows(folder: Path) -> Iterator[PredictedRow]:
-    """Reads the predictions of the candidate alone from an artifact's folder, as `read_rows`."""
-    return read_rows(prediction_paths(folder, None))
-
-
 def sample_of(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
     """The rows with the smallest digests: a random sample.
 
     A new test image replaces at most one of them.
     """
     return heapq.nsmallest(most, rows, key=lambda row: row.key)
-
-
-def _of_classes(probability: np.ndarray) -> np.ndarray:
-    return np.append(1 - probability, probability) if len(probability) == 1 else probability

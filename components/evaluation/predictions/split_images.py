@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from common import features
-
-_Values = dict[str, str | float]
+from components.evaluation.config import CLASS, EDGES, SLICES, SOURCE
 
 
 class RecordedImage(NamedTuple):
@@ -20,9 +20,7 @@ class RecordedImage(NamedTuple):
     label: int
     filename: str  # feature of the record, or empty
     digest: str = ''  # of the original bytes: feature of the record, or empty
-    # Features that slices are made of, as far as the record has them: a text for the class and the
-    # source, else a number
-    measures: _Values = {}  # noqa: RUF012
+    slices: dict[str, str] = {}  # noqa: RUF012  # names by feature of SLICED_BY
     group: int = 0  # identifier in the index (`data.group_by`); 0: none
 
     @property
@@ -69,15 +67,26 @@ def _parse(record: bytes) -> RecordedImage:
         value = found[name].bytes_list.value
         return value[0].decode(errors='replace') if value else ''
 
-    measures: _Values = {name: text(name) for name in features.SLICED_TEXTS if text(name)}
-    for name in features.SLICED_NUMBERS:
+    def number(name: str) -> float | None:
         values = found[name].float_list.value or found[name].int64_list.value
-        if values:
-            measures[name] = float(values[0])
+        return float(values[0]) if values else None
+
+    height, width = number(features.HEIGHT), number(features.WIDTH)
+    measures = {
+        'brightness': number(features.BRIGHTNESS),
+        'sharpness': number(features.SHARPNESS),
+        'size': height * width / 1e6 if height and width else None,  # megapixels
+        'aspect': number(features.ASPECT),
+    }
+    slices = {CLASS: text(features.CLASS_NAME), SOURCE: text(features.SOURCE)}
+    for name, value in measures.items():
+        if value is not None:
+            cut = np.array(EDGES[name], np.float32)  # the precision of the records
+            slices[name] = SLICES[name][int(np.digitize(np.float32(value), cut))]
     return RecordedImage(
         found[features.IMAGE_BYTES].bytes_list.value[0],
         found[features.LABEL].int64_list.value[0],
         text(features.FILENAME),
         text(features.SHA256),
-        measures,
+        {feature: name for feature, name in slices.items() if name},
     )

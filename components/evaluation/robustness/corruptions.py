@@ -10,7 +10,7 @@ import concurrent.futures
 import io
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import PIL.Image
@@ -18,6 +18,7 @@ import PIL.ImageFilter
 import scipy.ndimage
 import tensorflow as tf
 
+from common import console
 from components.evaluation.predictions.split_images import RecordedImage, batches
 from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
@@ -35,65 +36,42 @@ CORRUPTIONS = {
 SEVERITIES = (1, 2, 3)
 COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
 _PAPER_SIZE = 224
-IMAGES_PER_DECISION = 20
+_BATCH = 16  # images
 _Copy = tuple[str, int]  # corruption and severity
 
 
 def measure_robustness(
-    images: Iterable[RecordedImage],
-    clean: Sequence[bool],
-    classifier: Classifier,
-    precision: float,
-    resize: Resize,
+    images: Sequence[RecordedImage], clean: Estimate, classifier: Classifier, resize: Resize
 ) -> tuple[CorruptedResult, ...]:
-    """Accuracy on copies of images with each corruption and severity.
+    """Accuracy on copies of one or more images with each corruption and severity.
 
     The preprocessing function of training decodes and resizes an image once; the corruptions are
-    applied to the resized image. NaN predictions count as wrong. `clean` says which images the
-    model classifies correctly without corruption.
-
-    A kind of copies ends early, after 20 images or a multiple, when half the width of the 95 %
-    interval of its accuracy is at most `precision`. The images have to be in random order. This
-    rule keeps the coverage of the interval: with at most 60 images and a precision of 0.125, it is
-    0.86 (at 0.993) to 0.99, computed exactly for accuracies from 0.5 to 0.9975, and 0.955 on
-    average; with 60 images in any case 0.86 and 0.952. The estimate is too high by at most 0.014.
+    applied to the resized image. NaN predictions count as wrong. `clean` is the accuracy on the
+    images without corruption.
     """
-    right: dict[_Copy, list[bool]] = {copy: [] for copy in COPIES}
-    measured = list(COPIES)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for batch in batches(images, IMAGES_PER_DECISION):
+    right = np.zeros(len(COPIES), int)
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        console.bar('corrupted images', len(images)) as bar,
+    ):
+        for batch in batches(images, _BATCH):
             truth = np.array([image.label for image in batch])
-            labels = _labels_of_copies(batch, measured, classifier, pool, resize)
-            for copy, predicted in zip(measured, labels, strict=True):
-                right[copy] += (predicted == truth).tolist()
-            measured = [copy for copy in measured if not is_precise(_share(right[copy]), precision)]
-            if not measured:
-                break
+            labels = _labels_of_copies(batch, classifier, pool, resize)
+            right += [int((each == truth).sum()) for each in labels]
+            bar.advance(len(batch))
     return tuple(
         CorruptedResult(
             corruption=name,
             severity=severity,
-            images=len(found),
-            accuracy=_share(found),
-            clean=_share(clean[: len(found)]).value,
+            accuracy=wilson(correct, len(images)),
+            loss=(clean.value or 0.0) - correct / len(images),
         )
-        for (name, severity), found in right.items()
+        for (name, severity), correct in zip(COPIES, right.tolist(), strict=True)
     )
-
-
-def _share(right: Sequence[bool]) -> Estimate:
-    return wilson(sum(right), len(right))
-
-
-def is_precise(estimate: Estimate, precision: float) -> bool:
-    """Whether half the width of the interval of an estimate is at most `precision`."""
-    low, high = estimate.low, estimate.high
-    return low is not None and high is not None and high - low <= 2 * precision
 
 
 def _labels_of_copies(
     batch: Sequence[RecordedImage],
-    copies: Sequence[_Copy],
     classifier: Classifier,
     pool: concurrent.futures.Executor,
     resize: Resize,
@@ -109,7 +87,7 @@ def _labels_of_copies(
         pairs = zip(pixels, batch, strict=True)
         return np.stack([corrupt(each, *copy, image.key) for each, image in pairs])
 
-    return map(classifier.labels_of_pixels, pool.map(corrupt_all, copies))
+    return map(classifier.labels_of_pixels, pool.map(corrupt_all, COPIES))
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:

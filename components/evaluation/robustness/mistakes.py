@@ -1,90 +1,86 @@
 """The most confident mistakes on the test split, with Grad-CAM overlays, and changed images."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from components.evaluation.predictions.prediction_files import PredictedRow, sample_of
 from components.evaluation.predictions.split_images import RecordedImage
-from components.evaluation.results import CANDIDATE, REFERENCE, ChangedImage, Mistake
+from components.evaluation.results import CANDIDATE, REFERENCE, Robustness, ShownImage
 from components.inference.classifier import Classifier
 from components.inference.heat_map import overlay, thumbnail
 
 _LONGEST_SIDE = 240  # pixels
+_MOST = 12  # of each kind
+_PICTURES = 'pictures'
 
 
-def worst_mistakes(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
-    """The most confident mistakes of the candidate, sorted by confidence, without NaN."""
-    wrong = (row for row in rows if row.predicted[CANDIDATE] not in (-1, row.label))
-    return heapq.nlargest(most, wrong, key=_confidence)
+class ShownRows(NamedTuple):
+    """Test images that reports show."""
 
+    mistakes: list[PredictedRow]  # most confident first
+    worse: list[PredictedRow]  # than with the reference model
+    better: list[PredictedRow]
 
-def draw_mistakes(
-    rows: Sequence[PredictedRow],
-    images: Mapping[str, RecordedImage],
-    classifier: Classifier,
-    folder: Path,
-) -> tuple[Mistake, ...]:
-    """Writes PNGs of mistakes, whose images are given by key, to the subfolder `mistakes`."""
-    (folder / 'mistakes').mkdir(parents=True, exist_ok=True)
-    contents = [images[row.key].contents for row in rows]
-    explained = bool(rows) and classifier.explains
-    heat_maps = classifier.heat_maps(contents) if explained else [None] * len(rows)
-    mistakes = []
-    for number, (row, encoded, heat) in enumerate(zip(rows, contents, heat_maps, strict=True), 1):
-        picture = thumbnail(encoded, _LONGEST_SIDE)
-        name, explanation = f'mistakes/{number:02d}.png', f'mistakes/{number:02d}-explained.png'
-        picture.save(folder / name)
-        if heat is not None:
-            overlay(picture, heat).save(folder / explanation)
-        mistake = Mistake(
-            filename=row.filename,
-            label=classifier.classes[row.label],
-            answer=classifier.classes[row.predicted[CANDIDATE]],
-            probability=_confidence(row),
-            picture=name,
-            explanation=None if heat is None else explanation,
+    @classmethod
+    def of(cls, rows: Sequence[PredictedRow]) -> 'ShownRows':
+        """Chooses the most confident mistakes, and the first changed images by digest."""
+        wrong = (row for row in rows if row.predicted[CANDIDATE] not in (-1, row.label))
+        mistakes = heapq.nlargest(_MOST, wrong, key=_confidence)
+        compared = [row for row in rows if REFERENCE in row.predicted]
+        worse, better = (
+            [row for row in compared if row.predicted[one] == row.label != row.predicted[other]]
+            for one, other in ((REFERENCE, CANDIDATE), (CANDIDATE, REFERENCE))
         )
-        mistakes.append(mistake)
-    return tuple(mistakes)
+        return cls(mistakes, sample_of(worse, _MOST), sample_of(better, _MOST))
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the images."""
+        return [row.key for rows in self for row in rows]
+
+    def draw(
+        self, images: Mapping[str, RecordedImage], classifier: Classifier, folder: Path
+    ) -> Robustness:
+        """Writes PNGs of the images, which are given by key, to the subfolder `pictures`."""
+        (folder / _PICTURES).mkdir(parents=True, exist_ok=True)
+        contents = [images[row.key].contents for row in self.mistakes]
+        explained = bool(contents) and classifier.explains
+        heat_maps = classifier.heat_maps(contents) if explained else [None] * len(contents)
+
+        def draw(row: PredictedRow, heat: np.ndarray | None = None) -> ShownImage:
+            return _draw(row, images[row.key].contents, classifier.classes, folder, heat)
+
+        return Robustness(
+            mistakes=tuple(map(draw, self.mistakes, heat_maps)),
+            worse=tuple(map(draw, self.worse)),
+            better=tuple(map(draw, self.better)),
+        )
 
 
-def changed_rows(rows: Iterable[PredictedRow], *, better: bool, most: int) -> list[PredictedRow]:
-    """The first images, by digest, that only the candidate or only the reference gets right."""
-    right, wrong = (CANDIDATE, REFERENCE) if better else (REFERENCE, CANDIDATE)
-    changed = (
-        row
-        for row in rows
-        if REFERENCE in row.predicted and row.predicted[right] == row.label != row.predicted[wrong]
+def _draw(
+    row: PredictedRow, encoded: bytes, classes: Sequence[str], folder: Path, heat: np.ndarray | None
+) -> ShownImage:
+    picture, name = thumbnail(encoded, _LONGEST_SIDE), f'{_PICTURES}/{row.key[:16]}'
+    picture.save(folder / f'{name}.png')
+    explanation = None
+    if heat is not None:
+        explanation = f'{name}-explained.png'
+        overlay(picture, heat).save(folder / explanation)
+    labels = (row.predicted.get(model, -1) for model in (CANDIDATE, REFERENCE))
+    predicted, before = (None if label < 0 else classes[label] for label in labels)
+    return ShownImage(
+        filename=row.filename,
+        label=classes[row.label],
+        predicted=predicted,
+        probability=None if predicted is None else _confidence(row),
+        before=before,
+        picture=f'{name}.png',
+        explanation=explanation,
     )
-    return sample_of(changed, most)
-
-
-def draw_changes(
-    rows: Sequence[PredictedRow],
-    images: Mapping[str, RecordedImage],
-    classes: Sequence[str],
-    folder: Path,
-) -> tuple[ChangedImage, ...]:
-    """Writes PNGs of changed images, which are given by key, to the subfolder `changed`."""
-    (folder / 'changed').mkdir(parents=True, exist_ok=True)
-    changes = []
-    for row in rows:
-        picture = f'changed/{row.key[:16]}.png'
-        thumbnail(images[row.key].contents, _LONGEST_SIDE).save(folder / picture)
-        before, after = (
-            None if row.predicted[name] < 0 else classes[row.predicted[name]]
-            for name in (REFERENCE, CANDIDATE)
-        )
-        change = ChangedImage(
-            filename=row.filename,
-            label=classes[row.label],
-            before=before,
-            after=after,
-            picture=picture,
-        )
-        changes.append(change)
-    return tuple(changes)
 
 
 def _confidence(row: PredictedRow) -> float:

@@ -13,7 +13,6 @@ import yaml
 
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate, Evaluation
-from pipeline.command_line import CommandLine
 from pipeline.report.page import plots, tables
 from pipeline.report.page_data import LabelledSet, PageImages, ReportData
 
@@ -40,16 +39,14 @@ _OF_RUN = Words(
 )
 
 
-def render_page(data: ReportData, images: PageImages, commands: CommandLine | None = None) -> str:
-    """Renders the report of a run, with the commands that follow it, if there is a command line."""
+def render_page(data: ReportData, images: PageImages) -> str:
+    """Renders the report of a run."""
     config, classes = data.config['evaluation'], data.evaluation.classes
-    losses = [(each.loss or 0.0, each.corruption) for each in data.robustness.corrupted]
-    bless = ('models bless', data.id, '--force', '--reason', 'TEXT')
+    losses = [(each.loss, each.corruption) for each in data.robustness.corrupted]
     return _template('page.html.j2').render(
         report=data,
         images=images,
         comparison=data.gate.comparison,
-        bless=commands.short(*bless) if commands else None,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         **_evaluation_variables(data.evaluation, _OF_RUN, config['floors'], config['min_images']),
         worst=max((each for each in losses if each[0] > 0), default=None),
@@ -89,7 +86,6 @@ def _evaluation_variables(
         'metrics': tables.metric_rows(candidate, other),
         'by_class': by_class,
         'weakest': sorted(by_class, key=lambda row: (not row.images, row.f1 is None, row.f1)),
-        'macro': tables.macro_average(by_class),
         'confusions': tables.confusions(candidate.confusion, classes),
         **tables.slice_variables(slices),
         'min_images': min_images,

@@ -12,7 +12,6 @@ from components.evaluation.results import (
     BRIER,
     ECE,
     LOG_LOSS,
-    LOWER_IS_BETTER,
     MACRO_F1,
     OVERALL,
     PR_AUC,
@@ -48,7 +47,6 @@ class MetricRow:
     one: Estimate
     other: Estimate
     difference: float | None  # one minus other
-    better: bool | None  # whether `one` is significantly better; None if the difference is not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,29 +68,15 @@ class SliceRow:
 
 
 def metric_rows(one: ModelResult, other: ModelResult | None) -> list[MetricRow]:
-    """The metrics on the test split that either model has.
-
-    A difference is significant if the 95 % intervals do not overlap.
-    """
+    """The metrics on the test split that either model has."""
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
     rows = []
     for name, texts in NAMES.items():
         if name in ones or name in others:
             a, b = ones.get(name, NONE), others.get(name, NONE)
-            difference = better = None
-            if a.value is not None and b.value is not None:
-                difference = a.value - b.value
-                if _is_apart(a, b):
-                    better = (difference < 0) == (name in LOWER_IS_BETTER)
-            rows.append(MetricRow(name, *texts, a, b, difference, better))
+            difference = None if a.value is None or b.value is None else a.value - b.value
+            rows.append(MetricRow(name, *texts, a, b, difference))
     return rows
-
-
-def _is_apart(a: Estimate, b: Estimate) -> bool:
-    """Whether two intervals do not overlap; False if one is missing."""
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.low > b.high or a.high < b.low
 
 
 def slice_rows(
@@ -152,22 +136,6 @@ def class_rows(confusion: Matrix, classes: Sequence[str]) -> list[ClassRow]:
         precision, recall = wilson(correct, predicted[label]), wilson(correct, images)
         rows.append(ClassRow(name, images, precision, recall, f1))
     return rows
-
-
-def macro_average(rows: Sequence[ClassRow]) -> ClassRow:
-    """The means over the classes with images; a class that is never predicted has precision 0."""
-    present = [row for row in rows if row.images]
-
-    def mean(values: Sequence[float | None]) -> float | None:
-        return sum(value or 0 for value in values) / len(values) if values else None
-
-    return ClassRow(
-        'macro average',
-        sum(row.images for row in present),
-        Estimate(value=mean([row.precision.value for row in present])),
-        Estimate(value=mean([row.recall.value for row in present])),
-        mean([row.f1 for row in present]),
-    )
 
 
 def confusions(matrix: Matrix, classes: Sequence[str]) -> list[tuple[str, str, int]]:

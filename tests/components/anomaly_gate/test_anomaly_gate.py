@@ -14,13 +14,14 @@ def anomalies_of(*names, short='Out-of-range values', text='Unexpectedly low: 8<
     return anomalies
 
 
-def test_merges_equal_anomalies_of_splits_and_features():
+def test_merges_equal_anomalies_of_splits():
     lacking = anomalies_of('image/bytes', short='Column dropped', text='Column is missing')
     low = anomalies_of('image/width', 'image/height')
 
     assert describe_anomalies({'train': lacking, 'eval': lacking, 'test': low}) == [
         'train, eval: image/bytes: missing in every record',
-        'test: image/height, image/width: Out-of-range values: Unexpectedly low: 8<16.',
+        'test: image/height: Out-of-range values: Unexpectedly low: 8<16.',
+        'test: image/width: Out-of-range values: Unexpectedly low: 8<16.',
     ]
 
 

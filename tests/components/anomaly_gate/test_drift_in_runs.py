@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
-from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
+from tfx_runs import run_nodes
 
 from common import console
 from common.errors import RunError
@@ -18,7 +17,6 @@ from components.anomaly_gate.component import AnomalyGate
 from components.resolvers.spans import PREVIOUS
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.outcome import read_warnings
-from pipeline.local.runner import ProgressDagRunner
 from pipeline.resolver_nodes import previous_statistics
 
 DARKER = 0.55
@@ -66,32 +64,19 @@ class Runs:
         ingest = Ingest(span=span)
         described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
         previous = previous_statistics(described)
-        pipeline = Pipeline(
-            'demo',
-            str(self._folder),
-            components=[
-                ingest,
-                described,
-                previous,
-                AnomalyGate(
-                    anomalies=described.outputs['anomalies'],
-                    statistics=described.outputs['statistics'],
-                    validation=recipe.validation.model_dump_json(),
-                    **{PREVIOUS: previous.outputs[PREVIOUS]},
-                ),
-            ],
-            metadata_connection_config=sqlite_metadata_connection_config(
-                f'{self._folder}/metadata.sqlite'
-            ),
-            enable_cache=True,
+        gate = AnomalyGate(
+            anomalies=described.outputs['anomalies'],
+            statistics=described.outputs['statistics'],
+            validation=recipe.validation.model_dump_json(),
+            **{PREVIOUS: previous.outputs[PREVIOUS]},
         )
-        runner, stream = ProgressDagRunner(), io.StringIO()
+        stream = io.StringIO()
         with console.output_to(stream):
             try:
-                runner.run(pipeline)
+                results = run_nodes(self._folder, ingest, described, previous, gate)
             finally:
                 self.output = stream.getvalue()
-        return read_warnings(runner.results)
+        return read_warnings(results)
 
 
 @pytest.fixture

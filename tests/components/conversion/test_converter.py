@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from bright_model import gray
 from example_records import write_records
-from tfx.dsl.components.common.importer import Importer
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
-from tfx.orchestration.pipeline import Pipeline
-from tfx.types import standard_artifacts
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+from tfx_runs import imported, run_nodes
 
 from common import features
 from common.manual_override import ManualOverride, write_override
@@ -19,7 +17,6 @@ from components.conversion.converter import CONVERTED_MODELS, Converter
 from components.conversion.converter_config import ConverterConfig
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import write_predictions
-from pipeline.local.runner import ProgressDagRunner
 
 IMAGES = [gray(20 + 40 * number, int(number > 2)) for number in range(6)]
 
@@ -39,43 +36,25 @@ class Stage:
         self.predict(IMAGES)
 
     def predict(self, images):
-        predicted = ((image, image.label, np.array([image.label], np.float32)) for image in images)
+        predicted = (
+            (image, image.label, np.eye(2, dtype=np.float32)[image.label]) for image in images
+        )
         write_predictions(self._folder / 'predictions', predicted)
 
     def run(self, blessed):
         """Returns what the node has written."""
-        inputs = {
-            'model': standard_artifacts.Model,
-            'examples': standard_artifacts.Examples,
-            'predictions': Predictions,
-        }
-        nodes = {
-            name: Importer(str(self._folder / name), kind).with_id(name)
-            for name, kind in inputs.items()
-        }
-        nodes['model_blessing'] = Importer(
-            f'{self._folder}/blessing-{blessed}',
-            standard_artifacts.ModelBlessing,
-            custom_properties={'blessed': int(blessed)},
-        ).with_id('model_blessing')
+        inputs = {'model': Model, 'examples': Examples, 'predictions': Predictions}
+        nodes = {name: imported(name, self._folder / name, inputs[name]) for name in inputs}
+        blessing = self._folder / f'blessing-{blessed}'
+        nodes['model_blessing'] = imported(
+            'blessing', blessing, ModelBlessing, blessed=int(blessed)
+        )
         channels = {name: node.outputs['result'] for name, node in nodes.items()}
         keys = ConverterConfig(formats=['float16', 'int8', 'onnx']).model_dump(mode='json')
         converter = Converter(
             **channels, test_examples=channels['examples'], **keys, threshold=0.5, resize='squeeze'
         )
-        runner = ProgressDagRunner()
-        runner.run(
-            Pipeline(
-                'stage',
-                str(self._folder / 'artifacts'),
-                components=[*nodes.values(), converter],
-                enable_cache=True,
-                metadata_connection_config=sqlite_metadata_connection_config(
-                    str(self._folder / 'metadata.sqlite')
-                ),
-            )
-        )
-        return Converted(runner.results['Converter'])
+        return Converted(run_nodes(self._folder, *nodes.values(), converter)['Converter'])
 
 
 class Converted:

@@ -8,7 +8,6 @@ from bright_model import gray
 from common import features
 from common.errors import ModelError
 from components.inference.classifier import Classifier, load_classifier, rows_of
-from components.pusher.serving_folder import find_model
 
 CLASSES = 'assets.extra/classes.json'
 
@@ -99,17 +98,3 @@ def test_loads_a_model_again_that_was_written_since(model, tmp_path):
 def test_rejects_model_without_signature(broken):
     with pytest.raises(ModelError, match='has no signature explain_images'):
         broken.heat_maps([b''])
-
-
-def test_finds_live_model_version_or_folder(tmp_path):
-    serving = tmp_path / 'serving'
-    with pytest.raises(ModelError, match=r'no model is live in .*; run the recipe until one is'):
-        find_model(serving, None)
-    for name in ('9', '10', '2', '11.partial'):
-        (serving / name).mkdir(parents=True)
-
-    assert find_model(serving, None) == serving / '10'
-    assert find_model(serving, '2') == serving / '2'
-    assert find_model(serving, str(tmp_path)) == tmp_path
-    with pytest.raises(ModelError, match=r"'7' is neither a folder nor a version in .*: 2, 9, 10"):
-        find_model(serving, '7')

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from image_bytes import jpeg, quarters
-from tfx.dsl.components.common.importer import Importer
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
-from tfx.orchestration.pipeline import Pipeline
-from tfx.types import standard_artifacts
+from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx_runs import imported, run_nodes
 
 from common.errors import DataError
 from common.manual_override import OVERRIDE_FILE, ManualOverride, write_override
@@ -23,7 +21,6 @@ from components.inference.folder_predictor import (
     write_predictions,
 )
 from components.inference.inference_config import images_in
-from pipeline.local.runner import ProgressDagRunner
 
 CHECKS = CheckConfig(min_side=16)
 
@@ -44,30 +41,16 @@ class Stage:
 
     def run(self, blessed=True):
         """Whether the node was cached, and the rows of its table by path in the folder."""
-        model = Importer(str(self.model), standard_artifacts.Model).with_id('model')
-        blessing = Importer(
-            f'{self._folder}/blessing-{blessed}',
-            standard_artifacts.ModelBlessing,
-            custom_properties={'blessed': int(blessed)},
-        ).with_id('blessing')
+        model = imported('model', self.model, Model)
+        folder = self._folder / f'blessing-{blessed}'
+        blessing = imported('blessing', folder, ModelBlessing, blessed=int(blessed))
         predictor = FolderPredictor(
             model=model.outputs['result'],
             model_blessing=blessing.outputs['result'],
             path=str(self.images),
             checks=CHECKS.model_dump(),
         )
-        database = sqlite_metadata_connection_config(str(self._folder / 'metadata.sqlite'))
-        runner = ProgressDagRunner()
-        runner.run(
-            Pipeline(
-                'stage',
-                str(self._folder / 'artifacts'),
-                components=[model, blessing, predictor],
-                enable_cache=True,
-                metadata_connection_config=database,
-            )
-        )
-        node = runner.results['FolderPredictor']
+        node = run_nodes(self._folder, model, blessing, predictor)['FolderPredictor']
         rows = rows_of(Path(node.outputs[FOLDER_PREDICTIONS][0].uri, TABLE))
         return node.cached, {path.removeprefix(f'{self.images}/'): rows[path] for path in rows}
 

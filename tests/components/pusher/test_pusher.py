@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
-from common.errors import ModelError, PushError
+from common.errors import PushError
 from common.manual_override import ManualOverride, write_override
 from components.conversion.conversion_results import RESULT_FILE
 from components.conversion.converter import ConvertedModels
@@ -32,9 +33,7 @@ class Run:
             standard_artifacts.ModelEvaluation(),
         )
         self.model.uri = self.evaluation.uri = str(folder / 'model')
-        served = folder / 'model' / 'Format-Serving'
-        served.mkdir(parents=True)
-        (served / 'saved_model.pb').write_text('graph')
+        write_saved_model(folder / 'model' / 'Format-Serving', 'new')
         self.examples = [standard_artifacts.Examples(), standard_artifacts.Examples()]
         for number, each in zip((3, 2), self.examples, strict=True):
             each.set_int_custom_property('span', number)
@@ -135,12 +134,9 @@ def test_uploads_to_the_bucket_of_the_recipe(run, s3_bucket):
 
 
 @pytest.fixture
-def live(run, tmp_path, monkeypatch):
+def live(run, tmp_path):
     """The folder of the model of a live version."""
-    monkeypatch.setattr('components.pusher.reference.why_unusable', lambda _: None)
-    served = tmp_path / 'live' / 'Format-Serving'
-    served.mkdir(parents=True)
-    (served / 'saved_model.pb').write_text('live graph')
+    served = write_saved_model(tmp_path / 'live' / 'Format-Serving', 'live')
     push(served, run.serving, keep=3, about=About(recipe='pets'))
     return served.parent
 
@@ -169,12 +165,3 @@ def test_model_that_was_compared_with_another_one_is_not_pushed(run, live, tmp_p
     override = {'blessed': True, 'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
     write_override(Path(run.model.uri), ManualOverride(**override))
     assert run.push()['pushed'] == 1
-
-
-def test_version_of_another_recipe_is_not_replaced(run, tmp_path):
-    served = tmp_path / 'live' / 'Format-Serving'
-    served.mkdir(parents=True)
-    (served / 'saved_model.pb').write_text('graph')
-    push(served, run.serving, keep=3, about=About(recipe='birds'))
-    with pytest.raises(ModelError, match='are of the recipe birds, not of pets'):
-        run.push()

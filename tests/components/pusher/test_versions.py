@@ -156,20 +156,6 @@ def test_keeps_the_reference_of_the_live_version(serving, tmp_path):
     assert len(versions_in(serving)) == 2
 
 
-def test_version_that_cannot_be_removed_is_a_warning(serving, old, new, monkeypatch, caplog):
-    first = put(old, serving)
-
-    def refuse(_):
-        raise PermissionError(13, 'Permission denied')
-
-    with monkeypatch.context() as patch:
-        patch.setattr(versions.shutil, 'rmtree', refuse)
-        second = put(new, serving, keep=1)
-    assert f'{first.folder} cannot be removed: Permission denied' in caplog.text
-    assert put(new, serving, keep=1) == Pushed(second.folder, unchanged=True)
-    assert_only_version(serving, second.folder, new)
-
-
 def test_highest_possible_number_is_an_error(serving, new):
     highest = '9' * 18
     (serving / highest).mkdir(parents=True)
@@ -295,13 +281,20 @@ def test_copied_version_was_pushed_when_it_was_copied(serving, old):
     assert pushed_at(serving / '7') == datetime.datetime.fromtimestamp(1e9, datetime.timezone.utc)
 
 
-@pytest.mark.parametrize('wanted', ['', '8'])
-def test_unknown_version_is_one_error(serving, tmp_path, monkeypatch, wanted):
+def test_finds_live_version_another_one_or_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (serving / '7').mkdir(parents=True)
-    for folder in (serving, serving / 'none'):
-        with pytest.raises(ModelError, match=f"'{wanted}' is neither a folder nor a version"):
-            find_model(folder, wanted)
+    serving = tmp_path / 'serving'
+    with pytest.raises(ModelError, match=r'no model is live in .*; run the recipe until one is'):
+        find_model(serving, None)
+    for name in ('9', '10', '2', '11.partial'):
+        (serving / name).mkdir(parents=True)
+
+    assert find_model(serving, None) == serving / '10'
+    assert find_model(serving, '2') == serving / '2'
+    assert find_model(serving, str(tmp_path)) == tmp_path
+    for wanted in ('', '7'):
+        with pytest.raises(ModelError, match=rf"'{wanted}' is neither a folder .*: 2, 9, 10"):
+            find_model(serving, wanted)
 
 
 @pytest.mark.parametrize('name', ['saved_model.pb', WEIGHTS])

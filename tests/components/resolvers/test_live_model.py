@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from metadata_recorder import Recorder
+from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
 from common import console
 from common.manual_override import ManualOverride, write_override
-from components.pusher import reference
 from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 
 CATS_AND_DOGS = ('cats', 'dogs')
@@ -29,7 +29,7 @@ class Models:
         folder = self.folder / 'models' / str(number)
         extra = folder / 'Format-Serving' / 'assets.extra'
         extra.mkdir(parents=True)
-        (extra.parent / 'saved_model.pb').write_text(f'graph {number}')
+        write_saved_model(extra.parent, str(number))
         if classes:
             (extra / 'classes.json').write_text(json.dumps(classes))
         model = self.recorder.artifact('Model', str(folder))
@@ -37,6 +37,11 @@ class Models:
         self.models[-1].set_mlmd_artifact(model)
         for version in versions:
             shutil.copytree(extra.parent, self.serving / str(version))
+
+    def add_each(self, *models):
+        """Records models, each given by its versions."""
+        for versions in models:
+            self.add(*versions)
 
     def resolve(self, candidate=True):
         """The number of the resolved model, or None; keeps the printed output."""
@@ -53,19 +58,12 @@ class Models:
         # A model that was not in the metadata has no number.
         return self.models.index(model) + 1 if model in self.models else model
 
-
-@pytest.fixture
-def damaged(monkeypatch):
-    """Numbers of unusable versions."""
-    numbers: set[str] = set()
-    monkeypatch.setattr(
-        reference, 'why_unusable', lambda folder: 'it is gone' if folder.name in numbers else None
-    )
-    return numbers
+    def damage(self, version):
+        shutil.rmtree(self.serving / str(version) / 'variables')
 
 
 @pytest.fixture
-def models(tmp_path, damaged):
+def models(tmp_path):
     return Models(tmp_path)
 
 
@@ -81,8 +79,7 @@ def models(tmp_path, damaged):
     ],
 )
 def test_resolves_the_model_of_the_highest_version(models, pushed, resolved):
-    for versions in pushed:
-        models.add(*versions)
+    models.add_each(*pushed)
     assert models.resolve() == resolved
 
 
@@ -92,9 +89,7 @@ def test_candidate_of_a_warm_start_is_the_live_model(models):
 
 
 def test_model_is_that_of_the_files_whatever_the_paths_say(models):
-    models.add(1)
-    models.add(2)
-    models.add()
+    models.add_each([1], [2], [])
     (models.serving / '2').rename(models.serving / '77')  # copied by a user
     assert models.resolve() == 2
     shutil.rmtree(models.serving / '77')
@@ -123,24 +118,22 @@ def test_version_that_is_not_in_the_metadata_is_added_once(models):
     }
 
 
-@pytest.mark.parametrize('gone', [{'2'}, {'1', '2'}])
-def test_skips_unusable_version_with_warning(models, damaged, gone):
-    for number in (1, 2):
-        models.add(number)
-    models.add()
-    damaged |= gone
+@pytest.mark.parametrize('gone', [{2}, {1, 2}])
+def test_skips_incomplete_version_with_warning(models, gone):
+    models.add_each([1], [2], [])
+    for number in gone:
+        models.damage(number)
 
-    assert models.resolve() == (None if '1' in gone else 1)
+    assert models.resolve() == (None if 1 in gone else 1)
     assert models.output.splitlines() == [
-        f'warning: version {number} is not used: it is gone'
+        f'warning: version {number} is not used: its graph or weights are missing'
         for number in sorted(gone, reverse=True)
     ]
 
 
 @pytest.mark.parametrize(('blessed', 'resolved'), [(False, 1), (True, 2)])
 def test_withdrawn_version_is_skipped(models, blessed, resolved):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+    models.add_each([1], [2], [])
     moment = '2026-11-21T00:00Z'
     override = ManualOverride(blessed=blessed, person='eve', reason='seen', moment=moment)
     write_override(models.serving / '2' / 'assets.extra', override)
@@ -188,8 +181,7 @@ def withdraw(models, version):
     ],
 )
 def test_candidate_is_compared_with_the_reference_of_the_live_version(models, reference, resolved):
-    for versions in ([1], [2], [3], []):
-        models.add(*versions)
+    models.add_each([1], [2], [3], [])
     note(models, 3, reference)
     withdraw(models, 2)
 
@@ -198,8 +190,7 @@ def test_candidate_is_compared_with_the_reference_of_the_live_version(models, re
 
 
 def test_repeated_run_has_the_same_reference_model(models):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+    models.add_each([1], [2], [])
     note(models, 2, 1)
     assert models.resolve() == 1
     shutil.copytree(f'{models.models[2].uri}/Format-Serving', models.serving / '3')  # pushed
@@ -216,8 +207,7 @@ def test_candidate_that_is_the_reference_is_compared_with_the_live_version(model
 
 def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models):
     """Version 3 is a copy of 1, which replaced 2."""
-    for versions in ([1, 3], [2], []):
-        models.add(*versions)
+    models.add_each([1, 3], [2], [])
     note(models, 2, None)
     note(models, 3, None)
     withdraw(models, 2)
@@ -226,10 +216,9 @@ def test_candidate_after_a_rollback_is_compared_with_the_restored_version(models
     assert models.resolve() == 1
 
 
-def test_damaged_reference_is_not_used(models, damaged):
-    for versions in ([1], [2], []):
-        models.add(*versions)
+def test_damaged_reference_is_not_used(models):
+    models.add_each([1], [2], [])
     note(models, 2, 1)
-    damaged.add('1')
+    models.damage(1)
     assert models.resolve() == 2
     assert 'version 1 is not used' in models.output

@@ -22,16 +22,15 @@ class Runs:
 
     def run(self, span, gate=Execution.COMPLETE):
         """Records a run, without a gate if interrupted; returns the statistics."""
-        values = {} if span is None else {'span': span}
-        inputs = {'examples': [self.recorder.artifact('Examples', **values)]}
         outputs = {STATISTICS: [self.recorder.artifact('ExampleStatistics')]}
-        self.recorder.execution('tfx.StatisticsGen', inputs, outputs, [])
+        self.recorder.execution('tfx.StatisticsGen', {}, outputs, [])
         if gate is not None:
             name = 'components.anomaly_gate.component.AnomalyGate'
             self.recorder.execution(name, outputs, {}, [], gate)
         self.recorder.execution('tfx.ExampleValidator', outputs, {}, [])
         self.statistics.append(standard_artifacts.ExampleStatistics())
         self.statistics[-1].set_mlmd_artifact(*outputs[STATISTICS])
+        self.statistics[-1].span = span
         return self.statistics[-1]
 
     def resolve(self, current):
@@ -54,8 +53,6 @@ def runs():
         pytest.param([1, 2], 2, 0, id='not the same span'),
         pytest.param([5, 3], 4, 1, id='not a higher span'),
         pytest.param([3, 3], 4, 1, id='latest statistics of a changed span'),
-        pytest.param([1], None, None, id='newest examples without a span'),
-        pytest.param([None], 2, None, id='earlier examples without a span'),
     ],
 )
 def test_resolves_previous_span(runs, earlier, newest, expected):
@@ -84,7 +81,7 @@ def test_selects_spans(tmp_path, test_window, min_test_images, evaluated):
     examples = [standard_artifacts.Examples() for _ in range(3)]
     for number, each in zip((2, 4, 3), examples, strict=True):
         each.uri = str(tmp_path / f'span-{number}')
-        each.set_int_custom_property('span', number)
+        each.span = number
         Path(each.uri).mkdir()
         counts = {'train': {'cats': 9}, 'test': {'cats': 6, 'dogs': 4}}
         Path(each.uri, 'manifest.json').write_text(json.dumps({'counts': counts}))
@@ -94,8 +91,5 @@ def test_selects_spans(tmp_path, test_window, min_test_images, evaluated):
     keys = ('trained', 'newest', 'evaluated')
     resolved = strategy.resolve_artifacts(None, dict.fromkeys(keys, examples))
 
-    numbers = {
-        key: [each.get_int_custom_property('span') for each in spans]
-        for key, spans in resolved.items()
-    }
+    numbers = {key: [each.span for each in spans] for key, spans in resolved.items()}
     assert numbers == {'trained': [3, 4], 'newest': [4], 'evaluated': evaluated}

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from metadata_recorder import Recorder
+from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
 from common.errors import ModelError
 from common.features import INDEX, OTHER_SPANS
 from components.image_example_gen.ingestion.duplicates import IMAGE
-from components.pusher import reference
 from components.resolvers.warm_start import WarmStartStrategy, find_gone
 from trainer.training.trained_images import TRAINED_IMAGE, index_file, span_key
 
@@ -34,8 +34,7 @@ class Data:
         self.model = standard_artifacts.Model()
         self.model.set_mlmd_artifact(self.recorder.artifact('Model', str(folder / 'model')))
         served = folder / 'model' / 'Format-Serving'
-        served.mkdir(parents=True)
-        (served / 'saved_model.pb').write_text('graph')
+        write_saved_model(served, 'graph')
         trained = [
             entries((1, 2, 3), TRAINED_IMAGE, span=span_key(SPANS[1])),
             entries((5, 6, 7), TRAINED_IMAGE, span=span_key(SPANS[2])),
@@ -67,8 +66,7 @@ class Data:
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, 'why_unusable', lambda _: None)
+def data(tmp_path):
     return Data(tmp_path)
 
 
@@ -98,16 +96,6 @@ def test_file_is_not_resolved_and_images_that_are_gone_are_logged(data, removed,
     spans = {1: (1, 2, 3)[removed:], 2: (5, 6, 7)}
     assert data.resolve(str(data.folder / 'model' / 'model.keras'), spans) is None
     assert [each.levelname for each in caplog.records] == ['WARNING'] * gone
-
-
-def test_index_of_an_earlier_version_has_no_spans(data, caplog):
-    file = index_file(str(data.folder / 'model' / 'Format-Serving'))
-    names = ['sha256', 'perceptual', 'group']
-    np.save(file, np.load(file)[names].astype([(name, TRAINED_IMAGE[name]) for name in names]))
-
-    assert data.resolve('live', {2: (5, 6, 7)}, {1: 'one'}) is None
-    (warning,) = caplog.messages
-    assert '3 images that the live model was trained on are gone, or in a span outside' in warning
 
 
 def test_without_an_index_nothing_is_known_to_be_gone(data):

@@ -117,16 +117,6 @@ def test_top_classes_are_on_one_line(call, dog):
     assert call('--json', '--csv', dog).exit_code == 2
 
 
-def test_output_on_a_full_disk_is_one_error_line(model, dog, monkeypatch):
-    monkeypatch.delenv('PYTHONUNBUFFERED', raising=False)
-    with Path('/dev/full').open('w') as full:
-        done = start('--model', model, dog, stdout=full)
-
-    _, error = done.stderr.splitlines()
-    assert error == 'error: standard output cannot be written: No space left on device'
-    assert done.returncode == 2
-
-
 def test_writes_overlays_and_prints_their_paths(call, dog, tmp_path):
     names = ['dogs-0-0.overlay.png', 'dogs-0-0-2.overlay.png']
     expected = [f'{tmp_path}/why/{name}' for name in names]

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 
 import pytest
 from example_record import PUSHED
@@ -18,12 +17,10 @@ both_ways = pytest.mark.parametrize('tick', [[], ['--if-new']], ids=['run', 'tic
 
 
 @pytest.fixture(autouse=True)
-def given(monkeypatch):
-    """Replaces the components of a run; the commands that each run got for its report."""
-    given = []
+def _components(monkeypatch):
+    """Replaces the components of a run."""
 
-    def run_components(recipe, record, commands, *_):
-        given.append(commands)
+    def run_components(recipe, record, *_):
         log = logging.getLogger('pipeline')
         record.start()
         os.write(1, b'from a library')
@@ -36,37 +33,16 @@ def given(monkeypatch):
         return record.end(**(PUSHED if recipe.trainer.seed == 1 else REJECTED))
 
     monkeypatch.setattr(run_recipe, '_run', run_components)
-    return given
 
 
-def test_run_prints_progress_decision_and_next_command(call, tmp_path):
-    done = call('run', SEED_1, '--set=name=mine')
+def test_run_prints_progress_and_decision(call):
+    done = call('run', SEED_1)
 
-    *lines, hint = done.out.splitlines()
-    assert lines[:3] == ['Trainer ...', 'an epoch', 'images 0/1 ']
-    assert lines[3:] == ['a table', 'warning: drift', 'the decision']
-    assert hint.startswith('next: ')
-    assert hint.endswith(f" report '--workdir={tmp_path}/my runs' --set=name=mine")
+    lines = done.out.splitlines()
+    assert lines == [
+        *('Trainer ...', 'an epoch', 'images 0/1 ', 'a table', 'warning: drift', 'the decision')
+    ]
     assert (done.err, done.code) == ('', 0)
-
-
-@pytest.mark.parametrize(
-    ('program', 'words'),
-    [
-        ('pipeline_runner.py', '.venv/bin/python pipeline_runner.py'),
-        ('/opt/bin/catdog-pipeline', 'catdog-pipeline'),
-    ],
-)
-def test_next_command_names_program_and_recipe_of_the_environment(
-    call, monkeypatch, program, words
-):
-    monkeypatch.setenv('CATDOG_RECIPE', 'cats_vs_dogs')
-    monkeypatch.setattr(sys, 'argv', [program])
-    monkeypatch.setattr(sys, 'orig_argv', ['.venv/bin/python', program])
-    done = call('run')
-
-    assert done.code == 3
-    assert done.out.splitlines()[-1].startswith(f'next: {words} report --config=cats_vs_dogs ')
 
 
 @pytest.mark.parametrize(
@@ -83,16 +59,14 @@ def test_quiet_run_prints_warnings_and_decisions_only(call, words, output):
 
 
 @both_ways
-def test_json_run_prints_its_record_only_on_standard_output(call, given, tmp_path, tick):
-    done = call('run', *tick, SEED_1, '--json', '--set=kubeflow.connection.experiment=private')
+def test_json_run_prints_its_record_only_on_standard_output(call, tmp_path, tick):
+    done = call('run', *tick, SEED_1, '--json')
 
     (record,) = read_runs(tmp_path / 'my runs' / 'demo')
     assert Run.model_validate_json(done.out) == record
     assert (record.kind, record.result) == ('tick' if tick else 'run', 'blessed')
     assert 'Trainer ...\nan epoch\n' in done.err
     assert 'from a library' not in done.err
-    (commands,) = given
-    assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
 @pytest.mark.parametrize('options', [['--json', '--verbose'], ['--if-new', '--no-cache']])

@@ -13,8 +13,6 @@ import click.testing
 import pytest
 import requests
 
-import pipeline.commands
-import pipeline.serving
 from pipeline_runner import main
 
 RUNNER = Path(__file__).parents[3] / 'pipeline_runner.py'
@@ -73,15 +71,6 @@ def test_damaged_model_is_one_error_line(refused, serving, tmp_path):
     error = refused('--port=0', folder=tmp_path)
 
     assert error.startswith(f'the model in {tmp_path}/7 cannot be loaded: ')
-
-
-def test_missing_extra_prints_the_command_that_installs_it(refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'uvicorn', None)
-    for package, module in ((pipeline.serving, 'server'), (pipeline.commands, 'serve')):
-        monkeypatch.delitem(sys.modules, f'{package.__name__}.{module}', raising=False)
-        monkeypatch.delattr(package, module, raising=False)
-
-    assert refused() == 'uvicorn is not installed; `make venv-dev` adds it'
 
 
 @pytest.mark.parametrize(

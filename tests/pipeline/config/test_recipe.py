@@ -114,13 +114,10 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
         ('1: 2', 'unknown key|should be strings'),
-        ('evaluation: {max_drop: 0.03}', r'max_drop: .* evaluation\.margin now$'),
         (
-            'retrain: {warm_start: latest_blessed}',
-            'retrain.warm_start: .* trainer.warm_start now$',
+            'evaluation: {floors: {class: {cats: 0.5}}}',
+            r'evaluation\.floors\.class: Input should be a valid number',
         ),
-        ('trainer: {warm_start: latest_blessed}', "got 'latest_blessed'; it is live now$"),
-        ('evaluation: {floors: {class: {cats: 0.5}}}', r'evaluation\.floors={class\.cats: 0\.5}'),
         ('kubeflow: {tasks: {train: {cpus: 1}}}', 'train.cpus: unknown key; .* valid keys: im'),
         (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
@@ -128,16 +125,11 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ),
         (
             'tuner: {space: {head.dropout: [0.1, 2]}}',
-            'tuner.space.head.dropout: 2: Input should be less than 1$',
+            'tuner.space: head.dropout: 2: Input should be less than 1$',
         ),
         (
             'tuner: {space: {feature_extraction.optimizer: [adam, adamw]}}',
-            'tuner.space.feature_extraction.optimizer: adamw: adamw without weight_decay is adam',
-        ),
-        (
-            'tuner: {space: {feature_extraction.schedule: [plateau], feature_extraction.warmup: '
-            '{low: 0, high: 0.1}}}',
-            'schedule: plateau, .*warmup: 0.1: schedule plateau has no warm-up; set warmup to 0$',
+            'tuner.space: feature_extraction.optimizer: adamw: adamw without weight_decay is adam',
         ),
         (
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
@@ -148,17 +140,11 @@ def test_reports_all_errors_with_received_and_valid_values(write):
             'trainer: {fine_tune: {epochs: 1, learning_rate: auto}}',
             'tuner.space.fine_tune.learning_rate: trainer.fine_tune.learning_rate is auto',
         ),
-        (
-            'trainer: {fine_tune: {epochs: all}}',
-            "trainer.fine_tune.epochs: .* integer.*, got 'all'$",
-        ),
         ('', 'is not a mapping; expected keys'),
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
         ('name: ../up', "name: String should match pattern .*, got '../up'$"),
-        (f'name: {"a" * 64}', 'name: String should have at most 63 characters'),
-        ('converter: {formats: [tflite]}', "converter.formats.0: .*'onnx', got 'tflite'$"),
-        ('converter: {formats: []}', 'converter.formats: must have at least one format'),
-        ('converter: {formats: [int8, int8]}', 'converter.formats: must have .* each once$'),
+        ('converter: {formats: []}', 'converter.formats: .* at least 1 item'),
+        ('data: {checks: {max_megabytes: .inf}}', 'max_megabytes: Input should be a finite number'),
         ('inference: {}', 'inference.path: Field required$'),
         ('pipeline_root: ftp://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
         ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
@@ -166,14 +152,10 @@ def test_reports_all_errors_with_received_and_valid_values(write):
         ('data: {path: ""}', 'data.path: should be a path: not empty, '),
         ('data: {path: "../a\\0b"}', 'data.path: should be a path: .* without null bytes'),
         ('data: {path: "../a\\ud800b"}', "data.path: 'utf-8' codec can't encode"),
-        ('data: {checks: {max_megabytes: .inf}}', 'max_megabytes: Input should be a finite number'),
-        ('trainer: {batch_size: true}', 'trainer.batch_size: should be a number, not true or'),
-        ('trainer: {class_weights: {cats: 0}}', 'class_weights.cats: Input .* than 0, got 0$'),
         ('mlflow: {tracking_uri: pets}', 'mlflow.tracking_uri: Input should be a valid URL'),
         ('"A=B": x', 'A: unknown key'),
         ('"[1]": x', r'\[1\]: unknown key'),
         ('kubeflow: {secrets: [{secret: a, key: b, env: 1A}]}', 'secrets.0.env: should be the'),
-        ('kubeflow: {tasks: {Trainer: {}}}', "kubeflow.tasks.Trainer: Input should be 'decide', "),
         ('kubeflow: {image: "{{image}}"}', 'kubeflow: a value has {{, and Kubeflow'),
     ],
 )
@@ -216,7 +198,7 @@ def test_place_in_object_storage_is_a_path_here_and_a_url_in_json(tmp_path, monk
     monkeypatch.setenv('CATDOG_CACHE', str(tmp_path))
     recipe = recipe_of({'name': 'pets', 'workdir': 's3://bucket/runs/'})
     assert recipe.home == tmp_path / 's3' / 'bucket' / 'runs' / 'pets'
-    assert recipe.serving_bucket.url == 's3://bucket/runs/pets/serving'
+    assert recipe.serving_bucket == recipe.home / 'serving'
     assert json.loads(recipe.as_json())['workdir'] == 's3://bucket/runs'
     assert Recipe.model_validate_json(recipe.as_json()).home == recipe.home
 
@@ -231,6 +213,8 @@ def test_place_in_object_storage_is_a_path_here_and_a_url_in_json(tmp_path, monk
         ({'workdir': '/a', 'push_directory': 'gs://b/c'}, 'push_directory and workdir: one is a'),
         ({'workdir': 's3://b', 'push': {'url': 's3://c'}}, 'the bucket of workdir has the pushed'),
         ({'workdir': 's3://b/../c'}, 'is neither a local folder nor'),
+        ({'workdir': '/pets [2024]'}, 'workdir: must have none of'),
+        ({'push_directory': 'a?'}, 'push_directory: must have none of'),
         ({'workdir': 's3://'}, 'must be a folder on a disk or volume, s3://BUCKET/PREFIX or gs://'),
         ({'kubeflow': {'scratch': '0'}}, 'kubeflow.scratch'),
     ],

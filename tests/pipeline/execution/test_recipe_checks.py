@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import ConfigError, PipelineError
-from pipeline.config.recipe import Recipe, recipe_of
+from pipeline.config.recipe import Recipe
 from pipeline.execution import recipe_checks
 from pipeline.execution.recipe_checks import check, check_classes, check_network
 
@@ -73,20 +73,6 @@ def test_other_classes_than_those_of_the_live_model_need_the_key(classes):
         )
     assert f'({", ".join(classes)}), but the live model has 2 classes' in str(raised.value)
     assert 'data.classes: ["cats", "dogs"]' in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('workdir', None),
-        ('workdir', '/pets [2024]'),
-        ('pipeline_root', '/a*'),
-        ('push_directory', 'a?'),
-    ],
-)
-def test_folder_that_cannot_be_used_is_one_line(key, value):
-    with pytest.raises(ConfigError, match=rf'^recipe: {key}: must .*\Z'):
-        recipe_of({'name': 'pets', key: value})
 
 
 def lambda_model(size):

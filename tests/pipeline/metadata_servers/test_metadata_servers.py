@@ -1,10 +1,6 @@
 """Connections to MariaDB and gRPC servers, their errors, and nodes that use them."""
 
-import json
-import re
 import socket
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -118,27 +114,6 @@ def test_launches_and_caches_nodes(server, request, tmp_path, caplog):
     assert files
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
     assert PASSWORD not in caplog.text  # TFX logs the connection at a level that is off
-
-
-@pytest.mark.slow
-def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
-    images = make_image_folder(tmp_path / 'pets', per_class=100)
-    stages = {
-        'feature_extraction': {'epochs': 0},
-        'fine_tune': {'from_layer': 0, 'batch_norm': 'train', 'epochs': 12, 'learning_rate': 0.01},
-    }
-    command = [sys.executable, 'pipeline_runner.py', 'run', '--data', images, '--workdir', tmp_path]
-    command += ['--set=name=squares', '--set=evaluation={minimum: 0}']
-    command += [f'--set=metadata.address={mysql("catdog_run")}']
-    command += [f'--set=trainer={json.dumps({**SQUARES, **stages})}']
-
-    done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, text=True)
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r'^BLESSED and pushed to ', done.stdout, re.MULTILINE)
-    store = open_store(MetadataConfig(address=mysql('catdog_run')), tmp_path)
-    assert [each.name for each in store.get_contexts_by_type('pipeline')] == ['squares']
-    assert len(store.get_artifacts_by_type('PushedModel')) == 1
 
 
 @pytest.mark.parametrize('command', ['models', 'report', 'models rollback --reason why'])

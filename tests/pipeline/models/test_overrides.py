@@ -10,11 +10,10 @@ import pytest
 from common.errors import AlreadyRunning, ConfigError, ModelError, PushError
 from common.files import locked
 from common.manual_override import OVERRIDE_FILE, read_override
-from components.pusher.serving_folder import files_of, override_of, read_note, versions_in
+from components.pusher.bucket import served_version
+from components.pusher.serving_folder import override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.models import overrides
-from pipeline.models.overrides import complete_rollback
-from pipeline.models.preparation import prepare_metadata
 from pipeline.run.record import Run, read_runs, utc_now, write_run
 from pipeline_runner import main
 
@@ -113,7 +112,7 @@ def test_rollback_takes_the_newest_version_that_is_complete_and_not_withdrawn(
         (None, 'no version before .* holds another, still blessed'),
         (damaged.name, 'is damaged'),
         (withdrawn.name, 'by ada: too many cats'),
-        (user.live.name, 'is live already'),
+        (user.live.name, 'its model is live already'),
         ('7', f'there is no version 7 in .*: {", ".join(each.name for each in pets.versions)}$'),
     ):
         with pytest.raises(ModelError, match=problem):
@@ -129,46 +128,11 @@ def test_rollback_is_uploaded_and_commands_show_it(pets, two, user, call, s3_buc
 
     rolled_back = user.rollback().folder
 
-    assert bucket.serves(rolled_back)
+    assert served_version(bucket) == int(rolled_back.name)
     assert s3_bucket.read(f'models/{rolled_back.name}/saved_model.pb').decode() == graph(two[0])
     assert f'{s3_bucket.url}/models serves {rolled_back.name}\n' in call(*arguments).stdout
     (pets.serving / '5000000000').mkdir()
     assert f'serves {rolled_back.name}, which is not the live version' in call(*arguments).stdout
-
-
-@pytest.mark.parametrize('given', [False, True])
-def test_rollback_replaces_a_newer_version_of_the_bucket(pets, two, user, s3_bucket, given):
-    push = {'url': f'{s3_bucket.url}/models'}
-    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': push})
-    with user.recipe.serving_bucket.uploaded(5_000_000_000, files_of(two[0]), b'{}'):
-        pass  # another host does so
-
-    user.rollback(two[1].name if given else None)
-
-    assert (user.live.name, graph(user.live)) == ('5000000001', graph(two[1]))
-    assert user.recipe.serving_bucket.serves(user.live)
-    assert user.override(1) is None
-
-
-def test_rollback_with_one_kept_version_withdraws_the_blessing(pets, two, user):
-    user.recipe = Recipe.model_validate({**user.recipe.model_dump(), 'push': {'keep': 1}})
-    user.rollback()
-    assert user.override(1) == (False, 'ada', 'too many cats')
-
-
-def test_copy_of_the_runs_does_not_change_the_original(pets, two, user, tmp_path):
-    original = user.recipe
-    user.recipe = Recipe(name='pets', workdir=tmp_path / 'copy')
-    shutil.copytree(original.home, user.recipe.home)
-    prepare_metadata(user.recipe, pets.store)
-
-    user.unbless(two[0].name)
-    user.bless(two[0].name)
-
-    assert int(user.live.name) > int(two[1].name)
-    assert versions_in(original.serving_directory) == two
-    assert [override_of(version) for version in two] == [None, None]
-    assert (user.override(0), user.override(1)) == (None, None)
 
 
 def test_version_copied_by_a_user(pets, two, user):
@@ -186,31 +150,18 @@ def test_version_copied_by_a_user(pets, two, user):
         user.bless('5')
 
 
-def test_killed_rollback_is_completed(pets, two, user, monkeypatch):
+def test_killed_rollback_can_be_repeated(pets, two, user, monkeypatch):
     def kill(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(overrides, 'complete_rollback', kill)
+        patch.setattr(overrides, '_push', kill)
         with pytest.raises(KeyboardInterrupt):
             user.rollback()
-    assert (graph(user.live), user.override(1)) == (graph(two[0]), None)
+    assert (user.live, user.override(1)) == (two[1], (False, 'ada', 'too many cats'))
 
-    complete_rollback(user.recipe, pets.provenance)
-    assert user.override(1) == (False, 'ada', 'too many cats')
-    user.bless(two[1].name)
-    complete_rollback(user.recipe, pets.provenance)
-    assert user.override(1) == (True, 'ada', 'they were cats')
-
-
-def test_deleted_version_after_a_rollback_withdraws_no_other(pets, two, user):
-    rolled_back = user.rollback().folder
-    shutil.rmtree(two[1])
-
-    complete_rollback(user.recipe, pets.provenance)
-
-    assert (override_of(two[0]), override_of(rolled_back)) == (None, None)
-    assert user.override(0) is None
+    user.rollback()
+    assert graph(user.live) == graph(two[0])
 
 
 def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monkeypatch):
@@ -222,7 +173,6 @@ def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monk
     monkeypatch.setattr(overrides, '_push', upload)
     with pytest.raises(ModelError, match='another version went live meanwhile'):
         user.rollback()
-    assert user.override(1) is None
 
 
 def test_bless_needs_force_if_the_last_decision_rejects(pets, two, user):
@@ -371,8 +321,8 @@ def test_full_disk_changes_no_version(pets, two, call, user, monkeypatch):
     monkeypatch.setattr(Path, 'rename', refuse)
     done = call('models', 'rollback', *WHY)
     assert done.exit_code == 1
-    assert f'{pets.serving}: No space left on device' in done.stderr
-    assert user.override(1) is None
+    assert f'{pets.serving}: No space left on device; the blessing of {two[1].name}' in done.stderr
+    assert user.override(1) == (False, 'ada', 'why')
     with pytest.raises(PushError, match=r'No space .*; the model is blessed'):
         user.bless(two[0].name)
     assert user.override(0) == (True, 'ada', 'they were cats')

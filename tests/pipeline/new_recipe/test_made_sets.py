@@ -39,6 +39,9 @@ def test_writes_a_recipe_that_can_be_loaded(tmp_path, monkeypatch, name):
 
     assert done.exit_code == 0, done.output
     assert words in done.stdout
-    data = load_recipe('recipe.yaml').data
-    assert (len(data.class_names), data.source) == (classes, source)
+    recipe = load_recipe('recipe.yaml')
+    assert (len(recipe.data.class_names), recipe.data.source) == (classes, source)
+    imbalanced = name == '1001 and 10'
+    assert (recipe.evaluation.metric == 'balanced_accuracy') == imbalanced
+    assert (recipe.evaluation.minimum, recipe.evaluation.margin) == (None, 0.05)
     assert (tmp_path / 'recipe.png').stat().st_size > 10_000

@@ -8,7 +8,6 @@ import PIL.Image
 from components.evaluation.config import SLICES
 from components.evaluation.gate.decision import GateDecision, RuleResult
 from components.evaluation.results import Comparison, ModelResult, wilson
-from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
 from pipeline.report.embedded_images import data_uri
 from pipeline.report.page_data import PageImages, ReportData
@@ -39,8 +38,6 @@ def compared(outcome: str, better: int, worse: int, **values: object) -> Compari
         **{'candidate': candidate, 'reference': 0.955, 'low': -0.05, 'high': 0.05, **values},
     )
 
-
-COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--config=pets',))
 
 HELD_OUT = {'dropped': 0, 'kept': 402}
 LIVE = {
@@ -199,22 +196,23 @@ def _robustness() -> dict:
     losses = {'noise': 0.04, 'blur': 0.03, 'jpeg': 0.012, 'darkness': 0.09, 'rotation': 0.02}
     return {
         'clean': wilson(97, 100),
+        'images': 100,
         'corrupted': [
             {
                 'corruption': name,
                 'severity': severity,
-                'images': 100,
-                'accuracy': wilson(round(97 - 100 * loss * severity**1.4), 100),
-                'clean': 0.97,
+                'accuracy': wilson(right, 100),
+                'loss': (97 - right) / 100,
             }
             for name, loss in losses.items()
             for severity in (1, 2, 3)
+            for right in [round(97 - 100 * loss * severity**1.4)]
         ],
         'mistakes': [
             {
                 'filename': f'cats/cat.{number}.jpg',
                 'label': 'cats',
-                'answer': 'dogs',
+                'predicted': 'dogs',
                 'probability': 0.998 - number / 50,
                 'picture': 'p.png',
                 'explanation': 'x.png',
@@ -228,7 +226,14 @@ def _robustness() -> dict:
 def _changed(name: str, number: int) -> dict:
     before, after = ('cats', 'dogs') if name == 'worse' else ('dogs', 'cats')
     file = f'cats/{name}.{number}.jpg'
-    return {'filename': file, 'label': 'cats', 'before': before, 'after': after, 'picture': 'p.png'}
+    return {
+        'filename': file,
+        'label': 'cats',
+        'before': before,
+        'predicted': after,
+        'probability': 0.9,
+        'picture': 'p.png',
+    }
 
 
 def _converted(**correct: int) -> dict:

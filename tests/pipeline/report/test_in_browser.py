@@ -1,8 +1,8 @@
-"""Reports in headless Chromium: layout, contrast, contents, folded parts, clipboard, messages."""
+"""Reports in headless Chromium: layout, contrast, contents, folded parts, messages."""
 
 import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, open_page
-from example_run import COMMANDS, LIVE, REASON, REJECTED, example, images_for
+from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_page
 
@@ -45,20 +45,16 @@ LOADED = """new Promise(done => {
 })"""
 
 
-WITHDRAWN = {**LIVE, 'result': 'not blessed', 'manual_override': 'withdrawn by eve'}
-
-
 def reports():
     runs = {
         'live': example(),
         'rejected': example('2026-11-22T18:04', REJECTED, better=-0.012),
-        'withdrawn': example('2026-11-22T18:05', WITHDRAWN),
         'hostile': example(classes=HOSTILE),
         '20 classes': example(classes=tuple(f'kind {number}' for number in range(20))),
         '100 classes': example(classes=tuple(f'kind {number}' for number in range(100))),
     }
     for name, run in runs.items():
-        yield name, render_page(run, images_for(run), COMMANDS)
+        yield name, render_page(run, images_for(run))
 
 
 PAGES = ('live', 'rejected', 'hostile', '20 classes', '100 classes')
@@ -77,19 +73,6 @@ class Browser:
         self.page.call('Page.navigate', url=url)
         self.page.evaluate(LOADED)
         return self.page
-
-    def becomes(self, condition):
-        """Whether a JavaScript condition becomes true within seconds."""
-        return self.page.evaluate(f"""new Promise(done => {{
-          const end = Date.now() + 5000;
-          const check = () => ({condition}) || Date.now() > end ? done({condition})
-            : setTimeout(check, 10);
-          check(); }})""")
-
-    def click(self, selector):
-        # As a gesture of the user, without which a page may not use the clipboard.
-        script = f'document.querySelector("{selector}").click()'
-        self.page.call('Runtime.evaluate', expression=script, userGesture=True)
 
 
 @pytest.fixture(scope='module')
@@ -143,51 +126,11 @@ def test_gate_decision_is_on_first_screen_and_long_parts_are_folded(
     assert not {'Metrics', 'Classes', 'Confusion matrix'} & set(folded)
 
 
-def test_each_link_of_the_contents_shows_its_part(browser):
-    page = browser.open('live')
-    links = page.evaluate("[...document.querySelectorAll('nav a')].map(each => each.hash)")
-
-    assert len(links) >= 3
-    for link in links:
-        browser.click(f"nav a[href='{link}']")
-        shown = f"document.querySelector('{link}').checkVisibility()"
-        assert browser.becomes(f"location.hash === '{link}' && {shown}"), link
-
-
 def test_address_of_a_folded_part_opens_it_and_contents_stay_in_view(browser):
     page = browser.open('live', fragment='#card')
 
     assert page.evaluate("document.querySelector('#card').closest('details').open")
     assert 0 <= page.evaluate("document.querySelector('nav').getBoundingClientRect().top") < 100
-
-
-@pytest.mark.parametrize(
-    'clipboard',
-    [
-        # Records what the page writes: a headless browser has no clipboard to read.
-        '{writeText: async text => { window.selected = text; }}',
-        'undefined',  # as for a file in some browsers
-    ],
-)
-def test_button_copies_the_command(browser, clipboard):
-    page = browser.open('withdrawn')
-    page.evaluate("""document.addEventListener('copy', () => {
-      window.selected = document.activeElement.value; })""")
-    page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}}})")
-    browser.click('.command button')
-
-    assert browser.becomes("document.querySelector('.command button').textContent === 'Copied'")
-    shown = page.evaluate("document.querySelector('.command code').textContent")
-    assert page.evaluate('window.selected') == shown != ''
-    assert page.evaluate("document.querySelectorAll('textarea').length") == 0
-
-
-def test_names_of_classes_are_text(browser):
-    page = browser.open('hostile')
-
-    heads = page.evaluate("[...document.querySelectorAll('.heat thead th')].map(th => th.title)")
-    assert heads[1:4] == list(HOSTILE)
-    assert page.evaluate("document.querySelectorAll('img[onerror], a[href^=http]').length") == 0
 
 
 def test_pages_request_nothing_and_log_no_messages(browser, examined):

@@ -5,9 +5,9 @@ from rich.console import Console
 
 from components.evaluation.results import Comparison, Estimate, wilson
 from components.image_example_gen.ingestion.ingested import Tally
-from pipeline.report.labelled_set_text import as_text
 from pipeline.report.page.render import render_labelled_set
 from pipeline.report.page_data import LabelledSet, PageImages
+from pipeline.report.text import describe_labelled_set
 
 
 def result(classes, right):
@@ -60,7 +60,7 @@ def page_of(words):
 def text_of(data):
     console = Console(width=400, record=True)
     with console.capture() as captured:
-        console.print(as_text(data))
+        console.print(describe_labelled_set(data))
     return captured.get()
 
 
@@ -96,7 +96,7 @@ def test_class_without_images_is_not_the_weakest_and_no_slice_is_judged(page_of)
     candidate = data.evaluation.candidate.model_copy(update={'confusion': confusion})
     found = data.evaluation.model_copy(update={'candidate': candidate})
     page = page_of(data.model_copy(update={'evaluation': found}))
-    assert 'lowest: cats' in page
+    assert 'lowest F1: cats' in page
     assert 'to be judged' not in page
 
 

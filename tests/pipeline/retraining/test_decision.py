@@ -156,7 +156,7 @@ def test_newest_span_without_images_is_an_error(spans):
         (31, None, ''),
         (31, 30, 'the live model is 31.0 days old (limit 30)'),
         (-29, 30, ''),  # the clock was ahead when it was pushed
-        (-365, 30, 'the live model was pushed 365.0 days in the future (limit 30)'),
+        (-365, 30, 'the live model is -365.0 days old (limit 30)'),
     ],
 )
 @pytest.mark.parametrize('more', [True, False])

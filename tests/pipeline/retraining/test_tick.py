@@ -61,7 +61,7 @@ class Results:
 def pauses(monkeypatch):
     """The pauses between attempts, in seconds; none of them is made."""
     seconds = []
-    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(module, 'time', SimpleNamespace(sleep=seconds.append))
     return seconds
 
 
@@ -200,7 +200,7 @@ def test_decision_that_fails_is_recorded_and_posted(tick, recipe, monkeypatch, p
     ],
 )
 def test_interrupt_is_the_end_unless_a_model_was_pushed(tick, posted, monkeypatch, result, end):
-    monkeypatch.setattr('tenacity.nap.time', SimpleNamespace(sleep=Results(KeyboardInterrupt())))
+    monkeypatch.setattr(module, 'time', SimpleNamespace(sleep=Results(KeyboardInterrupt())))
     found = tick(result, max_attempts=2)
     assert (found.result, found.exit_code) == end
     assert len(posted) == (end[0] == 'blessed')

@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 
 import pytest
 from example_record import PUSHED, STARTED, record
@@ -23,7 +22,6 @@ from pipeline.run.record import (
     find_run,
     last_tick,
     read_runs,
-    update_run,
     utc_now,
     write_run,
 )
@@ -144,24 +142,6 @@ def test_last_tick_is_the_newest_whether_it_trained_or_not(recipe, recording):
     assert last_tick(recipe.home, [trained, ahead], now) == trained
     assert find_run(recipe.home, 'u').result == 'nothing new'
     assert find_run(recipe.home, 't') is None
-
-
-def test_tasks_that_write_one_record_at_once_lose_nothing(recipe):
-    write_run(recipe.home, record(nodes={}))
-    keys = ('accuracy', 'seconds')
-
-    def update(key):
-        update_run(recipe.home, 'run-7', lambda _: {key: 0.25})
-
-    tasks = [threading.Thread(target=update, args=[key]) for key in keys]
-    for task in tasks:
-        task.start()
-    for task in tasks:
-        task.join()
-    (run,) = read_runs(recipe.home)
-    assert [getattr(run, key) for key in keys] == [0.25] * 2
-    with pytest.raises(FileNotFoundError):
-        update_run(recipe.home, 'x', dict)
 
 
 def record_until(recipe, recording, last_write: int) -> None:

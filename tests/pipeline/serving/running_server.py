@@ -47,7 +47,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 def running(serving: Path) -> Iterator[Server]:
     from components.image_example_gen.inspection.check_config import CheckConfig
     from pipeline.serving import app, server
-    from pipeline.serving.live_model import LiveModel
+    from pipeline.serving.served_model import LiveModel
 
     live = LiveModel(serving)
     with (

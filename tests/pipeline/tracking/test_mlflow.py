@@ -14,8 +14,8 @@ from free_ports import refusing_port, start_on_free_port
 
 from common.errors import ConfigError
 from pipeline.config.mlflow_config import MlflowConfig
-from pipeline.config.recipe import recipe_of
-from pipeline.tracking.mlflow_run import as_request, log_to_mlflow
+from pipeline.config.recipe import Recipe, recipe_of
+from pipeline.tracking.mlflow_run import as_request, track
 
 SECRETS = ('http://ada:secret@host:5000', 'http://host:5000/?token=secret')
 
@@ -36,6 +36,19 @@ def run(tmp_path):
     pushed = {**LIVE, 'folder': str(version)}
 
     return functools.partial(example, state=pushed)
+
+
+@pytest.fixture
+def problem_of(tmp_path):
+    """`problem_of(config, run)` logs a run with a page; the problem, or None."""
+
+    def call(config, run):
+        recipe = Recipe(name='pets', workdir=tmp_path).model_copy(update={'mlflow': config})
+        (recipe.home / 'reports').mkdir(parents=True, exist_ok=True)
+        (recipe.home / 'reports' / f'{run.id}.html').write_text('<h1>report</h1>')
+        return next(iter(track(recipe, run)), None)
+
+    return call
 
 
 @pytest.mark.parametrize('uri', [*SECRETS, 'ftp://host', 'mlruns', 'sqlite:///a.db', 'http://'])
@@ -61,23 +74,23 @@ def test_rejected_run_has_reasons_and_names_that_mlflow_accepts_but_no_model(run
     assert (request['experiment'], request['run_name']) == ('filtered_160', 'filtered_160/a')
 
 
-def test_unreachable_server_is_one_sentence(run, page):
+def test_unreachable_server_is_one_sentence(run, problem_of):
     with refusing_port() as port:
         address = f'http://127.0.0.1:{port}'
         config = MlflowConfig(tracking_uri=address, timeout_seconds=300)
-        problem = log_to_mlflow(config, run('a'), page)
+        problem = problem_of(config, run('a'))
 
     assert problem.startswith(f'MLflow at {address}: run not logged: MlflowException: ')
     assert '\n' not in problem
 
 
-def test_server_that_is_too_slow_is_given_up(run, page, tmp_path, monkeypatch):
+def test_server_that_is_too_slow_is_given_up(run, problem_of, tmp_path, monkeypatch):
     (tmp_path / 'slow_client.py').write_text('import time; time.sleep(60)')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     monkeypatch.setattr('pipeline.tracking.mlflow_run._CLIENT', 'slow_client')
     config = MlflowConfig(tracking_uri='http://127.0.0.1:1')
 
-    problem = log_to_mlflow(config.model_copy(update={'timeout_seconds': 0.2}), run('a'), page)
+    problem = problem_of(config.model_copy(update={'timeout_seconds': 0.2}), run('a'))
 
     assert 'no end within mlflow.timeout_seconds, 0.2 s' in problem
 
@@ -127,12 +140,12 @@ def runs_of(client, experiment):
 
 
 @pytest.mark.slow
-def test_server_gets_parameters_metrics_decision_report_and_model(client, run, page, caplog):
+def test_server_gets_parameters_metrics_decision_report_and_model(client, run, problem_of, caplog):
     config = MlflowConfig(tracking_uri=client.tracking_uri, experiment='all')
     data = run('a')
     caplog.set_level('INFO', 'pipeline')
 
-    assert log_to_mlflow(config, data, page) is None
+    assert problem_of(config, data) is None
 
     (logged,) = runs_of(client, 'all')
     info, tags, params = logged.info, logged.data.tags, logged.data.params
@@ -149,19 +162,19 @@ def test_server_gets_parameters_metrics_decision_report_and_model(client, run, p
     model = client.list_artifacts(info.run_id, 'model')
     assert [each.path for each in model] == ['model/saved_model.pb', 'model/variables']
     (report,) = client.list_artifacts(info.run_id, 'report')
-    assert (report.path, report.file_size) == ('report/page.html', page.stat().st_size)
+    assert (report.path, report.file_size) == ('report/a.html', len('<h1>report</h1>'))
 
 
 @pytest.mark.slow
-def test_failed_upload_and_deleted_experiment_are_one_sentence(client, run, page, tmp_path):
+def test_failed_upload_and_deleted_experiment_are_one_sentence(client, run, problem_of, tmp_path):
     config = MlflowConfig(tracking_uri=client.tracking_uri, experiment='failed')
     gone = {**LIVE, 'folder': str(tmp_path / 'removed')}
 
-    upload = log_to_mlflow(config, run('a', state=gone), page)
-    assert log_to_mlflow(config, run('a'), page) is None
+    upload = problem_of(config, run('a', state=gone))
+    assert problem_of(config, run('a')) is None
     runs = runs_of(client, 'failed')
     client.delete_experiment(runs[0].info.experiment_id)
-    deleted = log_to_mlflow(config, run('b'), page)
+    deleted = problem_of(config, run('b'))
 
     assert sorted(each.info.status for each in runs) == ['FAILED', 'FINISHED']
     assert 'removed' in upload

@@ -1,4 +1,4 @@
-"""Decisions of the gate, from predictions to rules, with TFMA's own check of the thresholds."""
+"""Decisions of the gate, from predictions to rules, with TFMA's own check of the minimum."""
 
 import numpy as np
 import pytest
@@ -54,23 +54,10 @@ def model_result(found: Judged, *slices):
 def gate(labels, predicted, reference=None, *, slices=(), measured=MEASURED, val=None, **config):
     """The decision on predictions, compared with those of a reference model if there is one."""
     settings, classes = EvaluationConfig(**config), max(int(labels.max()) + 1, 2)
-    stored = {'candidate': predicted} | ({} if reference is None else {'reference': reference})
-    found = {name: judged(labels, each, classes) for name, each in stored.items()}
-    metrics = {}
-    for name, each in found.items():
-        metrics |= _Combiner(MetricKey('all', name)).extract_output([each])
-    if reference is not None:
-        key = MetricKey(settings.metric, 'candidate', example_weighted=None)
-        change = metrics[key] - metrics[key._replace(model_name='reference')]
-        metrics[key.make_diff_key()] = change
-    tfma_config = eval_config(tuple(found), settings, np.bincount(labels).tolist())
+    found = judged(labels, predicted, classes)
+    metrics = _Combiner(MetricKey('all', 'candidate')).extract_output([found])
+    tfma_config = eval_config(['candidate'], settings, np.bincount(labels).tolist())
     validated = validate_metrics(((), metrics), tfma_config).metric_validations_per_slice
-    failures = {
-        each.metric_key.name
-        for of_slice in validated
-        for each in of_slice.failures
-        if not each.metric_key.is_diff
-    }
     comparison = None
     if reference is not None:
         keys = {'metric': settings.metric, 'margin': settings.margin}
@@ -78,9 +65,16 @@ def gate(labels, predicted, reference=None, *, slices=(), measured=MEASURED, val
     evaluation = Evaluation(
         classes=tuple(f'class{label}' for label in range(classes)),
         threshold=0.5,
-        candidate=model_result(found['candidate'], *slices),
+        candidate=model_result(found, *slices),
     )
-    return decide(evaluation, failures, comparison, measured, settings, val)
+    return decide(
+        evaluation,
+        not any(each.failures for each in validated),
+        comparison,
+        measured,
+        settings,
+        val,
+    )
 
 
 def result_of(decision, rule):

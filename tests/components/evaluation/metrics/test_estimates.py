@@ -1,4 +1,4 @@
-"""Compares metrics with their definitions, and checks the coverage of the intervals."""
+"""Metrics of worked examples, and the coverage of the intervals."""
 
 import numpy as np
 import pytest
@@ -36,59 +36,48 @@ def values(found):
     return {name: each.value for name, each in found.items()}
 
 
-def auc(truth, given):
-    """Share of pairs of a positive and a negative decision in the right order."""
-    pairs = given[truth][:, None] - given[~truth]
-    return ((pairs > 0).sum() + (pairs == 0).sum() / 2) / pairs.size
-
-
-def average_precision(truth, given):
-    ordered = truth[np.argsort(-given, kind='stable')]
-    return (np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean()
-
-
-def recall(labels, predicted, label):
-    return (predicted[labels == label] == label).mean()
-
-
-def f1(labels, predicted, label):
-    hits = ((labels == label) & (predicted == label)).sum()
-    return 2 * hits / ((labels == label).sum() + (predicted == label).sum())
-
-
-def calibration_error(given, truth):
-    """Over ten bins, of the second of two classes or the predicted one of many."""
-    confidence, hits = given.max(axis=1), truth[np.arange(len(given)), given.argmax(axis=1)]
-    bins = [np.floor(confidence * 10) == number for number in range(10)]
-    return sum(abs((confidence[each] - hits[each]).sum()) for each in bins) / len(given)
-
-
-@KINDS
-def test_metrics_match_their_definitions(classes):
-    labels, probabilities = predictions(classes)
-    by_class, predicted = np.float64(probabilities), probabilities.argmax(axis=1)
-    judged_classes = [1] if classes == 2 else [*range(classes)]
-    given, truth = by_class[:, judged_classes], labels[:, None] == judged_classes
-    every = range(classes)
-    of_label = by_class[np.arange(len(labels)), labels]
-    ranks = (by_class > of_label[:, None]).sum(axis=1)
-
-    found = values(measured(labels, probabilities))
-
-    expected = {
-        ACCURACY: (labels == predicted).mean(),
-        results.TOP_5_ACCURACY: (ranks < 5).mean(),
-        BALANCED_ACCURACY: np.mean([recall(labels, predicted, each) for each in every]),
-        results.MACRO_F1: np.mean([f1(labels, predicted, each) for each in every]),
-        AUC: auc(truth.ravel(), given.ravel()),
-        PR_AUC: average_precision(truth.ravel(), given.ravel()),
-        results.LOG_LOSS: -np.log(of_label).mean(),
-        results.BRIER: ((given - truth) ** 2).sum(axis=1).mean(),
-        results.ECE: calibration_error(given, truth),
-    }
-    least = {results.TOP_5_ACCURACY: 8, results.MACRO_F1: 3}
-    expected = {name: each for name, each in expected.items() if classes >= least.get(name, 2)}
+@pytest.mark.parametrize(
+    ('labels', 'probabilities', 'expected'),
+    [
+        (
+            [0, 0, 1, 1],
+            [[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]],
+            {
+                ACCURACY: 3 / 4,
+                BALANCED_ACCURACY: (1 + 1 / 2) / 2,
+                AUC: 3 / 4,  # pairs of a dog and a cat in the right order
+                PR_AUC: (1 / 1 + 2 / 3) / 2,
+                results.LOG_LOSS: -np.log([0.9, 0.6, 0.35, 0.8]).mean(),
+                results.BRIER: np.square([0.1, 0.4, 0.65, 0.2]).mean(),
+                results.ECE: (0.1 + 0.4 + 0.65 + 0.2) / 4,  # each in a bucket of its own
+            },
+        ),
+        (
+            [0, 0, 1, 2],
+            [[0.75, 0.15, 0.1], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9]],
+            {
+                ACCURACY: 3 / 4,
+                BALANCED_ACCURACY: (1 / 2 + 1 + 1) / 3,
+                results.MACRO_F1: (2 / 3 + 2 / 3 + 1) / 3,
+                AUC: 31 / 32,  # only 0.6 is above 0.3
+                PR_AUC: (1 + 1 + 1 + 4 / 5) / 4,
+                results.LOG_LOSS: -np.log([0.75, 0.3, 0.8, 0.9]).mean(),
+                results.BRIER: (0.095 + 0.86 + 0.06 + 0.015) / 4,
+                results.ECE: (0.25 + 0.6 + 0.2 + 0.1) / 4,
+            },
+        ),
+    ],
+)
+def test_metrics_of_two_and_three_classes(labels, probabilities, expected):
+    found = values(measured(np.array(labels), np.array(probabilities, np.float32)))
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_top_5_accuracy_is_the_share_of_labels_among_the_five_most_probable():
+    labels, probabilities = predictions(8)
+    top = np.argsort(-probabilities, axis=1)[:, :5]
+    found = measured(labels, probabilities)[results.TOP_5_ACCURACY]
+    assert found.value == pytest.approx((top == labels[:, None]).any(axis=1).mean())
 
 
 @pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.5, 0.5)])
@@ -111,15 +100,15 @@ def test_single_label_omits_metrics_that_compare_classes(classes, more):
 def test_class_without_images_does_not_count():
     labels, probabilities = predictions(3)
     some = labels < 2
-    predicted = probabilities[some].argmax(axis=1)
+    labels, predicted = labels[some], probabilities[some].argmax(axis=1)
 
-    found = values(measured(labels[some], probabilities[some]))
+    found = values(measured(labels, probabilities[some]))
 
-    recalls, scores = (
-        [function(labels[some], predicted, each) for each in range(2)] for function in (recall, f1)
-    )
-    assert found[BALANCED_ACCURACY] == pytest.approx(np.mean(recalls))
-    assert found[results.MACRO_F1] == pytest.approx(np.mean(scores))
+    right = [((labels == each) & (predicted == each)).sum() for each in range(2)]
+    images, answers = ([(of == each).sum() for each in range(2)] for of in (labels, predicted))
+    assert found[BALANCED_ACCURACY] == pytest.approx(np.divide(right, images).mean())
+    expected = 2 * np.divide(right, np.add(images, answers)).mean()
+    assert found[results.MACRO_F1] == pytest.approx(expected)
 
 
 def test_perfect_model_on_few_images_has_wide_intervals():

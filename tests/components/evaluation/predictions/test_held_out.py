@@ -17,10 +17,11 @@ from components.evaluation.predictions.component import Predictions, Predictor
 from components.evaluation.predictions.held_out import (
     HELD_OUT_FILE,
     HeldOut,
+    distinct_images,
     find_held_out,
     groups_of,
 )
-from components.evaluation.predictions.prediction_files import candidate_rows
+from components.evaluation.predictions.prediction_files import prediction_paths, read_rows
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -77,7 +78,7 @@ class Classifier:
     """Predicts the first class."""
 
     def labels_of_images(self, images):
-        return [0] * len(images), np.full((len(images), 1), 0.1, np.float32)
+        return [0] * len(images), np.tile(np.float32([0.9, 0.1]), (len(images), 1))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def predict(tmp_path, monkeypatch):
             examples=examples, predictions=predictions, near_distance=NEAR, **models
         )
         counts = HeldOut.model_validate_json((tmp_path / HELD_OUT_FILE).read_bytes())
-        rows = [*candidate_rows(tmp_path)]
+        rows = [*read_rows(prediction_paths(tmp_path))]
         assert len(rows) == counts.kept
         return counts, {row.key for row in rows}
 
@@ -193,11 +194,11 @@ def test_judges_repeated_images_once_and_leaves_out_bytes_near_duplicates_and_gr
     other = np.concatenate([entry(1), entry(5, picture=3), entry(6, group=8)])
     trained = np.concatenate([entry(2), entry(3), entry(7, group=9)])
 
-    kept, counts = find_held_out([one, other], [trained], NEAR)
+    kept, counts = find_held_out(distinct_images([one, other]), [trained], NEAR)
 
     assert counts == HeldOut(dropped=3, kept=2)
     assert {int(key, 16): group for key, group in groups_of(kept).items()} == {1: 0, 6: 8}
-    kept, _ = find_held_out([one, other], [trained], 0)
+    kept, _ = find_held_out(distinct_images([one, other]), [trained], 0)
     assert {int(key, 16) for key in groups_of(kept)} == {1, 5, 6}
 
 

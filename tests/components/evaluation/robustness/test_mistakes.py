@@ -4,7 +4,8 @@ import pytest
 from bright_model import gray
 
 from components.evaluation.predictions.prediction_files import PredictedRow
-from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
+from components.evaluation.robustness import mistakes as mistakes_module
+from components.evaluation.robustness.mistakes import ShownRows
 from components.inference.classifier import Classifier
 
 CATS, DOGS = 0, 1
@@ -21,34 +22,33 @@ def rows(images, classifier):
         PredictedRow(
             *(each.key, each.label, each.filename),
             {'candidate': label},
-            {'candidate': np.append(1 - row, row)},
+            {'candidate': row},
             {},
         )
         for each, label, row in zip(images, labels, probabilities, strict=True)
     ]
 
 
-def find_mistakes(images, classifier, folder, most=12):
+def find_mistakes(images, classifier, folder):
     by_key = {image.key: image for image in images}
-    return draw_mistakes(worst_mistakes(rows(images, classifier), most), by_key, classifier, folder)
+    return ShownRows.of(rows(images, classifier)).draw(by_key, classifier, folder).mistakes
 
 
-@pytest.mark.parametrize('most', [2, 3])
-def test_finds_most_confident_mistakes(classifier, tmp_path, most):
-    mistakes = find_mistakes(IMAGES, classifier, tmp_path, most)
+def test_finds_most_confident_mistakes(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(mistakes_module, '_MOST', 2)
+    mistakes = find_mistakes(IMAGES, classifier, tmp_path)
 
-    names = ['1/90.png', '1/100.png', '1/110.png']
-    assert [each.filename for each in mistakes] == names[:most]
-    assert {(each.label, each.answer) for each in mistakes} == {('dogs', 'cats')}
+    assert [each.filename for each in mistakes] == ['1/90.png', '1/100.png']
+    assert {(each.label, each.predicted) for each in mistakes} == {('dogs', 'cats')}
     assert mistakes[0].probability == pytest.approx(1 / (1 + np.exp(-3.5)))
-    assert len(list((tmp_path / 'mistakes').iterdir())) == 2 * most
+    assert len(list((tmp_path / 'pictures').iterdir())) == 4
 
 
 def test_probability_is_that_of_the_predicted_class():
     row = PredictedRow('', 0, '', {'candidate': 2}, {'candidate': np.array([0.1, 0.2, 0.7])}, {})
     other = PredictedRow('', 0, '', {'candidate': 1}, {'candidate': np.array([0.2, 0.8, 0.0])}, {})
 
-    assert worst_mistakes([row, other], 1) == [other]
+    assert ShownRows.of([row, other]).mistakes == [other, row]
 
 
 def test_draws_thumbnail_and_overlay(classifier, tmp_path):

@@ -65,7 +65,7 @@ def artifacts(tmp_path_factory, make_saved_model):
     return {'examples': spans, 'model': model, 'predictions': predictions}
 
 
-def evaluate(artifacts, target, config, reference='none'):
+def evaluate(artifacts, target, images, reference='none'):
     """`reference` is the folder with the predictions of the reference model."""
     results, others = RobustnessResults(), Predictions()
     results.uri, others.uri = str(target), str(reference)
@@ -73,7 +73,7 @@ def evaluate(artifacts, target, config, reference='none'):
         **artifacts,
         reference_predictions=others,
         robustness=results,
-        config=config,
+        sample_size=images,
         resize='squeeze',
     )
     return Robustness.model_validate_json((target / ROBUSTNESS_FILE).read_text())
@@ -88,7 +88,7 @@ def test_predictions_are_stored_once_per_image(artifacts, tmp_path):
         *(('0/30.png', 0, 0), ('1/200.png', 1, 1), ('1/90.png', 1, 0), ('0/20.png', 0, 0)),
         *(('0/31.png', 0, 0), ('1/201.png', 1, 1), ('1/91.png', 1, 0)),
     ]
-    assert found[0].measures == {features.BRIGHTNESS: 0.25}
+    assert found[0].slices == {'brightness': 'dark'}
     assert found[1].probability['candidate'][1] > 0.99
     assert len({row.key for row in found}) == len(found)
 
@@ -107,10 +107,10 @@ def test_same_images_have_the_same_digest(artifacts, tmp_path):
 
 
 def test_robustness_evaluates_all_spans(artifacts, tmp_path):
-    found = evaluate(artifacts, tmp_path, '{"images": 100}')
+    found = evaluate(artifacts, tmp_path, 100)
 
     assert found.clean.value == pytest.approx(5 / 7)
-    assert {row.images for row in found.corrupted} == {7}
+    assert found.images == 7
     assert [each.filename for each in found.mistakes] == ['1/90.png', '1/91.png']
     with PIL.Image.open(tmp_path / found.mistakes[0].explanation) as picture:
         assert picture.size == (48, 32)
@@ -119,35 +119,35 @@ def test_robustness_evaluates_all_spans(artifacts, tmp_path):
 def test_images_that_got_worse_or_better_are_drawn(artifacts, tmp_path):
     dogs = [gray(each, 1) for each in (200, 90, 201, 91)]
     cats = [gray(each, 0) for each in (30, 20, 31)]
-    rows = [(image, 1, np.array([0.9], np.float32)) for image in cats + dogs]
+    rows = [(image, 1, np.array([0.1, 0.9], np.float32)) for image in cats + dogs]
     write_predictions(tmp_path / 'reference', rows)  # predicts dogs for all
 
-    found = evaluate(artifacts, tmp_path, '{"images": 0}', tmp_path / 'reference')
+    found = evaluate(artifacts, tmp_path, 0, tmp_path / 'reference')
 
     assert {each.filename for each in found.worse} == {'1/90.png', '1/91.png'}
     assert {each.filename for each in found.better} == {'0/30.png', '0/20.png', '0/31.png'}
     change = found.better[0]
-    assert (change.label, change.before, change.after) == ('cats', 'dogs', 'cats')
+    assert (change.label, change.before, change.predicted) == ('cats', 'dogs', 'cats')
     with PIL.Image.open(tmp_path / change.picture) as picture:
         assert picture.size == (48, 32)
 
 
 def test_reference_without_some_images_is_an_error(artifacts, tmp_path):
-    write_predictions(tmp_path / 'reference', [(gray(30, 0), 0, np.array([0.1], np.float32))])
+    write_predictions(tmp_path / 'reference', [(gray(30, 0), 0, np.array([0.9, 0.1], np.float32))])
     with pytest.raises(ModelError, match='predictions for different images; run the recipe again'):
-        evaluate(artifacts, tmp_path, '{"images": 0}', tmp_path / 'reference')
+        evaluate(artifacts, tmp_path, 0, tmp_path / 'reference')
 
 
 def test_robustness_runs_no_clean_image_through_the_model(artifacts, tmp_path, monkeypatch):
     monkeypatch.delattr(Classifier, 'of_images')
     monkeypatch.delattr(Classifier, 'labels_of_images')
-    assert evaluate(artifacts, tmp_path, '{"images": 3}').clean
+    assert evaluate(artifacts, tmp_path, 3).clean
 
 
-@pytest.mark.parametrize(('images', 'counts'), [(4, {4}), (0, set())])
-def test_corrupts_configured_number_of_images(artifacts, tmp_path, images, counts):
-    found = evaluate(artifacts, tmp_path, f'{{"images": {images}}}')
+@pytest.mark.parametrize('images', [4, 0])
+def test_corrupts_configured_number_of_images(artifacts, tmp_path, images):
+    found = evaluate(artifacts, tmp_path, images)
 
-    assert {row.images for row in found.corrupted} == counts
-    assert (found.clean is None) == (images == 0)
+    assert found.images == images
+    assert bool(found.clean) == bool(found.corrupted) == bool(images)
     assert len(found.mistakes) == 2
