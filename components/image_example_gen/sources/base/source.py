@@ -218,17 +218,18 @@ def open_files(
 
     Raises DataError if no image has a label.
     """
-    existing = [row for row in rows if row.file.stamp]
-    seen = Counter[tuple[str, Label]]((row.part, row.label) for row in existing)
+    # The label of a file that is missing names no class.
+    seen = Counter[tuple[str, Label]](
+        (row.part, row.label if row.file.stamp else None) for row in rows
+    )
     parts, left_out = divide(where, seen)
     rows = [row for row in rows if row.part in parts]
-    existing = [row for row in existing if row.part in parts]
     number = len(range(0, len(rows), IMAGES_PER_SHARD))
-    files = [row.file for row in existing]
+    files = [row.file for row in rows if row.file.stamp]
     return Source(
         where,
         parts,
-        Counter[tuple[str, Label]]((row.part, row.label) for row in rows),
+        seen,
         [FileShard(config, folder, rows[n::number]) for n in range(number)],
         fingerprint_of(files, state),
         (*notes, *left_out, *_masks_beside_images(files)),
