@@ -71,7 +71,7 @@ def test_evaluates_the_live_version_on_all_usable_images(live):
     assert {each['feature'] for each in live['evaluation']['candidate']['slices']} > {'class'}
     assert live['tally']['bad'] == {'not an image': 1}
     (mistake,) = live['mistakes']
-    assert (mistake['filename'], mistake['label'], mistake['answer']) == (
+    assert (mistake['filename'], mistake['label'], mistake['predicted']) == (
         'dogs/cat.jpg',
         'dogs',
         'cats',
