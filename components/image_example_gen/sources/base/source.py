@@ -129,11 +129,12 @@ class Source:
         return self.labels.count(self.by_label)
 
     def labelled(self, labels: Labels) -> 'Source':
-        """The same images with classes; a note names those that a part lacks."""
+        """The same images with classes; a note names those of its images that a part lacks."""
         notes = [*self.notes]
+        own = {labels.index(label) for label in self.by_label}
         for part in (name for name, part in self.parts.items() if part):
-            indices = {labels.index(label) for name, label in self.seen if name == part}
-            if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
+            lacked = own - {labels.index(label) for name, label in self.seen if name == part}
+            if lacking := [each for n, each in enumerate(labels.classes) if n in lacked]:
                 notes.append(f'{part} has no images of {describe_classes(lacking)}')
         return dataclasses.replace(self, labels=labels, notes=(*notes, *labels.notes))
 

@@ -95,6 +95,15 @@ def test_listed_class_without_images_is_an_error_only_beside_other_classes(make_
         window(path, 1)
 
 
+def test_notes_of_a_span_name_only_its_classes(make_files):
+    first = ('train/cats', 'train/dogs', 'test/cats')
+    second = ('train/cats', 'train/wolves', 'test/cats', 'test/wolves')
+    names = [f'span-1/{name}' for name in first] + [f'span-2/{name}' for name in second]
+    first, second = window(make_files({f'{name}/1.jpg': '' for name in names}), 2)
+    assert first.source.notes == ('test has no images of 1 class (dogs)',)
+    assert second.source.notes == ()
+
+
 def write_span(source, folder, labels):
     """Writes an image for each label."""
     images, labels = [b'a'] * len(labels), [*labels]
