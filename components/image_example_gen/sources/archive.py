@@ -192,7 +192,7 @@ def _extract_zip(archive: zipfile.ZipFile, folder: Path, limit: int) -> Iterator
         unpacked += info.file_size
         _require_within(limit, unpacked)
         info.filename = _name_in_zip(info).replace('\\', '/')  # some programs on Windows write it
-        if not info.is_dir() and _is_used(info.filename):
+        if not info.filename.endswith('/') and _is_used(info.filename):
             try:
                 archive.extract(info, folder)
             except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
