@@ -5,6 +5,7 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
+    open_labelled,
     open_older_spans,
     open_window,
 )
@@ -154,3 +155,9 @@ def test_older_spans_have_the_classes_of_the_window(make_spans):
     (older,) = open_older_spans(config, open_window(config))
     assert older.source.classes == ('cats', 'dogs')
     assert [getattr(image, 'label', None) for image in every_image(older.source)] == [0, None]
+
+
+def test_drawings_have_the_labels_of_the_model():
+    (span,) = open_labelled(DataConfig(source='drawings', count=100), ('bird', 'dog', 'cat'))
+    names = [span.source.classes[image.label] for image in every_image(span.source)]
+    assert names == ['cat', 'dog'] * 50
