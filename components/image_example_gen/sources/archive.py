@@ -165,7 +165,7 @@ def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator
     for info in archive:
         if info.size < 0:  # tarfile would read the same members again and again
             raise tarfile.ReadError('a member has a negative size')
-        unpacked += info.size
+        unpacked += tarfile.BLOCKSIZE + info.size  # with the header, as it may have no bytes
         _require_within(limit, unpacked)
         if (info.isreg() or info.islnk()) and _is_used(info.name):
             place = folder / info.name
