@@ -23,7 +23,7 @@ def rebuild(classifier: Classifier, config: TrainConfig, model: Path) -> keras.M
 
     It takes `pixels`, float32 [batch, size, size, 3] in 0..255, and returns `scores`, the
     probability of each class, float32 [batch, classes]. Keras loads the file without this project.
-    Batch norm is not folded, so that the model can be trained further.
+    Batch norm is folded into the convolutions, unless the recipe trained it.
 
     Raises:
         ModelError: there are no weights, or they do not give the predictions of the SavedModel.

@@ -32,7 +32,6 @@ SMALL = {
     'trainer.alpha': 0.35,
     'trainer.weights': 'random',
     'trainer.batch_size': 16,
-    'trainer.cache': False,
     'trainer.feature_extraction.epochs': 1,
     'trainer.fine_tune.epochs': 0,
     'evaluation.minimum': 0.0,

@@ -14,7 +14,6 @@ from common.errors import DataError, PushError
 from common.features import CLASSES_FILE, FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.mirror import uri_of
-from common.storage import storage_of
 from components.image_example_gen.ingestion.checks import check_bad_share
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
@@ -29,6 +28,7 @@ from components.pusher.serving_folder import (
     versions_in,
 )
 from components.pusher.versions import push
+from components.resolvers.fine_tuning import read_choice
 from pipeline.config.recipe import Recipe
 from pipeline.models import overrides
 from pipeline.models.model_list import list_models
@@ -41,7 +41,6 @@ from pipeline.run.recording import Recording
 from pipeline.run.run_list import homes_in
 from pipeline_runner import main
 from trainer.results import FineTuningChoice
-from trainer.training.auto import _live_choice
 
 GRAPH = 'saved_model.pb'
 FILES = (GRAPH, 'variables/variables.index', 'variables/variables.data-00000-of-00001')
@@ -235,7 +234,7 @@ def test_unfinished_upload_hides_no_choice_of_the_live_model(pets, two):
     for number in (live, '9999999999'):
         name = f'runs/pets/serving/{number}/{FINE_TUNING_FILE}'
         pets.bucket.put(name, choice.model_dump_json() if number == live else '{}')
-    assert _live_choice(storage_of(pets.serving)) == choice
+    assert read_choice(uri_of(pets.serving)) == choice
 
 
 def test_new_metadata_skip_the_ids_of_artifacts_in_the_bucket(pets):

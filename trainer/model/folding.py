@@ -13,8 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.model.strided_depthwise import StridedDepthwiseConv2D, has_slow_gradient
-
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 _LAST = (-1, 3)  # axis of the channels
 
@@ -59,8 +57,8 @@ def foldable(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
     """Returns a copy with the outputs of `model` in inference mode, and layers of the same names.
 
-    The copy has weights of its own: kernels and biases in place of batch norm. A batch norm that
-    cannot be folded is frozen. Without `dtype`, layers keep theirs.
+    The copy has weights of its own: kernels and biases in place of batch norm. Without `dtype`,
+    layers keep theirs.
     """
     norms = foldable(model)
     folded_names = {norm.name for norm in norms.values()}
@@ -73,8 +71,6 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             return keras.layers.Activation('linear', name=layer.name, dtype=config['dtype'])
         if layer.name in norms:
             config['use_bias'] = True
-            if has_slow_gradient(layer):
-                return StridedDepthwiseConv2D.from_config(config)
         return type(layer).from_config(config)
 
     def call(layer: keras.Operation, *inputs: Any, **options: Any) -> Any:
@@ -90,37 +86,7 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
         twin.set_weights(_folded_weights(layer, norm) if norm else layer.get_weights())
         if isinstance(twin, keras.layers.Normalization):
             twin.finalize_state()
-    for part in folded._flatten_layers():  # also those of nested models
-        if isinstance(part, keras.layers.BatchNormalization):
-            part.trainable = False
     return folded
-
-
-def unfold(folded: keras.Model, model: keras.Model) -> None:
-    """Gives `model`, of which `folded` is a folded copy or a part of one, the weights of the copy.
-
-    A batch norm that was folded becomes an offset per channel; both have the same outputs then.
-    Frozen layers keep their weights.
-    """
-    norms = foldable(model)
-    for twin in folded.layers:
-        if not twin.weights or not twin.trainable:
-            continue
-        layer = model.get_layer(twin.name)
-        if layer.name not in norms:
-            layer.set_weights(twin.get_weights())
-            continue
-        kernel, bias = twin.get_weights()
-        layer.set_weights([kernel, np.zeros_like(bias)] if layer.use_bias else [kernel])
-        norm = norms[layer.name]
-        values = {'gamma': 1.0, 'beta': 0.0, 'moving_mean': -bias}
-        values['moving_variance'] = 1.0 - norm.epsilon
-        norm.set_weights(
-            [
-                np.broadcast_to(values[each.name], each.shape).astype('float32')
-                for each in norm.weights
-            ]
-        )
 
 
 def _folded_weights(

@@ -15,7 +15,6 @@ import keras
 from common.artifacts import folder_of
 from common.errors import ModelError
 from common.files import UNREADABLE
-from trainer.config.train import TrainConfig
 from trainer.model.network import Network
 from trainer.training.trained_images import TRAINED_ON, index_file, read_trained_images
 
@@ -26,19 +25,6 @@ _LABELS = 'labels.txt'  # next to a Keras model: class names in the order of the
 def weights_folder(serving_directory: str) -> Path:
     """Returns the folder of a model's weights, given the SavedModel's path from TFX."""
     return folder_of(serving_directory).parent / 'weights'
-
-
-def describe(
-    config: TrainConfig, classes: Sequence[str], splitting: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the properties that two models must share to exchange weights, by name."""
-    return {
-        'trainer.backbone': config.model or config.backbone,
-        'trainer.alpha': config.alpha,
-        'trainer.head.hidden': list(config.head.hidden),
-        'classes': list(classes),
-        **splitting,
-    }
 
 
 def save_weights(network: Network, description: Mapping[str, Any], folder: Path) -> None:
@@ -52,8 +38,8 @@ def save_weights(network: Network, description: Mapping[str, Any], folder: Path)
 def load_weights(network: Network, description: Mapping[str, Any], base_model: str) -> Path:
     """Loads the weights of a base model, the path of a SavedModel; returns its artifact's folder.
 
-    Raises ModelError, and leaves the network unchanged, if its weights or its index of training
-    images are missing or corrupted, or its description differs.
+    Raises ModelError if its weights or its index of training images are missing or corrupted, or
+    its description differs.
     """
     folder = weights_folder(base_model)
     try:
@@ -69,13 +55,10 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
         raise ModelError(f'the model differs: {"; ".join(differences)}')
     if read_trained_images(folder.parent) is None:
         raise ModelError(f'the model has no {index_file(base_model)}')
-    initial = [model.get_weights() for model, _ in _files(network, folder)]
     try:
         for model, file in _files(network, folder):
             model.load_weights(file)
     except UNREADABLE as error:
-        for (model, _), weights in zip(_files(network, folder), initial, strict=True):
-            model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
 

@@ -54,11 +54,11 @@ def test_checks_single_images_batches_and_invalid_images(probe, served):
     assert found.latency_ms > 0
     assert set(found.checks) == {
         'serving_default, 1 image',
-        'serving_default, 6 images',
-        'serving_default, 6 images and 3 invalid',
+        'serving_default, 4 images',
+        'serving_default, 4 images and 3 invalid',
         'serve_images, 1 image',
-        'serve_images, 6 images',
-        'serve_images, 6 images and 3 invalid',
+        'serve_images, 4 images',
+        'serve_images, 4 images and 3 invalid',
         'explain_images, 1 image',
     }
 
