@@ -5,7 +5,6 @@ the Trainer: a push would then be a reason to train again.
 """
 
 import contextlib
-from pathlib import Path
 
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
@@ -36,9 +35,9 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 def read_choice(serving: str) -> FineTuningChoice | None:
     """Reads the choice of the live model; None if there is none, or it is damaged."""
-    version: Path | None = find_reference(folder_of(serving)).version if serving else None
-    with contextlib.suppress(OSError, ValueError):
-        return version and FineTuningChoice.model_validate_json(
-            (version / FINE_TUNING_FILE).read_bytes()
-        )
+    version = find_reference(folder_of(serving)).version if serving else None
+    if version:
+        with contextlib.suppress(OSError, ValueError):
+            text = (version / FINE_TUNING_FILE).read_bytes()
+            return FineTuningChoice.model_validate_json(text)
     return None

@@ -86,12 +86,12 @@ class ActivationCache:
 
         Only the split 'train' is augmented. Raises ConfigError if an activation is not finite.
         """
-        computed, spans = 0, split.spans()
-        for view, span in itertools.product(range(self._views(name)), spans):
-            missing = [kind for kind in self._kinds(name, view) if self._lacks(kind, span, view)]
-            for kind in missing:
+        computed: dict[tuple[str, int], int] = {}  # images by span and view
+        spans = split.spans()
+        for span, view, kind in self._entries(name, split):
+            if self._lacks(kind, span, view):
                 self._write(kind, span, view, name)
-            computed += span.count if missing else 0
+                computed[span.key, view] = span.count
         counts, inputs = [span.count for span in spans], {}
         for stage, planned in self._inputs.items():
             views = [
@@ -100,18 +100,17 @@ class ActivationCache:
             ]
             loads = (_loader(views, counts, number, planned) for number in range(len(views)))
             inputs[stage] = Tensors(split.labels, (*loads,), are_images=planned.kind == 'images')
-        return inputs, computed
+        return inputs, sum(computed.values())
 
     def make_room(self, splits: Mapping[str, ImageSplit]) -> None:
         """Removes the oldest files if the limit or the disk has no room for missing ones."""
         missing = 0
         for name, split in splits.items():
-            for view, span in itertools.product(range(self._views(name)), split.spans()):
-                for kind in self._kinds(name, view):
-                    if self._lacks(kind, span, view):
-                        missing += self._planned[kind].bytes(span.count)
-                    else:
-                        os.utime(self._file(kind, span, view))
+            for span, view, kind in self._entries(name, split):
+                if self._lacks(kind, span, view):
+                    missing += self._planned[kind].bytes(span.count)
+                else:
+                    os.utime(self._file(kind, span, view))
         files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
         limit = self._config.max_cache_gb * _GIGABYTE
         excess = missing + sum(map(_size_of, files)) - limit
@@ -122,11 +121,12 @@ class ActivationCache:
             excess -= _size_of(file)
             file.unlink()
 
-    def _views(self, name: str) -> int:
-        return max(each.views_of(name) for each in self._planned.values())
-
-    def _kinds(self, name: str, view: int) -> list[Kind]:
-        return [kind for kind, each in self._planned.items() if view < each.views_of(name)]
+    def _entries(self, name: str, split: ImageSplit) -> Iterator[tuple[ImageSplit, int, Kind]]:
+        """Yields the span, view and kind of each file, views first."""
+        most = max(each.views_of(name) for each in self._planned.values())
+        for view, span, kind in itertools.product(range(most), split.spans(), self._planned):
+            if view < self._planned[kind].views_of(name):
+                yield span, view, kind
 
     def _file(self, kind: Kind, span: ImageSplit, view: int) -> Path:
         changed = [self._config.seed, self._config.augment.changes] if view else []

@@ -80,10 +80,12 @@ def train(
             loss, _, logits = validation.measure()
         loss_before = loss if math.isfinite(loss) else None
         validation.best = validation.best._replace(loss=loss, logits=logits)
+        progress = Progress(folder / key, name, model, validation)
         with job.timings.part(name) as part:
-            progress = Progress(folder / key, name, model, validation)
             if not progress.restore():
-                _fit(model, data, name, stage, validation, progress, events and events / key)
+                _fit(
+                    model, data, name, stage, weights, validation, progress, events and events / key
+                )
             part['images'] = train_split.count * len(progress.epochs)
         _, best_epoch, loss, logits = validation.best
         epochs = progress.epochs
@@ -97,11 +99,12 @@ def _fit(
     data: StageData,
     name: str,
     stage: StageConfig,
+    weights: np.ndarray | None,
     validation: Validation,
     progress: Progress,
     events: Path | None,
 ) -> None:
-    """Trains the epochs that are left, and leaves the best weights."""
+    """Trains the epochs that are left, and leaves the best weights in the model."""
     callbacks: list[keras.callbacks.Callback] = [validation]
     if stage.patience:
         callbacks.append(keras.callbacks.EarlyStopping(patience=stage.patience, mode='min'))
@@ -115,6 +118,7 @@ def _fit(
             epochs=stage.epochs,
             initial_epoch=len(progress.epochs),
             steps_per_epoch=data.steps,
+            class_weight=None if weights is None else dict(enumerate(weights)),
             shuffle=False,  # the dataset does; the default is a warning for datasets
             verbose=0,
             callbacks=[*callbacks, EpochBars(name, open_bars), progress],
