@@ -152,7 +152,7 @@ class ActivationCache:
                     raise ConfigError(
                         f'activations of {name} images are not finite in float16, as the cache '
                         'stores them (maximum 65504); set trainer.augment.cached_views to 0, which '
-                        'caches pixels alone, and trainer.precision to float32'
+                        'caches pixels alone, and trainer.precision to float32 if it is mixed'
                     )
                 file.write(values.tobytes())
                 bar.advance(len(values))

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.errors import ConfigError
 from trainer.config.train import FineTuneConfig, TrainConfig
-from trainer.model.folding import fold, node_by_name, nodes_of
+from trainer.model.folding import fold, node_by_name, nodes_of, unfold
 from trainer.model.own_model import import_own, summary
 from trainer.model.weights import check_weights_file, weights_file
 
@@ -33,6 +33,7 @@ class Backbone:
     """
 
     model: keras.Model  # batch norm is folded, unless the recipe trains it
+    original: keras.Model  # with batch norm, for weights in files; not changed by training
     preprocess: Preprocess  # float32 pixels in 0..255 to the input of the model
     cut: str | None
     first_trained: int  # index of the first layer that fine-tuning trains, above the boundary
@@ -62,6 +63,16 @@ class Backbone:
         trunk = keras.Model(self.model.input, boundary, name='trunk')
         return trunk, keras.Model(boundary, self.model.output, name='top')
 
+    def take_original(self) -> None:
+        """Gives the network the weights of the original, as after these were loaded."""
+        if self.model is not self.original:
+            self.model.set_weights(fold(self.original).get_weights())
+
+    def update_original(self) -> None:
+        """Gives the original the weights that training changed."""
+        if self.model is not self.original:
+            unfold(self.model, self.original)
+
     def set_trainable(self, *, fine_tuning: bool, batch_norm: bool) -> None:
         """Makes no layer trainable, or in fine-tuning those from `first_trained` on."""
         self.model.trainable = False
@@ -87,24 +98,26 @@ def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Back
     with _dtype_policy('mixed_float16' if half_precision else 'float32'):
         model, preprocess = _own_model(config) if config.model else _application(config)
     _load_weights(model, config)
-    if config.fine_tune.batch_norm == 'inference':
-        model = fold(model)
-    return split_backbone(model, preprocess, config.fine_tune)
+    folded = fold(model) if config.fine_tune.batch_norm == 'inference' else model
+    return split_backbone(folded, model, preprocess, config.fine_tune)
 
 
-def split_backbone(model: keras.Model, preprocess: Preprocess, stage: FineTuneConfig) -> Backbone:
+def split_backbone(
+    model: keras.Model, original: keras.Model, preprocess: Preprocess, stage: FineTuneConfig
+) -> Backbone:
     """Splits a network before the first layer that fine-tuning trains.
 
     Raises ConfigError if the layer does not exist.
     """
     if stage.epochs == 0:
-        return Backbone(model, preprocess, model.layers[-1].name, len(model.layers))
+        return Backbone(model, original, preprocess, model.layers[-1].name, len(model.layers))
     first_trained = _layer_index(model, stage.from_layer)
     if stage.batch_norm == 'train':
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM
-    return Backbone(model, preprocess, last_cut_before(model, first_trained), first_trained)
+    cut = last_cut_before(model, first_trained)
+    return Backbone(model, original, preprocess, cut, first_trained)
 
 
 @contextlib.contextmanager

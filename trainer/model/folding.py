@@ -89,6 +89,33 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
     return folded
 
 
+def unfold(folded: keras.Model, model: keras.Model) -> None:
+    """Gives `model`, of which `folded` is a folded copy or a part of one, the weights of the copy.
+
+    A batch norm that was folded becomes an offset per channel; both have the same outputs then.
+    Frozen layers keep their weights.
+    """
+    norms = foldable(model)
+    for twin in folded.layers:
+        if not twin.weights or not twin.trainable:
+            continue
+        layer = model.get_layer(twin.name)
+        if layer.name not in norms:
+            layer.set_weights(twin.get_weights())
+            continue
+        kernel, bias = twin.get_weights()
+        layer.set_weights([kernel, np.zeros_like(bias)] if layer.use_bias else [kernel])
+        norm = norms[layer.name]
+        values = {'gamma': 1.0, 'beta': 0.0, 'moving_mean': -bias}
+        values['moving_variance'] = 1.0 - norm.epsilon
+        norm.set_weights(
+            [
+                np.broadcast_to(values[each.name], each.shape).astype('float32')
+                for each in norm.weights
+            ]
+        )
+
+
 def _folded_weights(
     convolution: keras.Layer, norm: keras.layers.BatchNormalization
 ) -> list[np.ndarray]:

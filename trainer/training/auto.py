@@ -52,8 +52,9 @@ def decide(
     stage = next(values for most, values in _STEPS if mistakes <= most)
     values = {key: stage[key] for key in job.undecided['keys']}
     config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
-    model = network.backbone.model
-    backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
+    before = network.backbone
+    model, original = before.model, before.original
+    backbone = split_backbone(model, original, before.preprocess, config.fine_tune)
     layers = model.layers[backbone.first_trained :]
     layer = next((each.name for each in layers if each.weights), layers[0].name)
     reason = (

@@ -75,7 +75,6 @@ class Job:
             'trainer.backbone': config.model or config.backbone,
             'trainer.alpha': config.alpha,
             'trainer.head.hidden': list(config.head.hidden),
-            'trainer.fine_tune.batch_norm': config.fine_tune.batch_norm,  # folded if not trained
             'classes': list(self.classes),
             **self.splitting,
         }

@@ -30,6 +30,7 @@ def weights_folder(serving_directory: str) -> Path:
 def save_weights(network: Network, description: Mapping[str, Any], folder: Path) -> None:
     """Writes the weights of a trained network, and their description."""
     folder.mkdir(parents=True, exist_ok=True)
+    network.backbone.update_original()
     for model, file in _files(network, folder):
         model.save_weights(file)
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1))
@@ -58,6 +59,7 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
     try:
         for model, file in _files(network, folder):
             model.load_weights(file)
+        network.backbone.take_original()
     except UNREADABLE as error:
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
@@ -77,13 +79,14 @@ def load_keras_file(network: Network, classes: Sequence[str], file: Path) -> Non
         if names != [*classes]:
             raise ValueError(f'its classes are {", ".join(names)}')
         parts = [layer for layer in before.layers if isinstance(layer, keras.Model)]
-        for model, part in zip((network.backbone.model, network.head), parts, strict=True):
+        for model, part in zip((network.backbone.original, network.head), parts, strict=True):
             model.set_weights(part.get_weights())
+        network.backbone.take_original()
     except (*UNREADABLE, TypeError) as error:
         reason = str(error).partition('\n')[0]
         raise ModelError(f'a warm start from {file} is impossible: {reason}') from error
 
 
 def _files(network: Network, folder: Path) -> list[tuple[keras.Model, Path]]:
-    names = {'backbone': network.backbone.model, 'head': network.head}
+    names = {'backbone': network.backbone.original, 'head': network.head}
     return [(model, folder / f'{name}.weights.h5') for name, model in names.items()]

@@ -121,28 +121,6 @@ def test_detects_batch_that_fails_for_one_invalid_image(probe, make_model, tmp_p
     assert all('images and 3 invalid: ' in each for each in problems)
 
 
-@pytest.mark.parametrize(
-    ('function', 'replacement'),
-    [
-        ('turn_upright', lambda images, _: images),
-        pytest.param(
-            '_decode_on_white',
-            lambda contents: tf.io.decode_png(contents, channels=3),
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_detects_model_without_rotation_or_transparency(
-    probe, make_model, tmp_path, monkeypatch, function, replacement
-):
-    monkeypatch.setattr(f'trainer.preprocessing.{function}', replacement)
-
-    problems = probe(make_model(tmp_path / 'model')).problems
-
-    assert len(problems) == 4
-    assert all("predictions differ from the Trainer's" in each for each in problems)
-
-
 def test_names_a_missing_signature(probe, copy):
     loaded = tf.saved_model.load(str(copy))
     requests = (copy / features.WARMUP_FILE).read_bytes()

@@ -157,7 +157,7 @@ def test_reports_activations_beyond_float16(small_job, files, tmp_path):
     network = job.build_network()
     layer = network.backbone.model.get_layer('block_1_project')
     layer.set_weights([1e9 * weights for weights in layer.get_weights()])
-    with pytest.raises(ConfigError, match=r'not finite in float16, .* cached_views to 0'):
+    with pytest.raises(ConfigError, match=r'not finite in float16, .*cached_views to 0'):
         job.inputs(network, tmp_path / 'activations')
     assert not files()
 

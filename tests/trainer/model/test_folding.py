@@ -41,6 +41,24 @@ def test_folds_networks_unless_fine_tuning_trains_batch_norm(name):
     check_folding(model)
 
 
+def test_original_network_takes_trained_weights_back_and_gives_them_on():
+    config = TrainConfig.model_validate({**SMALL, 'alpha': 0.35, 'fine_tune': {'epochs': 1}})
+    backbone, other = build_backbone(config), build_backbone(config)
+    backbone.set_trainable(fine_tuning=True, batch_norm=False)
+    for variable in backbone.model.trainable_variables:
+        variable.assign(variable * 1.5 + 0.01)
+    images = images_for(backbone.model)
+    expected = np.asarray(backbone.model(images, training=False))
+
+    backbone.update_original()
+    other.original.set_weights(backbone.original.get_weights())
+    other.take_original()
+
+    for model in (backbone.original, other.original, other.model):
+        found = np.asarray(model(images, training=False))
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
 @pytest.mark.usefixtures('float16_on_cpu')
 def test_dtype_overrides_half_precision():
     config = TrainConfig.model_validate({**SMALL, 'alpha': 0.35})

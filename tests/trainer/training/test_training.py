@@ -74,6 +74,27 @@ def test_validation_loss_uses_class_weights_of_training(small_job, tmp_path, run
     assert history.metrics['val_loss'][0] == pytest.approx((of_images * losses).mean(), rel=0.02)
 
 
+@pytest.mark.parametrize('name', ['small_job', 'job_of_three'])
+def test_training_loss_uses_class_weights(small_jobs, tmp_path, run_job, name):
+    stage = {'epochs': 1, 'learning_rate': 1e-9}  # the weights stay
+    weights = {'cats': 1, 'dogs': 4, 'foxes': 2}
+    plain = small_jobs[name](feature_extraction=stage, fine_tune={'epochs': 0})
+    given = {each: weights[each] for each in plain.classes}
+    weighted = small_jobs[name](
+        class_weights=given, feature_extraction=stage, fine_tune={'epochs': 0}
+    )
+    network, (before,) = run_job(plain, tmp_path)
+    _, (after,) = run_job(weighted, tmp_path)
+
+    images, labels = next(iter(plain.splits['train'].batches(48)))
+    logits = join(network)(tf.cast(images, tf.float32), training=False).numpy()
+    labels = labels.numpy().ravel().astype(int)
+    of_images = np.array([*given.values()])[labels]
+    for history, factors in ((before, None), (after, of_images)):
+        expected = log_loss(logits, labels, factors, calibrated=False)
+        assert history.metrics['loss'][0] == pytest.approx(expected, rel=0.01)
+
+
 def test_history_has_both_stages(trained):
     _, folder, _, (histories, *_) = trained
     assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']

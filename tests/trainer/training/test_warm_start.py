@@ -37,7 +37,7 @@ def other_network(small_job):
 
 
 def weights_of(network):
-    return [*network.backbone.model.get_weights(), *network.head.get_weights()]
+    return [*network.backbone.original.get_weights(), *network.head.get_weights()]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def exported(tmp_path, base_model):
     """A Keras model, its class names and its index, as `export --to keras` writes them."""
     _, network = base_model
     pixels = keras.Input(network.backbone.model.input_shape[1:])
-    pooled = keras.layers.GlobalAveragePooling2D()(network.backbone.model(pixels))
+    pooled = keras.layers.GlobalAveragePooling2D()(network.backbone.original(pixels))
     keras.Model(pixels, network.head(pooled)).save(tmp_path / 'model.keras')
     (tmp_path / 'labels.txt').write_text('cats\ndogs\n')
     np.save(tmp_path / TRAINED_ON, np.zeros(0, TRAINED_IMAGE))
@@ -109,7 +109,7 @@ def test_exported_model_has_to_fit(exported, small_job, file, contents, message)
     ('changes', 'message'),
     [
         ({'alpha': 0.5}, r'differs: trainer.alpha was 1.0 and is 0.5$'),
-        ({'fine_tune': {'batch_norm': 'train'}}, 'batch_norm was inference and is train$'),
+        ({'head': {'hidden': [8]}}, r'trainer.head.hidden was \[\] and is \[8\]$'),
         ({'classes': (*CLASSES, 'foxes')}, r"is \['cats', 'dogs', 'foxes'\]$"),
         (
             {'splitting': {**SPLITTING, 'data.splits': {'train': 8}}},
