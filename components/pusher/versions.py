@@ -154,10 +154,15 @@ def _remove_older(place: Path, keep: int) -> None:
         reference = reference_of(complete[-1])
         old = [each for each in complete[:-keep] if each != reference]
         left = unfinished(place) if is_remote(place) else place.glob(f'{_GOING}*')
-        for version in (*left, *old):
-            _remove(version)
+        going = [*left, *old]
     except (OSError, StorageError) as error:  # the new version is live
         _log.warning('old versions cannot be removed: %s', error)
+        return
+    for version in going:
+        try:
+            _remove(version)
+        except (OSError, StorageError) as error:
+            _log.warning('old version %s cannot be removed: %s', version.name, error)
 
 
 def _remove(version: Path) -> None:

@@ -154,14 +154,14 @@ def other_host(s3_pets, tmp_path, monkeypatch):
     def start(*files):
         waiting = {*files}
 
-        def write_late(storage, name, contents):
+        def write_late(storage, name, contents, **keys):
             file = name.rpartition('/')[2]
             if file in waiting:
                 waiting.remove(file)
                 with monkeypatch.context() as patch:
                     patch.setattr(Bucket, 'write', write)
                     s3_pets.push(f'before {name}', keep=1, serving=tmp_path / 'other')
-            write(storage, name, contents)
+            write(storage, name, contents, **keys)
 
         monkeypatch.setattr(Bucket, 'write', write_late)
 
@@ -188,6 +188,24 @@ def test_newest_version_is_served_after_two_pushes_at_once(s3_pets, other_host):
     assert s3_pets.served == s3_pets.live
 
 
+def test_two_first_pushes_that_overtake_each_other_are_an_error(s3_pets, other_host, monkeypatch):
+    """The other one withdraws its version, too, before this one looks for the newest."""
+    other_host('push.json')
+    remove = Bucket.remove
+
+    def remove_both(storage, name):
+        for each in Bucket.names(storage):
+            if each.endswith(NOTE_FILE):
+                remove(storage, each)
+
+    monkeypatch.setattr(Bucket, 'remove', remove_both)
+    with pytest.raises(PushError, match='went live meanwhile; nothing is pushed: push again'):
+        s3_pets.push('first')
+    monkeypatch.setattr(Bucket, 'remove', remove)
+    s3_pets.push('first')
+    assert s3_pets.served == s3_pets.live
+
+
 def test_number_that_another_host_took_is_an_error(s3_pets, monkeypatch):
     number = s3_pets.push('first').folder.name
     before = s3_pets.objects
@@ -211,7 +229,7 @@ def test_versions_that_cannot_be_removed_are_a_warning(s3_pets, caplog):
         s3_pets.push(name)
     s3_pets.bucket.server.refuse = lambda method, path: method == 'POST'  # of deletions
     s3_pets.push('third')
-    assert 'old versions cannot be removed: access to s3://' in caplog.text
+    assert 'cannot be removed: access to s3://' in caplog.text
     assert s3_pets.served == s3_pets.live
 
     s3_pets.bucket.server.refuse = lambda method, path: False

@@ -156,6 +156,27 @@ def test_keeps_the_reference_of_the_live_version(serving, tmp_path):
     assert len(versions_in(serving)) == 2
 
 
+def test_version_that_cannot_be_removed_is_a_warning_and_the_others_are_removed(
+    serving, tmp_path, monkeypatch, caplog
+):
+    models = [make_model(tmp_path / f'{number}', f'weights {number}') for number in range(4)]
+    first, *_ = [put(model, serving).folder for model in models[:3]]
+    remove = shutil.rmtree
+
+    def refuse(folder, **keys):
+        if folder.name.endswith(first.name):
+            raise PermissionError(13, 'Permission denied')
+        remove(folder, **keys)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versions.shutil, 'rmtree', refuse)
+        live = put(models[3], serving, keep=1).folder
+    assert f'{first.name} cannot be removed: [Errno 13] Permission denied' in caplog.text
+    assert_only_version(serving, live, models[3], {f'.going-{first.name}'})
+    put(models[3], serving, keep=1)
+    assert_only_version(serving, live, models[3])
+
+
 def test_highest_possible_number_is_an_error(serving, new):
     highest = '9' * 18
     (serving / highest).mkdir(parents=True)
@@ -170,12 +191,16 @@ def test_rejects_model_without_graph(serving, new):
         put(new, serving)
 
 
-def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
+@pytest.mark.parametrize('name', ['saved_model.pb', WEIGHTS])
+def test_rejects_copy_that_differs(serving, old, new, monkeypatch, name):
     before = put(old, serving)
+    write = Folder.write
 
-    write = Folder.create
-    monkeypatch.setattr(Folder, 'create', lambda folder, name, _: write(folder, name, b'grapf'))
-    with pytest.raises(PushError, match=r'the copy of saved_model\.pb differs from the model'):
+    def write_damaged(folder, file, contents, **keys):
+        write(folder, file, contents[1:] if file.endswith(name) else contents, **keys)
+
+    monkeypatch.setattr(Folder, 'write', write_damaged)
+    with pytest.raises(PushError, match=f'the copy of {name} differs from the model'):
         put(new, serving)
     assert_only_version(serving, before.folder, old)
 
