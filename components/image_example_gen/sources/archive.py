@@ -93,7 +93,8 @@ def _version_folder(path: Path) -> Path:
 def _extract_in_process(path: Path, target: Path) -> None:
     """Extracts in a subprocess with limits of memory and CPU time."""
     try:
-        problems = list(call(Limits.for_file(path), extract_archive, path.absolute(), target))
+        limits = Limits.for_file(path, 1400)  # a zip takes 0.7 kB for each of its members
+        problems = list(call(limits, extract_archive, path.absolute(), target))
     except (CallFailed, DataError) as error:
         raise DataError(
             f'archive {path} cannot be extracted into {target.parent}: {error}; expected a '
