@@ -58,18 +58,19 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     }
     about = (note.about if note else About()).model_copy(update=changes)
 
-    def check() -> None:
+    def withdraw() -> None:
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
+        # Before the push: if this process is killed in between, the same command can be repeated.
+        _override(recipe, live, provenance.model_of(live), False, about)
 
-    # First: if this process is killed in between, the same command can be repeated.
-    _override(recipe, live, provenance.model_of(live), False, about)
     try:
-        pushed = _push(recipe, wanted, about, check)
+        pushed = _push(recipe, wanted, about, withdraw)
     except PushError as error:
-        raise PushError(
-            f'{error}; the blessing of {live.name}, which is live, is withdrawn'
-        ) from error
+        override = override_of(live)
+        if override is None or override.blessed:
+            raise
+        raise PushError(f'{error}; the blessing of version {live.name} is withdrawn') from error
     record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
 
@@ -187,9 +188,9 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
         return versions[number]
     if number is None and versions:
         return [*versions.values()][-1]
+    wanted = 'version' if number is None else f'version {number}'
     known = ', '.join(versions) or 'none'
-    place = uri_of(recipe.serving_directory)
-    raise ModelError(f'there is no version {number or ""} in {place}: {known}')
+    raise ModelError(f'there is no {wanted} in {uri_of(recipe.serving_directory)}: {known}')
 
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
