@@ -156,6 +156,24 @@ def test_keeps_the_reference_of_the_live_version(serving, tmp_path):
     assert len(versions_in(serving)) == 2
 
 
+def test_version_that_cannot_be_removed_is_a_warning_and_others_are_removed(
+    serving, new, monkeypatch, caplog
+):
+    for number in '123':
+        make_model(serving / number, number)
+    remove = shutil.rmtree
+
+    def refuse(path, **options):
+        if path.name == '.going-1':
+            raise OSError(39, 'Directory not empty')
+        remove(path, **options)
+
+    monkeypatch.setattr(versions.shutil, 'rmtree', refuse)
+    live = put(new, serving, keep=1).folder
+    assert f'old version {serving}/1 cannot be removed: Directory not empty' in caplog.text
+    assert_only_version(serving, live, new, {'.going-1'})
+
+
 def test_highest_possible_number_is_an_error(serving, new):
     highest = '9' * 18
     (serving / highest).mkdir(parents=True)
@@ -173,8 +191,12 @@ def test_rejects_model_without_graph(serving, new):
 def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
     before = put(old, serving)
 
-    write = Folder.create
-    monkeypatch.setattr(Folder, 'create', lambda folder, name, _: write(folder, name, b'grapf'))
+    write = Folder.write
+
+    def write_another(folder, name, contents, **options):
+        write(folder, name, b'grapf' if name.endswith('.pb') else contents, **options)
+
+    monkeypatch.setattr(Folder, 'write', write_another)
     with pytest.raises(PushError, match=r'the copy of saved_model\.pb differs from the model'):
         put(new, serving)
     assert_only_version(serving, before.folder, old)
