@@ -18,6 +18,7 @@ from common.manual_override import ManualOverride, write_override
 from common.metadata_queries import Node
 from common.mirror import uri_of
 from components.evaluation.metrics.evaluation_files import read_accuracy
+from components.pusher.bucket import serves
 from components.pusher.serving_folder import (
     EXTRA,
     About,
@@ -40,11 +41,13 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     """Withdraws the blessing of the live model, and copies an earlier version to a new, live one.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn.
+    blessing was not withdrawn. If the bucket does not serve the live version, this one may be
+    given, too: it is pushed again, and keeps its blessing.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
+        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
     wanted = _rollback_target(recipe, live, version)
@@ -62,7 +65,8 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
         # Before the push: if this process is killed in between, the same command can be repeated.
-        _override(recipe, live, provenance.model_of(live), False, about)
+        if not holds(live, wanted):
+            _override(recipe, live, provenance.model_of(live), False, about)
 
     try:
         pushed = _push(recipe, wanted, about, withdraw)
@@ -196,25 +200,26 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
     if number is not None:
-        wanted = _find_version(recipe, number)
-        if problem := _problem(live, wanted):
+        wanted, bucket = _find_version(recipe, number), recipe.serving_bucket
+        problem = _problem(wanted)
+        if holds(live, wanted) and (bucket is None or serves(bucket, live)):
+            problem = 'its model is live already'
+        if problem:
             raise ModelError(f'version {number}: {problem}')
         return wanted
     for version in reversed(versions_in(recipe.serving_directory)):
-        if not _problem(live, version):
+        if not holds(live, version) and not _problem(version):
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 
 
-def _problem(live: Path, version: Path) -> str | None:
+def _problem(version: Path) -> str | None:
     """Why a version cannot be rolled back to."""
     override = override_of(version)
     if not is_complete(version):
         return 'it is damaged: its graph or its weights are missing'
     if override and not override.blessed:
         return f'{override.describe()}; bless it to make it live'
-    if holds(live, version):
-        return 'its model is live already'
     return None
 
 
