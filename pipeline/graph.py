@@ -34,7 +34,8 @@ from pipeline.schema import statistics_options, write_schema
 from trainer.config.train import COLD
 
 # Modules of the functions that components of TFX call; named, as only these components need them.
-PREPROCESSING, TRAINING, TUNING = 'trainer.preprocessing', 'trainer.run', 'trainer.tune'
+PREPROCESSING, TRAINING, TUNING = 'trainer.preprocessing', 'trainer.run', 'trainer.training.tuning'
+ENTRY = 'components.trainer_module'  # which starts the latter two
 
 
 def create_pipeline(
@@ -141,15 +142,15 @@ def _tuner_and_trainer(
     tuner = None
     if recipe.tuner:
         tuner = Tuner(
-            tuner_fn=f'{TUNING}.tuner_fn',
+            tuner_fn=f'{ENTRY}.tuner_fn',
             custom_config={
-                **_training_config(recipe, classes, TUNING),
+                **_training_config(recipe, classes, TRAINING, TUNING),
                 'tuner': recipe.tuner.model_dump(mode='json'),
             },
             **inputs,
         )
     trainer = Trainer(
-        run_fn=f'{TRAINING}.run_fn',
+        run_fn=f'{ENTRY}.run_fn',
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
         custom_config={
             **_training_config(recipe, classes, TRAINING),
@@ -160,7 +161,7 @@ def _tuner_and_trainer(
     return tuner, trainer
 
 
-def _training_config(recipe: Recipe, classes: tuple[str, ...], module: str) -> dict[str, Any]:
+def _training_config(recipe: Recipe, classes: tuple[str, ...], *modules: str) -> dict[str, Any]:
     """Returns the custom_config of the Trainer and the Tuner, which is part of the cache key."""
     group_by = recipe.data.group_by
     return {
@@ -171,7 +172,7 @@ def _training_config(recipe: Recipe, classes: tuple[str, ...], module: str) -> d
             'data.group_by': group_by.model_dump() if group_by else None,
         },
         'serving': uri_of(recipe.serving_directory) if recipe.trainer.fine_tune.auto else '',
-        'code': code_of(module),
+        'code': code_of(*modules),
         'pixels': code_of(PREPROCESSING),
         'weights': content_hash(recipe.trainer.weights),
         'warm_start': file_hash(recipe.trainer.warm_start_file),

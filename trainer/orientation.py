@@ -21,10 +21,8 @@ def turn_upright(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
     orientation = _read_orientation(_find_exif(contents))
 
     def turn() -> tf.Tensor:
-        left_right, top_bottom = (
-            tf.reduce_any(orientation == orientations)
-            for orientations in ([2, 3, 6, 7], [3, 4, 7, 8])
-        )
+        left_right = tf.reduce_any(orientation == [2, 3, 6, 7])
+        top_bottom = tf.reduce_any(orientation == [3, 4, 7, 8])
         turned = tf.where(orientation > 4, tf.transpose(image, [1, 0, 2]), image)
         turned = tf.where(left_right, tf.reverse(turned, [1]), turned)
         return tf.where(top_bottom, tf.reverse(turned, [0]), turned)

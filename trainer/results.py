@@ -19,7 +19,7 @@ class NetworkPart(StrictModel):
     size: int | None  # height and width of the feature maps in pixels; None for the head
     channels: int  # of the last layer
     layers: int  # convolutions or dense layers
-    parameters: int  # with those of batch norm
+    parameters: int  # of batch norm those that it adds to a convolution, if it is folded
     trained: int  # parameters of the layers that the recipe trains
 
 

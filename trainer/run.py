@@ -1,4 +1,4 @@
-"""Entry point of the TFX Trainer; with `tune.py` the only module that uses `FnArgs`."""
+"""What TFX runs as the Trainer; the only module of this package that uses `FnArgs`."""
 
 import hashlib
 import json
@@ -44,20 +44,22 @@ from trainer.training.warm_start import save_weights, weights_folder
 _log = logging.getLogger(__name__)
 
 
-def run_fn(fn_args: FnArgs) -> None:
+def run_fn(fn_args: FnArgs, live: FineTuningChoice | None = None) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
+
+    `live` is the choice of the live model, which a training with an equal basis takes over.
 
     Also writes the weights for a warm start and the index of the training images next to the model;
     and `timings.json`, `history.json`, `calibration.json`, `network.json`, event files for
     TensorBoard and augmented views to the run folder. `custom_config` holds `train`, a TrainConfig
     as a dictionary; `classes`, names in the order of their labels; `splitting`, the keys of the
-    recipe that decide the split of an image; `serving`, the serving folder; `code`, `pixels` and
-    `model`, hashes of the code of training, preprocessing and `trainer.model`; and
-    `max_megapixels`, the limit of images that the exported model decodes.
+    recipe that decide the split of an image; `code`, `pixels` and `model`, hashes of the code of
+    training, preprocessing and `trainer.model`; and `max_megapixels`, the limit of images that the
+    exported model decodes.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    job = make_job(fn_args)
+    job = make_job(fn_args, live)
     with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args, job.choice)) as folder:
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
             network, base = job.start()
@@ -93,7 +95,8 @@ def _calibrated(job: Job, network: Network, training: Training, run_dir: Path) -
         return model
     if job.config.flip_averaging:
         with job.timings.part('calibration', job.splits['eval'].count):
-            logits = make_predict(model, job.splits['eval'].batches(BATCH))()
+            # Both mirror images through the whole network: less at a time, for the memory.
+            logits = make_predict(model, job.splits['eval'].batches(BATCH // 4))()
     calibration = calibrate(logits, job.splits['eval'].labels)
     if calibration is None:
         return model
@@ -111,8 +114,8 @@ def _export(
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)
         limit = fn_args.custom_config['max_megapixels']
-        export(model, job.transform, job.classes, directory, job.config.threshold, limit)
-        write_requests(directory, model, job)
+        serving = export(model, job.transform, job.classes, directory, job.config.threshold, limit)
+        write_requests(directory, serving, job.splits['eval'])
         save_weights(network, job.description, weights_folder(fn_args.serving_model_dir))
         write_trained_images(_record_index(fn_args), fn_args.serving_model_dir, base)
 
@@ -123,22 +126,14 @@ def _identity(fn_args: FnArgs, choice: FineTuningChoice | None) -> str:
     And the number of GPUs: the optimizer has other variables with several, or in half precision.
     And the choice that is taken over: there may be another live model after an interruption.
     """
-    parts = (
-        fn_args.custom_config,  # with hashes of code and weights
-        fn_args.hyperparameters,
-        fn_args.train_files,
-        fn_args.eval_files,
-        fn_args.transform_graph_path,
-        fn_args.base_model,
-        stack.libraries(),
-        devices.count_gpus(),
-        choice and choice.model_dump(),
-    )
+    names = ('custom_config', 'hyperparameters', 'train_files', 'eval_files')  # with hashes of code
+    inputs = [getattr(fn_args, name) for name in (*names, 'transform_graph_path', 'base_model')]
+    parts = [*inputs, stack.libraries(), devices.count_gpus(), choice and choice.model_dump()]
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def make_job(fn_args: FnArgs) -> Job:
+def make_job(fn_args: FnArgs, live: FineTuningChoice | None) -> Job:
     """Reads configuration, transform graph and data of a training."""
     config = TrainConfig.model_validate(fn_args.custom_config['train'])
     if fn_args.hyperparameters:  # written by KerasTuner
@@ -165,7 +160,7 @@ def make_job(fn_args: FnArgs) -> Job:
         splitting,
         cache_key=f'{given["code"]} {given["pixels"]} {given["model"]} {stack.libraries()}',
     )
-    return settle(job, folder_of(given['serving']))
+    return settle(job, live)
 
 
 def _record_index(fn_args: FnArgs) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from common.strict_model import StrictModel
 
@@ -20,7 +20,6 @@ class ConverterConfig(StrictModel):
 
     formats: tuple[Format, ...] = Field(
         ('float16', 'int8'),
-        min_length=1,
         description='TensorFlow Lite with float16 weights, or with int8 weights and activations; '
         'onnx needs the extra onnx',
     )
@@ -33,3 +32,10 @@ class ConverterConfig(StrictModel):
         description='train images that calibrate int8 quantization, equally many of each class',
     )
     test_images: int = Field(1000, ge=1, description='maximum number of test images')
+
+    @field_validator('formats')
+    @classmethod
+    def _are_different(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
+        if not formats or len(set(formats)) < len(formats):
+            raise ValueError('must have at least one format, and each once')
+        return formats

@@ -39,7 +39,7 @@ def rebuild(classifier: Classifier, config: TrainConfig, model: Path) -> keras.M
     pixels = keras.Input(backbone.model.input_shape[1:], name=features.PIXELS_INPUT)
     scaled = backbone.preprocess(pixels)
     views = [scaled, keras.ops.flip(scaled, axis=2)] if config.flip_averaging else [scaled]
-    pooled = [keras.layers.GlobalAveragePooling2D()(backbone.model(view)) for view in views]
+    pooled = [keras.layers.GlobalAveragePooling2D()(backbone.original(view)) for view in views]
     logits = head(keras.layers.Average()(pooled) if config.flip_averaging else pooled[0])
     temperature = _temperature(keras.Model(pixels, logits), classifier)
     return keras.Model(pixels, _scores(logits, temperature), name='classifier')

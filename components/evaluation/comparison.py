@@ -52,22 +52,19 @@ def compare(
     if metric != ACCURACY:
         strata = np.unique(labels, return_inverse=True)[1]
     low, high = _score_bounds([changes[strata == each] for each in np.unique(strata)])
-    clusters = None
+    number = None  # of groups
     if groups is not None and groups.any():
-        found = np.unique(groups, return_inverse=True)[1]
-        single = len(groups) + np.arange(len(groups))
-        clusters = np.unique(np.where(groups > 0, found, single), return_inverse=True)[1]
+        clusters = _clusters(groups)
+        number = int(clusters.max()) + 1
         lower, upper = _bootstrap_bounds(changes, strata, clusters)
         low, high = min(low, lower), max(high, upper)
-    number = None if clusters is None else int(clusters.max()) + 1
-    now, then = (_mean(each, strata) for each in (right, before))
-    outcome = _outcome(low, high, margin)
-    if number is not None and number < LEAST_GROUPS:
-        outcome = 'undecided'
+    enough = number is None or number >= LEAST_GROUPS
+    outcome = _outcome(low, high, margin) if enough else 'undecided'
     if outcome in ('undecided', 'not worse') and np.array_equal(candidate, reference):
         outcome = 'same'
+    now, then = (_mean(each, strata) for each in (right, before))
     needed = None
-    if outcome == 'undecided' and (number is None or number >= LEAST_GROUPS):
+    if outcome == 'undecided' and enough:
         needed = _needed(len(labels), now - then, low, high, margin)
     return Comparison(
         metric=metric,
@@ -119,6 +116,13 @@ def _score_bounds(strata: Sequence[np.ndarray]) -> _Bounds:
     mean = float(differences.mean())
     below, above = (float(np.linalg.norm(each - differences)) for each in (lows, highs))
     return mean - below / len(strata), mean + above / len(strata)
+
+
+def _clusters(groups: np.ndarray) -> np.ndarray:
+    """The numbers from 0 of the groups of images; an image without a group is one of its own."""
+    found = np.unique(groups, return_inverse=True)[1]
+    single = len(groups) + np.arange(len(groups))
+    return np.unique(np.where(groups > 0, found, single), return_inverse=True)[1]
 
 
 def _bootstrap_bounds(changes: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> _Bounds:

@@ -131,24 +131,17 @@ def check_network(recipe: Recipe, images: int) -> None:
     """Builds the backbone, and plans its activation cache for so many images.
 
     Imports TensorFlow. Raises ConfigError if weights or layers do not fit, if a model of the user
-    cannot be folded and split, or if the disk has no space for the cache.
+    cannot be copied and split, or if the disk has no space for the cache.
     """
-    import keras
-
     from trainer.data.activation_cache import check_space
     from trainer.data.tensors import plan_inputs
     from trainer.model.backbone import build_backbone
-    from trainer.model.network import check_folding
 
     trainer = recipe.trainer.without_auto(DEEP)  # which needs the most space
-    with keras.device('cpu'):  # a GPU rounds to TensorFloat-32, too coarse for a comparison
-        backbone = build_backbone(trainer)
-        if recipe.trainer.model:
-            check_folding(backbone, recipe.trainer.model)
-    if recipe.trainer.cache:
-        folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
-        counts = recipe.data.splits.expected(images)
-        check_space(trainer, plan_inputs(trainer, backbone), counts, folder)
+    backbone = build_backbone(trainer)
+    folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
+    counts = recipe.data.splits.expected(images)
+    check_space(trainer, plan_inputs(trainer, backbone), counts, folder)
 
 
 def _describe_data(recipe: Recipe, spans: Sequence[Span]) -> str:

@@ -13,7 +13,6 @@ from common.errors import DataError, ModelError, PushError
 from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.mirror import uri_of
-from common.storage import storage_of
 from components.image_example_gen.ingestion.checks import check_bad_share
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
@@ -39,8 +38,6 @@ from pipeline.run.record import LAST_TICK, find_run, read_runs, update_run, writ
 from pipeline.run.recording import Recording
 from pipeline.run.run_list import homes_in
 from pipeline_runner import main
-from trainer.results import FineTuningChoice
-from trainer.training.auto import _live_choice
 
 GRAPH = 'saved_model.pb'
 FILES = (GRAPH, 'variables/variables.index', 'variables/variables.data-00000-of-00001')
@@ -214,13 +211,10 @@ def test_copied_version_has_the_time_of_its_note(pets, two):
     assert pushed_at(copy) == read_note(last).pushed
 
 
-def test_unfinished_upload_hides_no_choice_of_the_live_model(pets, two):
-    live = versions_in(pets.serving)[-1].name
-    choice = FineTuningChoice(basis={}, values={}, reason='many mistakes')
-    for number in (live, '9999999999'):
-        name = f'runs/pets/serving/{number}/{FINE_TUNING_FILE}'
-        pets.bucket.put(name, choice.model_dump_json() if number == live else '{}')
-    assert _live_choice(storage_of(pets.serving)) == choice
+def test_unfinished_upload_is_no_version(pets, two):
+    before = versions_in(pets.serving)
+    pets.bucket.put(f'runs/pets/serving/9999999999/{FINE_TUNING_FILE}', '{}')
+    assert versions_in(pets.serving) == before
 
 
 def test_new_metadata_skip_the_ids_of_artifacts_in_the_bucket(pets):

@@ -11,13 +11,13 @@ from training_jobs import small_application
 
 from common.features import INDEX, MANIFEST
 from components.image_example_gen.ingestion.duplicates import IMAGE
+from components.trainer_module import tuner_fn
 from trainer import run
 from trainer.model import backbone
 from trainer.results import Calibration, FineTuningChoice
 from trainer.run import run_fn
 from trainer.training.calibration import log_loss
 from trainer.training.trained_images import read_trained_images, span_key
-from trainer.tune import tuner_fn
 
 
 def _stop(*arguments, **options):
@@ -40,13 +40,13 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     (folder / MANIFEST).write_text('{"fingerprint": "a"}')
     files = {}
     for name, split in job.splits.items():
-        files[name] = shutil.copytree(Path(split.files[0]).parent, folder / f'Split-{name}')
+        files[name] = shutil.copytree(next(iter(split.tables)).parent, folder / f'Split-{name}')
     fn_args = types.SimpleNamespace(
         custom_config={
             'train': job.config.model_dump(),
             'classes': job.classes,
             'splitting': {'data.group_by': None},
-            'serving': str(tmp_path / 'serving'),
+            'serving': '',
             'max_megapixels': 64,
             'code': 'a',
             'pixels': 'b',

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     PositiveFloat,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -140,8 +139,8 @@ class AugmentConfig(StrictModel):
         3,
         ge=0,
         description='views per image in the activation cache: the plain image and augmented ones, '
-        'with `flip` alone only its mirror image; at least 2 with augmentation, or 0: new views in '
-        'each epoch, which then runs the frozen layers too',
+        'with `flip` alone only its mirror image; at least 2 with augmentation, or 0: the cache '
+        'has pixels, and each epoch draws new views and runs the frozen layers too',
     )
 
     @model_validator(mode='after')
@@ -260,9 +259,6 @@ class TrainConfig(StrictModel):
     precision: Literal['auto', 'float32', 'mixed'] = Field(
         'auto', description='auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs'
     )
-    cache: bool = Field(
-        True, description='off: every epoch decodes all images and runs the complete network'
-    )
     max_cache_gb: float = Field(
         20.0,
         gt=0,
@@ -274,13 +270,6 @@ class TrainConfig(StrictModel):
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     augment: AugmentConfig = AugmentConfig()
-
-    @field_validator('weights')
-    @classmethod
-    def _is_no_url(cls, weights: str) -> str:
-        if ':/' in weights:
-            raise ValueError('is a URL; download the file, and give its path')
-        return weights
 
     @model_validator(mode='after')
     def _check_stages_and_weights(self) -> 'TrainConfig':

@@ -17,9 +17,8 @@ from trainer.model.backbone import Preprocess
 class StageData(NamedTuple):
     """The data of one stage, float32."""
 
-    # Endless shuffled batches: inputs, labels, and, if classes are weighted, sample weights,
-    # [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two classes, and the
-    # fraction of each class, [batch, classes], for three or more
+    # Endless shuffled batches of inputs and labels: the fraction of the second class, [batch, 1],
+    # for two classes, and the fraction of each class, [batch, classes], for three or more
     train: tf.data.Dataset
     # Inputs, also float16, and labels, [batch, 1], of the validation split, in order
     eval: tf.data.Dataset
@@ -41,7 +40,14 @@ def make_stage_data(
             batches = _map_inputs(batches, augment, parallel=None)  # the layers have a state
         evaluated = _map_inputs(evaluated, lambda images: preprocess(_float(images)))
         batches = _map_inputs(batches, lambda images: preprocess(_float(images)))
-    batches = batches.map(_encoder(config, classes, train.labels))
+
+    @tf.autograph.experimental.do_not_convert
+    def encode(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        one_hot = len(classes) > 2
+        numbers = tf.cast(labels[:, 0], tf.int32)
+        return _float(inputs), tf.one_hot(numbers, len(classes)) if one_hot else labels
+
+    batches = batches.map(encode)
     return StageData(batches.prefetch(tf.data.AUTOTUNE), evaluated.prefetch(1), steps)
 
 
@@ -77,23 +83,6 @@ def _shuffled(train: Tensors, config: TrainConfig) -> tuple[tf.data.Dataset, int
     ]
     steps = train.count // batch_size if drop else math.ceil(train.count / batch_size)
     return functools.reduce(tf.data.Dataset.concatenate, epochs).repeat(), steps
-
-
-def _encoder(
-    config: TrainConfig, classes: Sequence[str], labels: np.ndarray
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Returns a function that one-hot encodes three or more classes, and adds their weights."""
-    weights = class_weights(config, classes, labels)
-
-    @tf.autograph.experimental.do_not_convert
-    def encode(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        numbers = tf.cast(labels[:, 0], tf.int32)
-        targets = labels if len(classes) == 2 else tf.one_hot(numbers, len(classes))
-        if weights is None:
-            return _float(inputs), targets
-        return _float(inputs), targets, tf.gather(weights, numbers)[:, tf.newaxis]
-
-    return encode
 
 
 def class_weights(

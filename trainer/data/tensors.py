@@ -35,9 +35,14 @@ class StageInput(NamedTuple):
         """Returns the number of views of an image; only those of 'train' are augmented."""
         return self.views if split == 'train' else 1
 
+    @property
+    def values(self) -> int:
+        """Number of values of an image."""
+        return math.prod(self.shape)
+
     def bytes(self, images: int) -> int:
         """Returns the size of one view of so many images."""
-        return images * math.prod(self.shape) * self.dtype.itemsize
+        return images * self.values * self.dtype.itemsize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +82,7 @@ def plan_inputs(config: TrainConfig, backbone: Backbone) -> dict[str, StageInput
     are at most as many views as epochs, and two if the augmentation only flips.
     """
     augment = config.augment
-    new_views = augment.active and augment.cached_views == 0
+    new_views = augment.cached_views == 0
     tunes_images = new_views or backbone.cut is None
     head_epochs, tuning_epochs = config.feature_extraction.epochs, int(config.fine_tune.epochs)
     epochs = head_epochs if tunes_images else max(head_epochs, tuning_epochs)

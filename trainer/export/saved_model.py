@@ -12,7 +12,7 @@ from common import features
 from trainer.export.complete_image import PIXEL, is_decodable
 
 _EPSILON = 1e-7  # minimum distance of a probability from 0 and 1
-_Predictions = dict[str, tf.Tensor]
+Predictions = dict[str, tf.Tensor]
 
 
 class ServingModel(tf.Module):
@@ -49,23 +49,23 @@ class ServingModel(tf.Module):
             features.SIGNATURE_PIXELS: _graph(self._serve_pixels, pixels),
         }
 
-    def _serve_examples(self, examples: tf.Tensor) -> _Predictions:
+    def _serve_examples(self, examples: tf.Tensor) -> Predictions:
         """Predicts serialised `tf.Example`s, string [batch]; all need `image/encoded`."""
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
         return self._serve_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
-    def _serve_images(self, image_bytes: tf.Tensor) -> _Predictions:
+    def _serve_images(self, image_bytes: tf.Tensor) -> Predictions:
         """Predicts JPEG or PNG files, string [batch]."""
         return self._predict(self._apply_network(image_bytes)[1])
 
-    def _serve_pixels(self, pixels: tf.Tensor) -> _Predictions:
+    def _serve_pixels(self, pixels: tf.Tensor) -> Predictions:
         """Predicts preprocessed images, float32 [batch, size, size, 3] in 0..255."""
         # A model server checks no shapes, and a convolution ends the process at another rank.
         return self._predict(self._network(tf.ensure_shape(pixels, pixels.shape))[1])
 
-    def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], _Predictions]:
+    def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], Predictions]:
         # The head is no attribute: saving would trace it again, like the transform graph.
-        def explain(image_bytes: tf.Tensor) -> _Predictions:
+        def explain(image_bytes: tf.Tensor) -> Predictions:
             feature_map, logits = self._apply_network(image_bytes)
             heat = _grad_cam(head, feature_map, self._labels(logits))
             heat = tf.where(tf.math.is_finite(logits[:, :1, tf.newaxis]), heat, float('nan'))
@@ -79,7 +79,7 @@ class ServingModel(tf.Module):
         feature_map, logits = self._network(pixels)
         return feature_map, tf.where(decodable[:, tf.newaxis], logits, float('nan'))
 
-    def _predict(self, logits: tf.Tensor) -> _Predictions:
+    def _predict(self, logits: tf.Tensor) -> Predictions:
         name = tf.gather(tf.constant(self._classes), self._labels(logits))
         invalid = tf.reduce_any(tf.math.is_nan(logits), axis=-1, keepdims=True)
         return {
@@ -171,14 +171,15 @@ def export(
     directory: Path,
     threshold: float = 0.5,
     max_megapixels: float = features.MEGAPIXELS,
-) -> None:
+) -> ServingModel:
     """Writes the SavedModel of a model from pixels in 0..255 to logits, and its class names.
 
-    `threshold` is the minimum probability to predict the second of two classes. Larger images than
-    `max_megapixels` are not decoded.
+    Returns its module in memory. `threshold` is the minimum probability to predict the second of
+    two classes. Larger images than `max_megapixels` are not decoded.
     """
     serving = ServingModel(model, transform, classes, threshold, max_megapixels)
     tf.saved_model.save(serving, str(directory), signatures=serving.functions)
     class_names = directory / features.CLASSES_FILE
     class_names.parent.mkdir(exist_ok=True)
     class_names.write_text(json.dumps(classes))
+    return serving

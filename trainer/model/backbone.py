@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,13 +14,12 @@ import numpy as np
 
 from common.errors import ConfigError
 from trainer.config.train import FineTuneConfig, TrainConfig
-from trainer.model.folding import foldable, node_by_name, nodes_of
+from trainer.model.folding import fold, node_by_name, nodes_of, unfold
 from trainer.model.own_model import import_own, summary
-from trainer.model.weights import check_weights_file, right_name, weights_file
+from trainer.model.weights import check_weights_file, weights_file
 
 _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred steps from random
 _MOST_NAMES = 3  # in a suggestion
-_FEATURE_MAP = 'feature_map'  # name of the last layer of a user's model
 
 Preprocess = Callable[[Any], Any]
 
@@ -34,7 +32,8 @@ class Backbone:
     those above read nothing else. It is None if every layer is trained: the boundary is the image.
     """
 
-    model: keras.Model
+    model: keras.Model  # batch norm is folded, unless the recipe trains it
+    original: keras.Model  # with batch norm, for weights in files; not changed by training
     preprocess: Preprocess  # float32 pixels in 0..255 to the input of the model
     cut: str | None
     first_trained: int  # index of the first layer that fine-tuning trains, above the boundary
@@ -51,24 +50,36 @@ class Backbone:
         shape = _output(self.model, self.cut).shape if self.cut else self.model.input_shape
         return tuple(shape[1:])
 
-    def split(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model | None]:
-        """Splits the network, or a folded copy of it, into trunk and top, which share its layers.
+    def split(self) -> tuple[keras.Model | None, keras.Model | None]:
+        """Splits the network into trunk and top, which share its layers.
 
         The trunk is None if the boundary is the image, and the top if it is the feature map.
         """
         if self.cut is None:
-            return None, model
-        boundary = _output(model, self.cut)
-        if boundary is model.output:
-            return model, None
-        trunk = keras.Model(model.input, boundary, name='trunk')
-        return trunk, keras.Model(boundary, model.output, name='top')
+            return None, self.model
+        boundary = _output(self.model, self.cut)
+        if boundary is self.model.output:
+            return self.model, None
+        trunk = keras.Model(self.model.input, boundary, name='trunk')
+        return trunk, keras.Model(boundary, self.model.output, name='top')
 
-    def freeze(self, model: keras.Model) -> None:
-        """Freezes the layers before `first_trained` in the network, or in a part or copy of it."""
-        names = {layer.name for layer in self.model.layers[: self.first_trained]}
-        for layer in model.layers:
-            if layer.name in names:
+    def take_original(self) -> None:
+        """Gives the network the weights of the original, as after these were loaded."""
+        if self.model is not self.original:
+            self.model.set_weights(fold(self.original).get_weights())
+
+    def update_original(self) -> None:
+        """Gives the original the weights that training changed."""
+        if self.model is not self.original:
+            unfold(self.model, self.original)
+
+    def set_trainable(self, *, fine_tuning: bool, batch_norm: bool) -> None:
+        """Makes no layer trainable, or in fine-tuning those from `first_trained` on."""
+        self.model.trainable = False
+        for layer in self.model.layers[self.first_trained :] if fine_tuning else ():
+            layer.trainable = True
+        for layer in self.model._flatten_layers():  # also those of nested models
+            if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
                 layer.trainable = False
 
 
@@ -79,29 +90,34 @@ def _output(model: keras.Model, layer: str) -> keras.KerasTensor:
 def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:
     """Builds the network of the recipe with its weights, split before `fine_tune.from_layer`.
 
-    In half precision it computes in float16; the weights stay float32. Raises ConfigError if there
-    is no such network, its weights are unavailable or do not fit, or the layer does not exist.
+    Its batch norm is folded, unless fine-tuning trains it. In half precision it computes in
+    float16; the weights stay float32. Raises ConfigError if there is no such network, its weights
+    are unavailable or do not fit, or the layer does not exist.
     """
     check_weights_file(config.weights)
     with _dtype_policy('mixed_float16' if half_precision else 'float32'):
         model, preprocess = _own_model(config) if config.model else _application(config)
     _load_weights(model, config)
-    return split_backbone(model, preprocess, config.fine_tune)
+    folded = fold(model) if config.fine_tune.batch_norm == 'inference' else model
+    return split_backbone(folded, model, preprocess, config.fine_tune)
 
 
-def split_backbone(model: keras.Model, preprocess: Preprocess, stage: FineTuneConfig) -> Backbone:
+def split_backbone(
+    model: keras.Model, original: keras.Model, preprocess: Preprocess, stage: FineTuneConfig
+) -> Backbone:
     """Splits a network before the first layer that fine-tuning trains.
 
     Raises ConfigError if the layer does not exist.
     """
     if stage.epochs == 0:
-        return Backbone(model, preprocess, model.layers[-1].name, len(model.layers))
+        return Backbone(model, original, preprocess, model.layers[-1].name, len(model.layers))
     first_trained = _layer_index(model, stage.from_layer)
     if stage.batch_norm == 'train':
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM
-    return Backbone(model, preprocess, last_cut_before(model, first_trained), first_trained)
+    cut = last_cut_before(model, first_trained)
+    return Backbone(model, original, preprocess, cut, first_trained)
 
 
 @contextlib.contextmanager
@@ -158,11 +174,13 @@ def _own_model(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
     try:
         model = make(size)
         problem = _misfit(model, size)
+        if not problem:
+            fold(keras.Model(model.inputs, model.outputs))  # which training does
     except (Exception, SystemExit) as error:  # of the user's code
         raise ConfigError(f'trainer.model: {config.model} raised {summary(error)}') from error
     if problem:
         raise ConfigError(f'trainer.model: {config.model} returned {problem}')
-    feature_map = keras.layers.Activation('linear', name=_FEATURE_MAP)(model.outputs[0])
+    feature_map = keras.layers.Activation('linear')(model.outputs[0])
     return keras.Model(model.inputs, feature_map, name=model.name), _to_unit_range()
 
 
@@ -180,11 +198,8 @@ def _misfit(model: object, size: int) -> str | None:
         )
     functional = keras.Model(model.inputs, model.outputs)  # also of a Sequential
     calls = Counter(node.operation.name for node in nodes_of(functional))
-    if shared := [name for name, count in calls.items() if count > 1]:
-        return f'a model that calls layer {shared[0]!r} more than once; use a layer for each call'
-    if _FEATURE_MAP in calls:
-        return f'a model with a layer {_FEATURE_MAP!r}; rename it'
-    return None
+    shared = next((name for name, count in calls.items() if count > 1), None)
+    return f'a model that calls layer {shared!r} more than once' if shared else None
 
 
 def _preprocessing(function: Preprocess) -> Preprocess:
@@ -206,23 +221,10 @@ def _load_weights(model: keras.Model, config: TrainConfig) -> None:
         return
     try:
         model.load_weights(path)
-    except OSError as error:
-        problem = 'is corrupted; download it again'
-        if lock := re.search(r"unable to lock file.* error message = '(.*?)'", str(error)):
-            problem = (
-                f'cannot be locked ({lock[1]}); set the environment variable '
-                'HDF5_USE_FILE_LOCKING=FALSE'
-            )
-        raise ConfigError(f'weights file {path} {problem}') from error
-    except (ValueError, KeyError) as error:
-        if name := right_name(path):
-            raise ConfigError(
-                f'weights file {path} has a name of another format of Keras; rename it to {name}'
-            ) from error
-        remedy = '' if config.model else 'change trainer.backbone or trainer.alpha, or '
+    except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f'weights file {path} does not fit {config.network} without its top: '
-            f'{remedy}use weights of this architecture'
+            f'weights file {path} cannot be loaded into {config.network} without its top: '
+            f'{summary(error)}'
         ) from error
 
 
@@ -253,8 +255,8 @@ def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
 
     It is a layer, or an addition such as those of ConvNeXt, which are operations of Keras.
     A cut through a residual connection would need two cached tensors. Moving the cut down adds a
-    few frozen layers to the top, which is cheaper. Folding needs a convolution and its batch norm
-    in the same part. Returns None if there is no such layer: all layers are above the cut.
+    few frozen layers to the top, which is cheaper. Returns None if there is no such layer: all
+    layers are above the cut.
     """
     last_reader: dict[str, int] = {}  # of each operation's output
     nodes = node_by_name(model)
@@ -262,10 +264,9 @@ def last_cut_before(model: keras.Model, first_trained: int) -> str | None:
         for parent in nodes[operation.name].parent_nodes:
             last_reader[parent.operation.name] = place
     limit = model.operations.index(model.layers[first_trained])
-    cut, reach, folded = None, 0, foldable(model)  # reach: last reader of what is below
+    cut, reach = None, 0  # reach: last reader of what is below
     for place, operation in enumerate(model.operations[:limit]):
-        is_whole = operation.name not in folded and len(nodes[operation.name].outputs) == 1
-        if place > 0 and reach <= place and is_whole:
+        if place > 0 and reach <= place and len(nodes[operation.name].outputs) == 1:
             cut = operation.name
         reach = max(reach, last_reader[operation.name])
     return cut

@@ -13,8 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.model.strided_depthwise import StridedDepthwiseConv2D, has_slow_gradient
-
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 _LAST = (-1, 3)  # axis of the channels
 
@@ -59,8 +57,8 @@ def foldable(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
     """Returns a copy with the outputs of `model` in inference mode, and layers of the same names.
 
-    The copy has weights of its own: kernels and biases in place of batch norm. A batch norm that
-    cannot be folded is frozen. Without `dtype`, layers keep theirs.
+    The copy has weights of its own: kernels and biases in place of batch norm. Without `dtype`,
+    layers keep theirs.
     """
     norms = foldable(model)
     folded_names = {norm.name for norm in norms.values()}
@@ -73,8 +71,6 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             return keras.layers.Activation('linear', name=layer.name, dtype=config['dtype'])
         if layer.name in norms:
             config['use_bias'] = True
-            if has_slow_gradient(layer):
-                return StridedDepthwiseConv2D.from_config(config)
         return type(layer).from_config(config)
 
     def call(layer: keras.Operation, *inputs: Any, **options: Any) -> Any:
@@ -90,9 +86,6 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
         twin.set_weights(_folded_weights(layer, norm) if norm else layer.get_weights())
         if isinstance(twin, keras.layers.Normalization):
             twin.finalize_state()
-    for part in folded._flatten_layers():  # also those of nested models
-        if isinstance(part, keras.layers.BatchNormalization):
-            part.trainable = False
     return folded
 
 

@@ -3,15 +3,10 @@
 import dataclasses
 
 import keras
-import numpy as np
 
-from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import Backbone
 from trainer.model.folding import fold
-from trainer.model.own_model import summary
-
-_MAX_DIFFERENCE = 1e-3  # of a folded network, relative to the largest output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,34 +20,6 @@ class Network:
     def half_precision(self) -> bool:
         """Whether the backbone computes in float16."""
         return self.backbone.model.output.dtype == 'float16'
-
-
-def check_folding(backbone: Backbone, name: str) -> None:
-    """Raises ConfigError, with the name, if the folded and split network has other outputs.
-
-    Changes the parameters of batch norms: the initial ones would hide errors.
-    """
-    random, model = np.random.default_rng(0), backbone.model
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 1.5, each.shape) for each in layer.weights])
-    pixels = random.uniform(0, 255, (2, *model.input_shape[1:])).astype('float32')
-    images = backbone.preprocess(keras.ops.convert_to_tensor(pixels))
-    try:
-        expected, found = model(images, training=False), images
-        for part in filter(None, backbone.split(fold(model))):
-            found = part(found, training=False)
-        expected, found = map(keras.ops.convert_to_numpy, (expected, found))
-    except Exception as error:  # of the user's layers
-        raise ConfigError(f'trainer.model: {name} cannot be copied: {summary(error)}') from error
-    if not np.isfinite(expected).all():
-        raise ConfigError(f'trainer.model: the output of {name} is not finite for random images')
-    difference = np.abs(found - expected).max() / (np.abs(expected).max() or 1)
-    if not difference < _MAX_DIFFERENCE:
-        raise ConfigError(
-            f'trainer.model: the output of {name} changes by {difference:.1%} when its layers are '
-            'copied with their configuration and weights'
-        )
 
 
 def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Model:

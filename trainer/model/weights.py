@@ -18,17 +18,6 @@ def weights_file(weights: str) -> Path | None:
     return None if weights in NAMED_WEIGHTS else Path(weights)
 
 
-def right_name(path: Path) -> str | None:
-    """Returns a name by which Keras recognizes the format of an HDF5 file; None if it has one."""
-    with h5py.File(path) as file:
-        is_legacy = 'layer_names' in file.attrs or 'model_weights' in file
-    suffixes = ('.h5', '.hdf5') if is_legacy else ('.weights.h5',)
-    is_named_legacy = not path.name.endswith('.weights.h5')
-    if path.name.endswith(suffixes) and is_named_legacy == is_legacy:
-        return None
-    return path.name.partition('.')[0] + suffixes[0]
-
-
 def check_weights_file(weights: str) -> None:
     """Raises ConfigError if the file of `trainer.weights` is missing or not HDF5."""
     path = weights_file(weights)

@@ -5,18 +5,11 @@ Of rules that cost no training of their own, on 15 sets of images, with five dep
 and three rates, this one loses least: `docs/decisions/0022-auto-fine-tuning.md`.
 """
 
-import contextlib
 import dataclasses
 import logging
-from pathlib import Path
 
-import keras
 import numpy as np
 
-from common.errors import StorageError
-from common.features import FINE_TUNING_FILE, PUSH_NOTE
-from common.manual_override import OVERRIDE_FILE, ManualOverride
-from common.storage import Bucket, Folder, storage_of
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.model.backbone import split_backbone
 from trainer.model.network import Network
@@ -29,8 +22,8 @@ _STEPS = ((0.05, SHALLOW), (0.6, DEEP), (1.0, DEEP_AND_LONG))
 _log = logging.getLogger(__name__)
 
 
-def settle(job: Job, serving: Path) -> Job:
-    """Replaces `auto` by the choice of the live model in a serving folder.
+def settle(job: Job, live: FineTuningChoice | None) -> Job:
+    """Replaces `auto` by the choice of the live model.
 
     If there is none for these classes, this network and these keys, the job has the values of
     shallow fine-tuning until its head is trained.
@@ -39,14 +32,10 @@ def settle(job: Job, serving: Path) -> Job:
     if not keys:
         return job
     basis = {'keys': [*keys], 'network': job.config.network, 'classes': [*job.classes]}
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, StorageError
-    ):  # of a recipe without `auto`, damaged
-        live = _live_choice(storage_of(serving))
-        if live.basis == basis:
-            config = job.config.without_auto(live.values)
-            _log.info('fine-tuning as chosen for the live model: %s', live.reason)
-            return dataclasses.replace(job, config=config, choice=live)
+    if live and live.basis == basis:
+        config = job.config.without_auto(live.values)
+        _log.info('fine-tuning as chosen for the live model: %s', live.reason)
+        return dataclasses.replace(job, config=config, choice=live)
     return dataclasses.replace(job, config=job.config.without_auto(SHALLOW), undecided=basis)
 
 
@@ -63,9 +52,11 @@ def decide(
     stage = next(values for most, values in _STEPS if mistakes <= most)
     values = {key: stage[key] for key in job.undecided['keys']}
     config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
-    model = network.backbone.model
-    backbone = split_backbone(model, network.backbone.preprocess, config.fine_tune)
-    layer = _first_with_weights(model.layers[backbone.first_trained :])
+    before = network.backbone
+    model, original = before.model, before.original
+    backbone = split_backbone(model, original, before.preprocess, config.fine_tune)
+    layers = model.layers[backbone.first_trained :]
+    layer = next((each.name for each in layers if each.weights), layers[0].name)
     reason = (
         f'the head alone is wrong for {mistakes:.1%} of the validation images, mean of classes: '
         f'trains from {layer} on, {config.fine_tune.epochs} epochs at most, '
@@ -79,12 +70,6 @@ def decide(
     return job, dataclasses.replace(network, backbone=backbone)
 
 
-def _first_with_weights(layers: list[keras.Layer]) -> str:
-    """The name of the first layer that training changes; batch norm may be frozen."""
-    norm = keras.layers.BatchNormalization
-    return next((x.name for x in layers if x.weights and not isinstance(x, norm)), layers[0].name)
-
-
 def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
     """Returns the mean over the classes of the share of their images that are mistaken.
 
@@ -94,22 +79,3 @@ def share_of_mistakes(logits: np.ndarray | None, labels: np.ndarray) -> float:
         return 1.0
     predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
     return float(np.mean([(predicted[labels == n] != n).mean() for n in np.unique(labels)]))
-
-
-def _live_choice(serving: Folder | Bucket) -> FineTuningChoice:
-    """The choice of the live version: in a bucket, the highest one with a note."""
-    parts = (name.partition('/') for name in serving.names())
-    in_bucket = isinstance(serving, Bucket)
-    versions = {number for number, _, name in parts if not in_bucket or name == PUSH_NOTE}
-    numbers = sorted(filter(str.isdecimal, versions), key=int, reverse=True)
-    live = next((each for each in numbers if not _is_withdrawn(serving, each)), '')
-    return FineTuningChoice.model_validate_json(serving.read(f'{live}/{FINE_TUNING_FILE}'))
-
-
-def _is_withdrawn(serving: Folder | Bucket, version: str) -> bool:
-    """Whether the blessing of a version was withdrawn by hand."""
-    try:
-        text = serving.read(Path(version, FINE_TUNING_FILE).with_name(OVERRIDE_FILE).as_posix())
-    except FileNotFoundError:
-        return False
-    return not ManualOverride.model_validate_json(text).blessed

@@ -22,7 +22,7 @@ from trainer.model.network import Network, build_head
 from trainer.results import FineTuningChoice
 from trainer.training import devices
 from trainer.training.trained_images import TRAINED_ON
-from trainer.training.warm_start import describe, load_keras_file, load_weights
+from trainer.training.warm_start import load_keras_file, load_weights
 
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
@@ -69,8 +69,15 @@ class Job:
 
     @property
     def description(self) -> dict[str, Any]:
-        """The properties that a base model must share."""
-        return describe(self.config, self.classes, self.splitting)
+        """The properties that two models must share to exchange weights, by name."""
+        config = self.config
+        return {
+            'trainer.backbone': config.model or config.backbone,
+            'trainer.alpha': config.alpha,
+            'trainer.head.hidden': list(config.head.hidden),
+            'classes': list(self.classes),
+            **self.splitting,
+        }
 
     def start(self) -> tuple[Network, Path | None]:
         """Returns the network, and after a warm start the index of the images of its weights.
@@ -90,7 +97,7 @@ class Job:
             if wanted != LIVE:
                 raise
             _log.info('no warm start: %s; starting from %s', reason, self.config.weights)
-            return network, None
+            return self.build_network(), None  # some weights may be loaded
         _log.info('warm start from %s, %s', describe_warm_start(wanted), folder)
         return network, folder / TRAINED_ON
 
@@ -106,11 +113,8 @@ class Job:
     def inputs(self, network: Network, folder: Path) -> StageInputs:
         """Returns the input of each stage, from the activation cache in a folder.
 
-        Without a cache, all stages read images. Raises ConfigError if the disk is full.
+        Raises ConfigError if the disk is full.
         """
-        if not self.config.cache:
-            images = {name: split.tensors for name, split in self.splits.items()}
-            return dict.fromkeys(STAGES, images)
         planned = plan_inputs(self.config, network.backbone)
         counts = {name: split.count for name, split in self.splits.items()}
         check_space(self.config, planned, counts, folder)

@@ -72,8 +72,7 @@ def write_trained_images(
 def read_trained_images(model: Path) -> np.ndarray | None:
     """Reads the index in the folder of a Model artifact: TRAINED_IMAGE [n].
 
-    Returns None if the model has none, as those that earlier versions trained. Raises ModelError if
-    it is damaged.
+    Returns None if the model has none. Raises ModelError if it is damaged.
     """
     file = model / TRAINED_ON
     return load_index(file) if file.is_file() else None
@@ -87,16 +86,9 @@ def digests(index: np.ndarray) -> np.ndarray:
 def load_index(file: Path) -> np.ndarray:
     """Loads an index: TRAINED_IMAGE [n]; raises ModelError if it is damaged."""
     try:
-        return _with_spans(np.load(file))
+        index: np.ndarray = np.load(file)
+        return index
     except (OSError, ValueError, EOFError) as error:
         raise ModelError(
             f'{file} is damaged; remove it to judge as if the model had been trained on no image'
         ) from error
-
-
-def _with_spans(index: np.ndarray) -> np.ndarray:
-    """The index of an earlier version has no field `span`: 0 is the key of no span."""
-    if index.dtype.names and 'span' not in index.dtype.names:
-        keys = np.zeros(len(index), np.uint64)
-        return recfunctions.append_fields(index, 'span', keys, usemask=False).astype(TRAINED_IMAGE)
-    return index

@@ -15,7 +15,6 @@ import keras
 from common.artifacts import folder_of
 from common.errors import ModelError
 from common.files import UNREADABLE
-from trainer.config.train import TrainConfig
 from trainer.model.network import Network
 from trainer.training.trained_images import TRAINED_ON, index_file, read_trained_images
 
@@ -28,22 +27,10 @@ def weights_folder(serving_directory: str) -> Path:
     return folder_of(serving_directory).parent / 'weights'
 
 
-def describe(
-    config: TrainConfig, classes: Sequence[str], splitting: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the properties that two models must share to exchange weights, by name."""
-    return {
-        'trainer.backbone': config.model or config.backbone,
-        'trainer.alpha': config.alpha,
-        'trainer.head.hidden': list(config.head.hidden),
-        'classes': list(classes),
-        **splitting,
-    }
-
-
 def save_weights(network: Network, description: Mapping[str, Any], folder: Path) -> None:
     """Writes the weights of a trained network, and their description."""
     folder.mkdir(parents=True, exist_ok=True)
+    network.backbone.update_original()
     for model, file in _files(network, folder):
         model.save_weights(file)
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1))
@@ -52,8 +39,8 @@ def save_weights(network: Network, description: Mapping[str, Any], folder: Path)
 def load_weights(network: Network, description: Mapping[str, Any], base_model: str) -> Path:
     """Loads the weights of a base model, the path of a SavedModel; returns its artifact's folder.
 
-    Raises ModelError, and leaves the network unchanged, if its weights or its index of training
-    images are missing or corrupted, or its description differs.
+    Raises ModelError if its weights or its index of training images are missing or corrupted, or
+    its description differs.
     """
     folder = weights_folder(base_model)
     try:
@@ -69,13 +56,11 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
         raise ModelError(f'the model differs: {"; ".join(differences)}')
     if read_trained_images(folder.parent) is None:
         raise ModelError(f'the model has no {index_file(base_model)}')
-    initial = [model.get_weights() for model, _ in _files(network, folder)]
     try:
         for model, file in _files(network, folder):
             model.load_weights(file)
+        network.backbone.take_original()
     except UNREADABLE as error:
-        for (model, _), weights in zip(_files(network, folder), initial, strict=True):
-            model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
 
@@ -94,13 +79,14 @@ def load_keras_file(network: Network, classes: Sequence[str], file: Path) -> Non
         if names != [*classes]:
             raise ValueError(f'its classes are {", ".join(names)}')
         parts = [layer for layer in before.layers if isinstance(layer, keras.Model)]
-        for model, part in zip((network.backbone.model, network.head), parts, strict=True):
+        for model, part in zip((network.backbone.original, network.head), parts, strict=True):
             model.set_weights(part.get_weights())
+        network.backbone.take_original()
     except (*UNREADABLE, TypeError) as error:
         reason = str(error).partition('\n')[0]
         raise ModelError(f'a warm start from {file} is impossible: {reason}') from error
 
 
 def _files(network: Network, folder: Path) -> list[tuple[keras.Model, Path]]:
-    names = {'backbone': network.backbone.model, 'head': network.head}
+    names = {'backbone': network.backbone.original, 'head': network.head}
     return [(model, folder / f'{name}.weights.h5') for name, model in names.items()]

@@ -20,8 +20,8 @@ def make_model(job):
         feature_map = keras.layers.Conv2D(8, 3, strides=4, activation='relu')(scaled)
         pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
         network = keras.Model(images, keras.layers.Dense(1)(pooled))
-        export(network, job.transform, job.classes, folder)
-        write_requests(folder, network, job)
+        serving = export(network, job.transform, job.classes, folder)
+        write_requests(folder, serving, job.splits['eval'])
         return folder
 
     return make

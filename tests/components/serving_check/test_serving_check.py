@@ -54,11 +54,11 @@ def test_checks_single_images_batches_and_invalid_images(probe, served):
     assert found.latency_ms > 0
     assert set(found.checks) == {
         'serving_default, 1 image',
-        'serving_default, 6 images',
-        'serving_default, 6 images and 3 invalid',
+        'serving_default, 4 images',
+        'serving_default, 4 images and 3 invalid',
         'serve_images, 1 image',
-        'serve_images, 6 images',
-        'serve_images, 6 images and 3 invalid',
+        'serve_images, 4 images',
+        'serve_images, 4 images and 3 invalid',
         'explain_images, 1 image',
     }
 
@@ -119,28 +119,6 @@ def test_detects_batch_that_fails_for_one_invalid_image(probe, make_model, tmp_p
 
     assert len(problems) == 2
     assert all('images and 3 invalid: ' in each for each in problems)
-
-
-@pytest.mark.parametrize(
-    ('function', 'replacement'),
-    [
-        ('turn_upright', lambda images, _: images),
-        pytest.param(
-            '_decode_on_white',
-            lambda contents: tf.io.decode_png(contents, channels=3),
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_detects_model_without_rotation_or_transparency(
-    probe, make_model, tmp_path, monkeypatch, function, replacement
-):
-    monkeypatch.setattr(f'trainer.preprocessing.{function}', replacement)
-
-    problems = probe(make_model(tmp_path / 'model')).problems
-
-    assert len(problems) == 4
-    assert all("predictions differ from the Trainer's" in each for each in problems)
 
 
 def test_names_a_missing_signature(probe, copy):

@@ -13,6 +13,6 @@ STAGES = {stage.from_layer: stage for stage in (each.fine_tune for each in CONFI
 def test_fine_tuning_of_recipes_fits_the_network(stage):
     config = CONFIGS[0].replaced({'image_size': 32, 'alpha': 0.35, 'weights': 'random'})
     backbone = build_backbone(config.model_copy(update={'fine_tune': stage}))
-    _, top = backbone.split(backbone.model)
-    backbone.freeze(top)
+    backbone.set_trainable(fine_tuning=True, batch_norm=False)
+    _, top = backbone.split()
     assert top.trainable_variables

@@ -31,12 +31,3 @@ def test_each_key_changes_pixels_within_their_range_by_the_seed(key):
     assert np.abs(after - IMAGES).max() > 10
     np.testing.assert_array_equal(after, again)
     assert not np.array_equal(after, other)
-
-
-@pytest.mark.parametrize(
-    ('changes', 'active', 'only_flips'),
-    [({}, False, False), ({'flip': True}, True, True), ({'flip': True, 'zoom': 0.1}, True, False)],
-)
-def test_knows_how_many_views_there_are(changes, active, only_flips):
-    config = AugmentConfig(**changes)
-    assert (config.active, config.only_flips) == (active, only_flips)

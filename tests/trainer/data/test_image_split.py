@@ -1,4 +1,6 @@
-"""Reading of records in an order that does not depend on that of the source."""
+"""Reading of the records of a split."""
+
+import shutil
 
 import numpy as np
 import tensorflow as tf
@@ -6,22 +8,21 @@ import tensorflow as tf
 from trainer.data.dataset import open_splits
 
 
-def test_order_of_images_is_that_of_their_digests(small_job, tmp_path):
-    """A source may be sorted by class, in any number of files."""
+def test_reads_images_labels_and_spans_in_the_order_of_the_files(small_job, tmp_path):
     job = small_job()
-    split = job.splits['train']
-    records = split.records(split.count)
-    by_class = sorted(range(split.count), key=lambda n: (split.labels[n], records[n]))
-    for number, part in enumerate(np.array_split(by_class, 3)):
-        with tf.io.TFRecordWriter(str(tmp_path / f'records-{number}')) as writer:
-            for index in part:
-                writer.write(records[index])
-    found = open_splits({'train': [f'{tmp_path}/*']}, job.transform)['train']
-    assert found.records(split.count) == records
-    batches = zip(found.batches(7), split.batches(7), strict=True)
-    for (images, labels), (expected, expected_labels) in batches:
-        np.testing.assert_array_equal(images, expected)
-        np.testing.assert_array_equal(labels, expected_labels)
-    mixed = np.concatenate([labels for _, labels in found.batches(8)]).ravel()
-    np.testing.assert_array_equal(mixed, found.labels)
-    assert np.diff(mixed[: split.count // 2]).astype(bool).sum() > 0
+    first = [*job.splits['train'].tables]
+    new = tmp_path / 'span-2' / 'train-0'
+    new.parent.mkdir()
+    shutil.copy(first[1], new)
+
+    split = open_splits({'train': [*map(str, first), str(new)]}, job.transform)['train']
+
+    images, labels = map(np.concatenate, zip(*split.batches(7).as_numpy_iterator(), strict=True))
+    assert (split.count, len(images)) == (72, 72)
+    np.testing.assert_array_equal(labels.ravel(), split.labels)
+    assert (images.mean(axis=(1, 2, 3)) > 125).tolist() == split.labels.astype(bool).tolist()
+    assert sorted(each.count for each in split.spans()) == [24, 48]
+    assert len({each.key for each in split.spans()}) == 2
+    records = split.records(5)
+    assert split.decode(tf.constant(records)).shape == (5, 32, 32, 3)
+    assert len(split.records(100)) == 72

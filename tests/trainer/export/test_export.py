@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import types
 from pathlib import Path
 
 import image_bytes
@@ -18,10 +17,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from common import features
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from trainer.config.train import TrainConfig
 from trainer.export.image_example import image_of, only_image
 from trainer.export.saved_model import _probability, export
-from trainer.export.warmup_requests import _predictions, write_requests
+from trainer.export.warmup_requests import write_requests
 from trainer.model.network import join, scale_logits
 
 PNG = image_bytes.encoded(image_bytes.noise(), 'PNG')
@@ -41,8 +39,8 @@ def exported(request, small_jobs, tmp_path_factory):
     kernel, bias = network.head.get_weights()
     network.head.set_weights([np.random.default_rng(0).normal(size=kernel.shape), bias])
     model, folder = scale_logits(join(network), 2.5), tmp_path_factory.mktemp('exported')
-    export(model, job.transform, job.classes, folder, job.config.threshold)
-    write_requests(folder, model, job)
+    serving = export(model, job.transform, job.classes, folder, job.config.threshold)
+    write_requests(folder, serving, job.splits['eval'])
     return job, model, folder
 
 
@@ -59,7 +57,7 @@ def call(exported):
 
 @pytest.fixture(scope='module')
 def images(exported):
-    return [*map(image_of, exported[0].splits['eval'].records(6))]
+    return [*map(image_of, exported[0].splits['eval'].records(1000)[:6])]
 
 
 @pytest.fixture(scope='module')
@@ -195,14 +193,9 @@ def test_warmup_requests_record_predictions_of_the_network(exported, call):
         np.testing.assert_allclose(recorded['logit'], served['logit'], atol=1e-4)
         assert recorded['class'].tolist() == served['class'].tolist()
     both = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES)
-    assert requests == [(name, count) for name in both for count in (1, 6)]
+    assert requests == [(name, count) for name in both for count in (1, 4)]
 
 
-def test_recorded_class_matches_the_graph_near_the_threshold():
-    job = types.SimpleNamespace(config=TrainConfig(), classes=('cat', 'dog'))
-    logits = np.array([[-1e-9], [-1e-3], [0.0]], np.float32)
-    recorded = _predictions(logits, job)[features.CLASS].ravel()
-    served = np.where(_probability(tf.constant(logits)) >= 0.5, b'dog', b'cat').ravel()
-    assert recorded.tolist() == served.tolist() == [b'dog', b'cat', b'dog']
+def test_probabilities_have_a_finite_log_loss():
     extreme = _probability(tf.constant([[200.0, 0.0]])).numpy()
     assert np.isfinite([np.log(extreme), np.log(1 - extreme)]).all()

@@ -9,8 +9,8 @@ import tensorflow as tf
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.training.job import Job
 
-PROJECTION, LAST, HEAD = 16 * 8 + 4 * 8, 9 * 8 * 16 + 4 * 16, 16 * 8 + 8 + 8 + 1
-LARGE = 3 * 9 * 8 + 4 * 8 + 8 * 16 + 4 * 16 + 9 * 16 + 4 * 16 + PROJECTION
+PROJECTION, LAST, HEAD = 16 * 8 + 8, 9 * 8 * 16 + 16, 16 * 8 + 8 + 8 + 1
+LARGE = 3 * 9 * 8 + 8 + 8 * 16 + 16 + 9 * 16 + 16 + PROJECTION
 
 
 @pytest.mark.parametrize(

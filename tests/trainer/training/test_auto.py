@@ -1,8 +1,5 @@
 """`auto` in `trainer.fine_tune`: chosen by what the head reaches, or as for the live model."""
 
-import datetime
-import gc
-import os
 import tempfile
 from pathlib import Path
 
@@ -11,24 +8,21 @@ import numpy as np
 import pytest
 import training_jobs
 
-from common.features import FINE_TUNING_FILE
-from common.manual_override import ManualOverride, write_override
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
 from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
 
 AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'learning_rate': 'auto'}
-NOW = datetime.datetime.now(datetime.timezone.utc)
 GOOD_HEAD, POOR_HEAD = {'epochs': 4, 'learning_rate': 0.05}, {'epochs': 1, 'learning_rate': 1e-9}
 
 
 @pytest.fixture
 def trained(small_job, tmp_path):
-    """`trained(**changes)`: trains with `auto`; returns the job, and the result of the training."""
+    """`trained(live=None, **changes)`: trains with `auto`; returns the job, and the result."""
 
-    def run(**changes):
-        job = settle(small_job(**{'fine_tune': AUTO, **changes}), tmp_path / 'serving')
+    def run(live=None, **changes):
+        job = settle(small_job(**{'fine_tune': AUTO, **changes}), live)
         network, cache = job.build_network(), tmp_path / 'activations'
         inputs = job.inputs(network, cache)
         state = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -51,10 +45,8 @@ def chain(monkeypatch):
     monkeypatch.setattr(training_jobs, 'small_mobilenet', build)
 
 
-def test_deeper_boundary_takes_a_second_pass_and_closes_the_files_of_the_first(
-    small_job, tmp_path, chain
-):
-    job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), tmp_path / 'serving')
+def test_deeper_boundary_takes_a_second_pass(small_job, tmp_path, chain):
+    job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), None)
     network, cache = job.build_network(), tmp_path / 'activations'
     inputs = job.inputs(network, cache)
     before = {*cache.iterdir()}
@@ -64,16 +56,13 @@ def test_deeper_boundary_takes_a_second_pass_and_closes_the_files_of_the_first(
     assert training.network.backbone.cut != network.backbone.cut
     assert len({*cache.iterdir()} - before) == 2  # of two splits
     assert len(training.histories[1].metrics['loss']) == training.choice.values['epochs']
-    gc.collect()
-    shallow = {str(file) for file in before if file.suffix == '.boundary'}
-    opened = {os.path.realpath(file) for file in Path('/proc/self/fd').iterdir()}
-    assert not {*map(os.path.realpath, shallow)} & opened
 
 
-@pytest.mark.parametrize('cache', [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, cache):
-    before, shallow = trained(feature_extraction=GOOD_HEAD, cache=cache)
-    _, deep = trained(feature_extraction=POOR_HEAD, cache=cache)
+@pytest.mark.parametrize('views', [3, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, views):
+    augment = {'cached_views': views}
+    before, shallow = trained(feature_extraction=GOOD_HEAD, augment=augment)
+    _, deep = trained(feature_extraction=POOR_HEAD, augment=augment)
 
     provisional = before.build_network().backbone
     assert shallow.network.backbone.first_trained == provisional.first_trained
@@ -98,8 +87,8 @@ def test_chooses_only_what_is_auto(trained):
     ('mistakes', 'expected'),
     [(0, SHALLOW), (0.05, SHALLOW), (0.06, DEEP), (0.6, DEEP), (0.7, DEEP_AND_LONG)],
 )
-def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expected):
-    job = settle(small_job(fine_tune=AUTO), tmp_path)
+def test_choice_by_the_mistakes_of_the_head(small_job, mistakes, expected):
+    job = settle(small_job(fine_tune=AUTO), None)
 
     decided, network = decide(job, job.build_network(), mistakes)
 
@@ -111,8 +100,8 @@ def test_choice_by_the_mistakes_of_the_head(small_job, tmp_path, mistakes, expec
     )
 
 
-def test_reason_names_the_first_layer_that_is_trained(small_job, tmp_path, chain):
-    job = settle(small_job(fine_tune=AUTO), tmp_path)
+def test_reason_names_the_first_layer_that_is_trained(small_job, chain):
+    job = settle(small_job(fine_tune=AUTO), None)
     network = job.build_network()
 
     decided, fine_tuned = decide(job, network, 0.0)
@@ -122,8 +111,8 @@ def test_reason_names_the_first_layer_that_is_trained(small_job, tmp_path, chain
     assert f'trains from {last} on' in decided.choice.reason
 
 
-def test_choice_after_a_warm_start_has_no_basis(small_job, tmp_path):
-    job = settle(small_job(fine_tune=AUTO), tmp_path)
+def test_choice_after_a_warm_start_has_no_basis(small_job):
+    job = settle(small_job(fine_tune=AUTO), None)
 
     decided, _ = decide(job, job.build_network(), 0.0, warm=True)
 
@@ -131,80 +120,33 @@ def test_choice_after_a_warm_start_has_no_basis(small_job, tmp_path):
     assert decided.choice.basis == {}
 
 
-def test_recipe_without_auto_has_no_choice(small_job, tmp_path):
-    job = small_job()
-
-    assert settle(job, tmp_path) is job
-
-
 @pytest.fixture
-def live(small_job, tmp_path):
-    """Two pushed versions; the live one was fine-tuned deep."""
-    basis = settle(small_job(fine_tune=AUTO), tmp_path / 'none').undecided
-    choice = FineTuningChoice(basis=basis, values=DEEP, reason='the head was poor')
-    for version, text in (('9', '{}'), ('10', choice.model_dump_json())):
-        file = tmp_path / 'serving' / version / FINE_TUNING_FILE
-        file.parent.mkdir(parents=True)
-        file.write_text(text)
-    return choice
+def live(small_job):
+    """The choice of a live model that was fine-tuned deep."""
+    basis = settle(small_job(fine_tune=AUTO), None).undecided
+    return FineTuningChoice(basis=basis, values=DEEP, reason='the head was poor')
 
 
 def test_takes_the_choice_of_the_live_model_over(trained, live):
-    job, training = trained(feature_extraction=GOOD_HEAD)
+    job, training = trained(live, feature_extraction=GOOD_HEAD)
 
     assert training.choice == live
     assert job.config.fine_tune.from_layer == live.values['from_layer']
 
 
-def test_skips_a_version_whose_blessing_was_withdrawn(small_job, tmp_path, live):
-    for version, blessed in (('11', False), ('12', False), ('10', True)):
-        file = tmp_path / 'serving' / version / FINE_TUNING_FILE
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(
-            live.model_copy(update={'values': {**DEEP, 'epochs': int(version)}}).model_dump_json()
-        )
-        write_override(
-            file.parent, ManualOverride(blessed=blessed, person='a', reason='b', moment=NOW)
-        )
-
-    assert settle(small_job(fine_tune=AUTO), tmp_path / 'serving').choice.values['epochs'] == 10
-
-
 @pytest.mark.parametrize(
-    'changes',
+    ('name', 'changes'),
     [
-        {'fine_tune': {**AUTO, 'epochs': 1}},
-        {'alpha': 0.5},
+        ('small_job', {'fine_tune': {**AUTO, 'epochs': 1}}),
+        ('small_job', {'alpha': 0.5}),
+        ('job_of_three', {}),
     ],
 )
-def test_chooses_anew_for_another_recipe(small_job, tmp_path, live, changes):
-    job = settle(small_job(**{'fine_tune': AUTO, **changes}), tmp_path / 'serving')
+def test_chooses_anew_for_another_recipe_or_other_classes(small_jobs, live, name, changes):
+    job = settle(small_jobs[name](**{'fine_tune': AUTO, **changes}), live)
 
     assert job.choice is None
     assert job.undecided
-
-
-def test_chooses_anew_for_other_classes(job_of_three, tmp_path, live):
-    assert settle(job_of_three(fine_tune=AUTO), tmp_path / 'serving').choice is None
-
-
-@pytest.mark.parametrize(
-    'damage',
-    [
-        lambda text: text[:-9],
-        lambda text: '{}',
-        lambda text: '[1]',
-        lambda text: text.replace('"epochs":8', '"epochs":-8'),
-        lambda text: text.replace('"epochs":8', '"other":8'),
-    ],
-)
-def test_chooses_anew_if_the_choice_of_the_live_model_is_damaged(small_job, tmp_path, live, damage):
-    file = tmp_path / 'serving' / '10' / FINE_TUNING_FILE
-    before = file.read_text()
-    file.write_text(damage(before))
-    assert file.read_text() != before
-
-    assert settle(small_job(fine_tune=AUTO), tmp_path / 'serving').choice is None
 
 
 @pytest.mark.parametrize(
