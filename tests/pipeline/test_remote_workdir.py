@@ -125,6 +125,10 @@ def test_unchanged_model_is_not_pushed_again(pets):
     assert pets.push(model).unchanged
 
 
+def test_empty_bucket_is_listed_in_one_line(pets, call):
+    assert call('models').stdout == f'no version in {pets.bucket.url}/runs/pets/serving\n'
+
+
 def test_version_without_a_note_is_not_complete(pets, two):
     pets.bucket.put('runs/pets/serving/9999999999/saved_model.pb', 'unfinished')
     assert len(versions_in(pets.serving)) == 2
