@@ -53,7 +53,7 @@ def find_unused(
         return UnusedFiles((), (), 0, 0.0)
     artifacts = store.get_artifacts_by_context(pipeline.id)
     provenance = Provenance(store, recipe.name)
-    evaluated = [provenance.run_of(gate) for gate in provenance.gate_decisions()][-keep:]
+    evaluated = [*map(provenance.run_of, [*provenance.gate_decisions()][-keep:])]
     first = min((each.id for each in evaluated), default=0)
     running = {each.id for each in read_runs(recipe.home) if each.result == 'running'}
     kept = _of_served_models(recipe, provenance)
