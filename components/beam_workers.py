@@ -36,7 +36,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StartWorkerResponse:
         command = [sys.executable, '-c', _WORKER, request.control_endpoint.url, request.worker_id]
-        self._workers = [each for each in self._workers if each.poll() is None]
+        for each in self._workers:
+            each.poll()  # else one that ended stays in the table of processes
         self._workers.append(subprocess.Popen(command))
         return beam_fn_api_pb2.StartWorkerResponse()
 

@@ -60,8 +60,8 @@ def upload(
 ) -> None:
     """Uploads a version, and makes it the served one.
 
-    After an error, or if the process is killed, the one before is served. What is left of this one
-    has no note, or `unfinished` lists it later. `known` are the versions before this push.
+    After an error, or if the process is killed, the one before is served; `unfinished` lists what
+    is left of this one later, unless its note was written. `known` are the versions before it.
 
     Raises:
         PushError: the uploaded files differ, another host has taken the number, or has completed a
@@ -92,8 +92,8 @@ def unfinished(bucket: Path) -> list[Path]:
 def _serve_newest(bucket: Path, recipe: str) -> None:
     """Writes `serving.config`, again if another host wrote an older version meanwhile."""
     storage = storage_of(bucket)
-    while versions := versions_in(bucket):
-        newest = int(versions[-1].name)
+    while complete := versions_in(bucket):
+        newest = int(complete[-1].name)
         if served_version(bucket) == newest:
             return
         config = _CONFIG.format(recipe=recipe, url=uri_of(bucket), number=newest)

@@ -147,18 +147,22 @@ def _renamed(version: Path, files: Mapping[str, Path], note: bytes) -> Iterator[
 def _remove_older(place: Path, keep: int) -> None:
     """Removes the versions before the newest `keep`, and what failed pushes have left.
 
-    The reference of the live version stays. An error is a warning, because the new version is live,
-    and the other old versions are removed.
+    The reference of the live version stays.
     """
-    with _warning('old versions'):
+    try:
         complete = versions_in(place)
         reference = reference_of(complete[-1])
         old = [each for each in complete[:-keep] if each != reference]
         left = unfinished(place) if is_remote(place) else place.glob(f'{_GOING}*')
-        for version in (*left, *old):
-            name = version.name.removeprefix(_GOING)
-            with _warning(f'old version {uri_of(place / name)}'):
-                _remove(version)
+        going = [*left, *old]
+    except (OSError, StorageError) as error:  # the new version is live
+        _log.warning('old versions cannot be removed: %s', error)
+        return
+    for version in going:
+        try:
+            _remove(version)
+        except (OSError, StorageError) as error:
+            _log.warning('old version %s cannot be removed: %s', version.name, error)
 
 
 def _remove(version: Path) -> None:
@@ -167,14 +171,6 @@ def _remove(version: Path) -> None:
         return
     going = version.with_name(f'{_GOING}{version.name.removeprefix(_GOING)}')
     shutil.rmtree(version.rename(going))
-
-
-@contextlib.contextmanager
-def _warning(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, StorageError) as error:
-        _log.warning('%s cannot be removed: %s', what, getattr(error, 'strerror', None) or error)
 
 
 @contextlib.contextmanager

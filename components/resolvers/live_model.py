@@ -11,8 +11,10 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, content_of, folder_of, upload
+from common.errors import ModelError
 from common.mirror import is_remote, uri_of
 from common.storage import fetch
+from components.inference.classifier import Classifier
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import ADOPTED, find_model_of
 
@@ -44,6 +46,7 @@ class LiveModelStrategy(ResolverStrategy):
         """Resolves the channel `model` to one artifact or none.
 
         The optional channel `candidate` is unchanged; with it, the model is the reference model.
+        Raises ModelError if the version is damaged.
         """
         candidate = next(iter(input_dict.get(CANDIDATE, ())), None)
         saved_model = content_of(candidate.uri) / SERVED if candidate else None
@@ -61,13 +64,20 @@ class LiveModelStrategy(ResolverStrategy):
         return by_uri[uri] if uri else self._adopt(store, version)
 
     def _adopt(self, store: mlmd.MetadataStore, version: Path) -> Artifact:
-        """Adds the model of a version to the artifacts of the pipeline."""
+        """Adds the model of a version to the artifacts of the pipeline.
+
+        A damaged version is not in the metadata either: raises ModelError if it cannot be loaded.
+        """
+        fetch(version)
+        try:
+            Classifier(version)
+        except ModelError as error:
+            raise ModelError(f'{error}; restore version {version.name}, or remove it') from error
         context = store.get_context_by_type_and_name('pipeline', self._pipeline)
         type_id = store.put_execution_type(ExecutionType(name=f'catdog.{ADOPTED}'))
         execution = Execution(type_id=type_id, last_known_state=Execution.RUNNING)
         execution.id, _, _ = store.put_execution(execution, [], [context])
         folder = self._artifacts / ADOPTED / MODEL / str(execution.id)
-        fetch(version)
         shutil.copytree(version, folder / SERVED)
         model = standard_artifacts.Model()
         model.type_id = store.put_artifact_type(model.artifact_type)

@@ -1,4 +1,4 @@
-"""Nodes that check and convert a model before it is pushed."""
+"""Nodes that evaluate, check and convert a model before it is pushed."""
 
 import importlib.util
 
@@ -36,6 +36,18 @@ def test_models_are_converted_with_keys_of_the_recipe_between_gate_and_push(node
     assert created['Pusher'] in converter.downstream_nodes
     given = {name: converter.exec_properties[name] for name in ('formats', 'max_drop', 'threshold')}
     assert given == {'formats': ['int8', 'onnx'], 'max_drop': 0, 'threshold': 0.7}
+
+
+@pytest.mark.parametrize(
+    'limit', [('margin', 0.01), ('floors', {'brightness.dark': 0.9}), ('max_megabytes', 9)]
+)
+def test_changed_limit_decides_again_but_evaluates_nothing_again(nodes, limit):
+    key, value = limit
+    before, after = nodes(), nodes((f'evaluation.{key}', value))
+    changed = {
+        name for name, node in before.items() if node.exec_properties != after[name].exec_properties
+    }
+    assert changed == {'ModelGate', 'Pusher'}  # the Pusher always runs
 
 
 def test_int8_is_calibrated_on_all_spans_of_the_training(nodes, make_image_folder, tmp_path):

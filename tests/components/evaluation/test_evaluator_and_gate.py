@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
@@ -19,7 +20,7 @@ from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.decision import read_decision
 from components.evaluation.metrics import classifier_metrics, evaluation_files
 from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
-from components.evaluation.metrics.component import Evaluator
+from components.evaluation.metrics.component import Evaluator, measure
 from components.evaluation.metrics.estimates import Judged, estimates
 from components.evaluation.metrics.evaluation_files import (
     reaches_minimum,
@@ -27,7 +28,7 @@ from components.evaluation.metrics.evaluation_files import (
     read_evaluation,
 )
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import write_predictions
+from components.evaluation.predictions.prediction_files import prediction_paths, write_predictions
 from components.evaluation.predictions.split_images import read_images
 from components.evaluation.results import ACCURACY, METRICS
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
@@ -188,6 +189,26 @@ def test_minimum_is_a_threshold_of_tfma(folder):
     threshold = limits.thresholds[0].threshold.value_threshold
     assert threshold.lower_bound.value == pytest.approx(61 / 121)
     assert reaches_minimum(folder)
+
+
+@pytest.mark.parametrize(
+    ('labels', 'config'),
+    [
+        pytest.param((0, 1), EvaluationConfig(minimum=0.95), id='below'),
+        pytest.param(
+            (0,), EvaluationConfig(minimum=0.1, metric='balanced_accuracy'), id='undefined'
+        ),
+    ],
+)
+def test_tfma_finds_that_the_minimum_is_not_reached(tmp_path, labels, config):
+    records = [each for each in RECORDS if each[features.LABEL] in labels]
+    file = tmp_path / 'records' / 'data'
+    write_records(file, records)
+    pairs = zip(read_images([file]), records, strict=True)
+    rows = ((image, *predicted(record, 'candidate')) for image, record in pairs)
+    write_predictions(tmp_path, rows)
+    measure(prediction_paths(tmp_path), config, str(tmp_path / 'evaluation'), beam.Pipeline())
+    assert not reaches_minimum(tmp_path / 'evaluation')
 
 
 @pytest.mark.parametrize(

@@ -156,22 +156,25 @@ def test_keeps_the_reference_of_the_live_version(serving, tmp_path):
     assert len(versions_in(serving)) == 2
 
 
-def test_version_that_cannot_be_removed_is_a_warning_and_others_are_removed(
-    serving, new, monkeypatch, caplog
+def test_version_that_cannot_be_removed_is_a_warning_and_the_others_are_removed(
+    serving, tmp_path, monkeypatch, caplog
 ):
-    for number in '123':
-        make_model(serving / number, number)
+    models = [make_model(tmp_path / f'{number}', f'weights {number}') for number in range(4)]
+    first, *_ = [put(model, serving).folder for model in models[:3]]
     remove = shutil.rmtree
 
-    def refuse(path, **options):
-        if path.name == '.going-1':
-            raise OSError(39, 'Directory not empty')
-        remove(path, **options)
+    def refuse(folder, **keys):
+        if folder.name.endswith(first.name):
+            raise PermissionError(13, 'Permission denied')
+        remove(folder, **keys)
 
-    monkeypatch.setattr(versions.shutil, 'rmtree', refuse)
-    live = put(new, serving, keep=1).folder
-    assert f'old version {serving}/1 cannot be removed: Directory not empty' in caplog.text
-    assert_only_version(serving, live, new, {'.going-1'})
+    with monkeypatch.context() as patch:
+        patch.setattr(versions.shutil, 'rmtree', refuse)
+        live = put(models[3], serving, keep=1).folder
+    assert f'{first.name} cannot be removed: [Errno 13] Permission denied' in caplog.text
+    assert_only_version(serving, live, models[3], {f'.going-{first.name}'})
+    put(models[3], serving, keep=1)
+    assert_only_version(serving, live, models[3])
 
 
 def test_highest_possible_number_is_an_error(serving, new):
@@ -188,16 +191,16 @@ def test_rejects_model_without_graph(serving, new):
         put(new, serving)
 
 
-def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
+@pytest.mark.parametrize('name', ['saved_model.pb', WEIGHTS])
+def test_rejects_copy_that_differs(serving, old, new, monkeypatch, name):
     before = put(old, serving)
-
     write = Folder.write
 
-    def write_another(folder, name, contents, **options):
-        write(folder, name, b'grapf' if name.endswith('.pb') else contents, **options)
+    def write_damaged(folder, file, contents, **keys):
+        write(folder, file, contents[1:] if file.endswith(name) else contents, **keys)
 
-    monkeypatch.setattr(Folder, 'write', write_another)
-    with pytest.raises(PushError, match=r'the copy of saved_model\.pb differs from the model'):
+    monkeypatch.setattr(Folder, 'write', write_damaged)
+    with pytest.raises(PushError, match=f'the copy of {name} differs from the model'):
         put(new, serving)
     assert_only_version(serving, before.folder, old)
 

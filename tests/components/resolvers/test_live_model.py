@@ -9,6 +9,7 @@ from saved_model_files import write_saved_model
 from tfx.types import standard_artifacts
 
 from common import console
+from common.errors import ModelError
 from common.manual_override import ManualOverride, write_override
 from components.resolvers.live_model import CANDIDATE, LiveModelStrategy
 
@@ -96,16 +97,15 @@ def test_model_is_that_of_the_files_whatever_the_paths_say(models):
     assert models.resolve() == 1
 
 
-def test_version_that_is_not_in_the_metadata_is_added_once(models):
+def test_version_that_is_not_in_the_metadata_is_added_once(models, make_saved_model):
     models.add(1)
     models.add()
-    shutil.copytree(models.serving / '1', models.serving / '8')
-    (models.serving / '8' / 'saved_model.pb').write_text('of a newer backup')
+    backup = make_saved_model(models.serving / '8')
 
     found = models.resolve()
 
     graph = Path(found.uri) / 'Format-Serving' / 'saved_model.pb'
-    assert graph.read_text() == 'of a newer backup'
+    assert graph.read_bytes() == (backup / 'saved_model.pb').read_bytes()
     assert 'the model of version 8 was not in the metadata' in models.output
     (stored,) = models.recorder.store.get_artifacts_by_uri(found.uri)
     again = standard_artifacts.Model()
@@ -116,6 +116,24 @@ def test_version_that_is_not_in_the_metadata_is_added_once(models):
     assert stored.id in {
         each.id for each in models.recorder.store.get_artifacts_by_context(context)
     }
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['saved_model.pb', 'variables/variables.index', 'variables/variables.data-00000-of-00001'],
+)
+@pytest.mark.parametrize('candidate', [False, True])
+def test_version_with_a_damaged_file_is_an_error(models, make_saved_model, name, candidate):
+    models.add(1)
+    models.add()
+    file = make_saved_model(models.serving / '8') / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    message = f'the model in {models.serving}/8 cannot be loaded: .*; restore version 8, or remove'
+    with pytest.raises(ModelError, match=message):
+        models.resolve(candidate)
+    shutil.rmtree(models.serving / '8')
+    assert models.resolve(candidate) == 1
 
 
 @pytest.mark.parametrize('gone', [{2}, {1, 2}])
