@@ -91,9 +91,12 @@ def unfinished(bucket: Path) -> list[Path]:
 
 def _serve_newest(bucket: Path, recipe: str) -> None:
     """Writes `serving.config`, again if another host wrote an older version meanwhile."""
-    while complete := versions_in(bucket):  # none after two first pushes at once
+    storage = storage_of(bucket)
+    while complete := versions_in(bucket):
         newest = int(complete[-1].name)
         if served_version(bucket) == newest:
             return
         config = _CONFIG.format(recipe=recipe, url=uri_of(bucket), number=newest)
-        storage_of(bucket).write(POINTER, config.encode())
+        storage.write(POINTER, config.encode())
+    if POINTER in storage.names(POINTER):  # of two first pushes at once, which both failed
+        storage.remove(POINTER)

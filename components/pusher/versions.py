@@ -85,7 +85,7 @@ def push(
     with _locked(serving):
         for place in places:
             check_owner(place, about.recipe)
-        known = versions_in(bucket) if bucket else []  # which `check` and the gate know
+        known = versions_in(bucket) if bucket else []  # before `check`
         check()
         live = next(reversed(versions_in(serving)), None)
         if live and _has_files(live, files) and (bucket is None or serves(bucket, live)):

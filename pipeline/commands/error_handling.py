@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from common import console
-from common.errors import FAILED, INTERRUPTED, USAGE, ConfigError, PipelineError
+from common.errors import INTERRUPTED, USAGE, ConfigError, PipelineError
 from common.extras import PACKAGES, how_to_install
 from common.files import restrict_umask
 from common.redaction import redacted
@@ -50,7 +50,7 @@ class CommandLine(click.Group):
         except Exception as error:
             if type(error).__module__ != 'ml_metadata.errors':  # slow to import
                 raise
-            fail(f'the metadata cannot be used: {error}', FAILED)
+            fail(f'the metadata cannot be used: {error}', USAGE)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

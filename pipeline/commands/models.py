@@ -49,6 +49,8 @@ def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
         show(to_json(versions))
         return
     show(as_table(versions) if versions else f'no version in {uri_of(recipe.serving_directory)}')
+    if not versions and recipe.is_remote:
+        return
     if bucket := describe_bucket(recipe, versions[0].version if versions else None):
         show(bucket)
 

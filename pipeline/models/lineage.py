@@ -13,7 +13,7 @@ from common.metadata_queries import Node
 from common.mirror import uri_of
 from components.pusher.serving_folder import find_model, versions_in
 from pipeline.formatting import dotted
-from pipeline.models.provenance import Provenance, training_config
+from pipeline.models.provenance import TRAINER, Provenance, training_config
 from trainer.config.train import TrainConfig
 
 
@@ -24,7 +24,7 @@ class TrainedModel:
     artifact: str  # URI
     # The requested version, else the last one with this model; None if the folder has none
     version: str | None
-    run: str  # the pipeline run that trained it
+    run: str  # the pipeline run that trained it; empty if it was only in the serving folder
     trained: datetime.datetime
     data: str | None  # source and place of the images
     spans: Mapping[int, str]  # fingerprints of the spans that it was trained on, by span number
@@ -111,7 +111,7 @@ def _describe(provenance: Provenance, model: Artifact, version: str | None) -> T
     return TrainedModel(
         artifact=model.uri,
         version=version,
-        run=provenance.run_of(trainer).name if trainer else '',
+        run=provenance.run_of(trainer).name if trainer and trainer.kind == TRAINER else '',
         trained=trainer.ended if trainer else datetime.datetime.min,
         data=provenance.data_of(model),
         spans=provenance.training_spans(model),

@@ -18,6 +18,7 @@ from common.manual_override import ManualOverride, write_override
 from common.metadata_queries import Node
 from common.mirror import uri_of
 from components.evaluation.metrics.evaluation_files import read_accuracy
+from components.pusher.bucket import serves
 from components.pusher.serving_folder import (
     EXTRA,
     About,
@@ -40,11 +41,13 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     """Withdraws the blessing of the live model, and copies an earlier version to a new, live one.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
-    blessing was not withdrawn.
+    blessing was not withdrawn. If the bucket does not serve the live version, this one may be
+    given, too: it is pushed again, and keeps its blessing.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
+        StorageError: the bucket cannot be read.
     """
     live = _find_version(recipe, None)
     wanted = _rollback_target(recipe, live, version)
@@ -58,18 +61,20 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
     }
     about = (note.about if note else About()).model_copy(update=changes)
 
-    def check() -> None:
+    def withdraw() -> None:
         if _find_version(recipe, None) != live:
             raise ModelError('another version went live meanwhile; nothing is rolled back')
+        # Before the push: if this process is killed in between, the same command can be repeated.
+        if not holds(live, wanted):
+            _override(recipe, live, provenance.model_of(live), False, about)
 
-    # First: if this process is killed in between, the same command can be repeated.
-    _override(recipe, live, provenance.model_of(live), False, about)
     try:
-        pushed = _push(recipe, wanted, about, check)
+        pushed = _push(recipe, wanted, about, withdraw)
     except PushError as error:
-        raise PushError(
-            f'{error}; the blessing of {live.name}, which is live, is withdrawn'
-        ) from error
+        override = override_of(live)
+        if override is None or override.blessed:
+            raise
+        raise PushError(f'{error}; the blessing of version {live.name} is withdrawn') from error
     record_override(recipe.home, 'rollback', about, pushed.folder.name)
     return pushed
 
@@ -187,33 +192,34 @@ def _find_version(recipe: Recipe, number: str | None) -> Path:
         return versions[number]
     if number is None and versions:
         return [*versions.values()][-1]
+    wanted = 'version' if number is None else f'version {number}'
     known = ', '.join(versions) or 'none'
-    place = uri_of(recipe.serving_directory)
-    raise ModelError(f'there is no version {number or ""} in {place}: {known}')
+    raise ModelError(f'there is no {wanted} in {uri_of(recipe.serving_directory)}: {known}')
 
 
 def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
     """The version of a number, or the default of `rollback`; raises ModelError."""
     if number is not None:
-        wanted = _find_version(recipe, number)
-        if problem := _problem(live, wanted):
+        wanted, bucket = _find_version(recipe, number), recipe.serving_bucket
+        problem = _problem(wanted)
+        if holds(live, wanted) and (bucket is None or serves(bucket, live)):
+            problem = 'its model is live already'
+        if problem:
             raise ModelError(f'version {number}: {problem}')
         return wanted
     for version in reversed(versions_in(recipe.serving_directory)):
-        if not _problem(live, version):
+        if not holds(live, version) and not _problem(version):
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 
 
-def _problem(live: Path, version: Path) -> str | None:
+def _problem(version: Path) -> str | None:
     """Why a version cannot be rolled back to."""
     override = override_of(version)
     if not is_complete(version):
         return 'it is damaged: its graph or its weights are missing'
     if override and not override.blessed:
         return f'{override.describe()}; bless it to make it live'
-    if holds(live, version):
-        return 'its model is live already'
     return None
 
 

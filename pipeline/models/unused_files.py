@@ -37,8 +37,8 @@ def find_unused(
     """Finds the folders of artifacts that can be removed.
 
     Kept are the inputs and outputs of the last `keep` runs that evaluated a model, of all runs
-    since the first of them, and of those that are running; and those of the gate and
-    the push of each model in the serving folder.
+    since the first of them, and of those that are running; and those of the gate and the push of
+    each model in the serving folder.
 
     What killed runs left is removed if it is older than `older_than`, because a run on another
     machine may be writing it: folders that are not in the metadata, activation caches of the Tuner,
@@ -53,7 +53,7 @@ def find_unused(
         return UnusedFiles((), (), 0, 0.0)
     artifacts = store.get_artifacts_by_context(pipeline.id)
     provenance = Provenance(store, recipe.name)
-    evaluated = [provenance.run_of(gate) for gate in provenance.gate_decisions()][-keep:]
+    evaluated = [*map(provenance.run_of, [*provenance.gate_decisions()][-keep:])]
     first = min((each.id for each in evaluated), default=0)
     running = {each.id for each in read_runs(recipe.home) if each.result == 'running'}
     kept = _of_served_models(recipe, provenance)

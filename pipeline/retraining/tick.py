@@ -7,7 +7,7 @@ import time
 
 from ml_metadata.errors import StatusError
 
-from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, PipelineError
+from common.errors import INTERRUPTED, NOT_BLESSED, AlreadyRunning, MetadataError, PipelineError
 from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.local.run_recipe import lock_recipe, run_recorded
@@ -86,18 +86,24 @@ def recipe_to_train(recipe: Recipe, record: Recording) -> Recipe | None:
 
     Returns:
         The recipe with the classes of the live model; None if there is no reason to train.
+
+    Raises:
+        PipelineError: the images, the metadata or a version cannot be used.
     """
-    provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
-    recipe = recipe.with_classes(live_classes(recipe.serving_directory))
-    found = decide(recipe, provenance, record.run.started)
+    try:
+        provenance = prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
+        recipe = recipe.with_classes(live_classes(recipe.serving_directory))
+        found = decide(recipe, provenance, record.run.started)
+    except StatusError as error:
+        raise MetadataError(f'the metadata cannot be used: {error}') from error
     record.run = record.run.with_values(decision=found.reason, spans=found.spans, new=found.new)
     return recipe if found.train else None
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether an error of ML Metadata, or of this project with its causes, is retryable."""
+    """Whether an error of this project is retryable, and those that caused it."""
     if not isinstance(error, PipelineError):
-        return isinstance(error, StatusError)
+        return False
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__:
         causes.append(cause)

@@ -9,7 +9,7 @@ import pytest
 from example_record import record
 
 from common.artifacts import folder_of, upload
-from common.errors import DataError, PushError
+from common.errors import DataError, ModelError, PushError
 from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.mirror import uri_of
@@ -17,6 +17,7 @@ from components.image_example_gen.ingestion.checks import check_bad_share
 from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
 from components.pusher import bucket as bucket_module
+from components.pusher.bucket import served_version
 from components.pusher.serving_folder import (
     About,
     override_of,
@@ -124,6 +125,10 @@ def test_unchanged_model_is_not_pushed_again(pets):
     assert pets.push(model).unchanged
 
 
+def test_empty_bucket_is_listed_in_one_line(pets, call):
+    assert call('models').stdout == f'no version in {pets.bucket.url}/runs/pets/serving\n'
+
+
 def test_version_without_a_note_is_not_complete(pets, two):
     pets.bucket.put('runs/pets/serving/9999999999/saved_model.pb', 'unfinished')
     assert len(versions_in(pets.serving)) == 2
@@ -142,6 +147,23 @@ def test_rollback_copies_the_version_and_withdraws_the_blessing(pets, two):
     assert override_of(live) is None
     (run,) = read_runs(pets.home)
     assert (run.kind, run.version) == ('rollback', live.name)
+
+
+def test_rollback_whose_version_is_not_served_yet_is_completed(pets, two):
+    pets.bucket.server.refuse = lambda method, path: method == 'PUT' and 'serving.config' in path
+    with pytest.raises(PushError, match=r'is denied.*; the blessing of version .* is withdrawn'):
+        overrides.rollback(pets.recipe, pets.provenance, None, 'too many cats')
+    pets.bucket.server.refuse = lambda method, path: False
+    bucket, live = pets.recipe.serving_bucket, versions_in(pets.serving)[-1]
+    assert served_version(bucket) == int(versions_in(pets.serving)[-2].name)
+
+    pushed = overrides.rollback(pets.recipe, pets.provenance, live.name, 'too many cats')
+
+    assert served_version(bucket) == int(pushed.folder.name)
+    assert pets.graph(pushed.folder) == f'{GRAPH} of {two[0].id}'
+    assert override_of(pushed.folder) is None
+    with pytest.raises(ModelError, match='its model is live already'):
+        overrides.rollback(pets.recipe, pets.provenance, pushed.folder.name, 'again')
 
 
 def test_bless_pushes_the_model_of_a_run_again(pets, two):

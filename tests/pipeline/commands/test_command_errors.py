@@ -57,7 +57,7 @@ def test_ended_run_prints_what_to_do(call, monkeypatch, error, code, message):
         (FileNotFoundError(errno.ENOENT, 'No file', 'a.json'), 2, 'error: a.json cannot be used:'),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, 'error: No space left on device'),
         (ModuleNotFoundError('No module', name='kfp.dsl'), 2, 'error: kfp is not installed; `make'),
-        (InternalError('readonly'), 1, 'error: the metadata cannot be used: readonly'),
+        (InternalError('readonly'), 2, 'error: the metadata cannot be used: readonly'),
         (KeyboardInterrupt(), 130, 'error: interrupted\n'),
         (BrokenPipeError(errno.EPIPE, 'Broken pipe'), 1, ''),
     ],

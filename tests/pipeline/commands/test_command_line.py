@@ -149,7 +149,10 @@ def test_data_and_weights_replace_those_of_the_recipe(call, tmp_path, given, key
         ('--set inference.path={tmp}/none', 'inference.path: {tmp}/none does not exist'),
         ('--data {tmp}/single', 'has 1 class (cats)'),
         ('--data {tmp}/pets --weights {tmp}/empty.h5', '{tmp}/empty.h5 is not HDF5'),
-        ('--data {tmp}/pets --set trainer.alpha=0.5 --weights ' + OTHER_WIDTH, 'does not fit'),
+        (
+            '--data {tmp}/pets --set trainer.alpha=0.5 --weights ' + OTHER_WIDTH,
+            'cannot be loaded into Mobi',
+        ),
     ],
 )
 @pytest.mark.filterwarnings('ignore:Skipping nested container:UserWarning')  # then Keras raises

@@ -48,6 +48,13 @@ def test_traces_version_or_folder_to_all_its_parents(pets, three, form):
     assert found.reference.version == three[1].name
 
 
+def test_reference_that_was_only_in_the_serving_folder_has_no_run(pets, recorder, trace):
+    adopted = recorder.artifact('Model', uri=f'{recorder.folder}/9')
+    recorder.execution('catdog.Adopted', {}, {'model': [adopted]}, [recorder.pipeline])
+    reference = trace(pets.train({1: 'aaaa'}, reference=adopted)).reference
+    assert (reference.artifact, reference.run) == (adopted.uri, '')
+
+
 def test_first_model_has_no_parent_and_no_reference(pets, three):
     found = lineage.trace(pets.provenance, pets.serving, three[0].name)
     assert (found.parents, found.reference, found.model.weights) == ((), None, 'random')

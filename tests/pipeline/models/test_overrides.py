@@ -155,7 +155,7 @@ def test_killed_rollback_can_be_repeated(pets, two, user, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(overrides, '_push', kill)
+        patch.setattr(Path, 'rename', kill)
         with pytest.raises(KeyboardInterrupt):
             user.rollback()
     assert (user.live, user.override(1)) == (two[1], (False, 'ada', 'too many cats'))
@@ -173,6 +173,14 @@ def test_rollback_of_a_version_that_was_replaced_meanwhile(pets, two, user, monk
     monkeypatch.setattr(overrides, '_push', upload)
     with pytest.raises(ModelError, match='another version went live meanwhile'):
         user.rollback()
+    assert user.override(1) is None
+
+
+def test_rollback_in_the_folder_of_another_recipe_changes_nothing(pets, two, user):
+    user.recipe = Recipe(name='dogs', workdir=pets.recipe.workdir, push_directory=pets.serving)
+    with pytest.raises(ModelError, match='are of the recipe pets, not of dogs'):
+        user.rollback()
+    assert override_of(two[1]) is None
 
 
 def test_bless_needs_force_if_the_last_decision_rejects(pets, two, user):
@@ -258,7 +266,7 @@ def test_overrides_need_a_user_and_a_reason(two, call, user, monkeypatch, person
 
 def test_override_without_a_version_or_a_run(user, call):
     for override in (user.rollback, user.unbless):
-        with pytest.raises(ModelError, match='there is no version'):
+        with pytest.raises(ModelError, match='there is no version in '):
             override()
     done = call('models', 'rollback', *WHY)
     assert done.exit_code == 2
@@ -321,7 +329,10 @@ def test_full_disk_changes_no_version(pets, two, call, user, monkeypatch):
     monkeypatch.setattr(Path, 'rename', refuse)
     done = call('models', 'rollback', *WHY)
     assert done.exit_code == 1
-    assert f'{pets.serving}: No space left on device; the blessing of {two[1].name}' in done.stderr
+    assert (
+        f'{pets.serving}: No space left on device; the blessing of version {two[1].name}'
+        in done.stderr
+    )
     assert user.override(1) == (False, 'ada', 'why')
     with pytest.raises(PushError, match=r'No space .*; the model is blessed'):
         user.bless(two[0].name)

@@ -163,6 +163,13 @@ def test_decision_is_retried_while_metadata_is_unavailable(
     assert read_runs(recipe().home) == [found]
 
 
+def test_error_of_the_metadata_server_is_named(tick, monkeypatch):
+    error = ml_metadata.errors.UnavailableError('gone')
+    monkeypatch.setattr(module, 'decide', Results(error))
+    found = tick(max_attempts=1)
+    assert (found.reasons, found.exit_code) == (('the metadata cannot be used: gone',), 2)
+
+
 @pytest.mark.parametrize(
     ('error', 'code', 'attempts'),
     [
