@@ -97,7 +97,7 @@ def test_changed_metadata(home, change, commands):
     for command in commands:
         code, line = call(*command)
         assert code == 2
-        assert line.startswith('error: the metadata of ')
+        assert line.startswith('error: the metadata ')
         assert ' cannot be used: ' in line
 
 
