@@ -45,6 +45,7 @@ REQUIREMENTS = [
     'tensorflow-serving-api',
     'tensorflow-transform',
     'tzdata',
+    'urllib3>=2',  # checks the length of a download
     # Not imported here: without these bounds, pip reads dozens of releases of each to find those
     # that go with protobuf 3.20.
     *(

@@ -20,7 +20,6 @@ BRIGHTNESS = 'image/brightness'
 CONTRAST = 'image/contrast'
 SHARPNESS = 'image/sharpness'
 COLOURFULNESS = 'image/colourfulness'
-# What slices of the test split are made of.
 
 # Transformed features, see `trainer.preprocessing.preprocessing_fn`.
 IMAGE_XF = 'image_xf'  # float32 [batch, size, size, 3], whole numbers from 0 to 255

@@ -120,3 +120,9 @@ def _check_file(file: Path) -> None:
     if found != 'ok':
         found = ' '.join(found.split())
         raise MetadataDamaged(f'the metadata in {file} cannot be used: {found}; {_REMEDY}')
+
+
+def damaged_contents(pipeline: str, error: Exception) -> MetadataDamaged:
+    """The error for metadata of a pipeline that lack something, or have it changed."""
+    detail = f'their contents were changed ({type(error).__name__}: {error})'
+    return MetadataDamaged(f'the metadata of {pipeline} cannot be used: {detail}; {_REMEDY}')

@@ -247,7 +247,10 @@ def test_only_runs_backups_and_operators_reach_the_database():
             labels[name] = pod['metadata']['labels']
 
     def selected(selector: Resource) -> set[str]:
-        (names,) = [each['values'] for each in selector.get('matchExpressions', [])] or [None]
+        names = None
+        for each in selector.get('matchExpressions', []):
+            assert (each['key'], each['operator']) == ('app.kubernetes.io/name', 'In')
+            names = each['values']
         return {
             name
             for name, each in labels.items()
@@ -463,6 +466,17 @@ def test_services_run_the_installed_command_in_a_sandbox(name):
     assert values['--config'] in README
     assert values['--data'] in README
     assert (sandbox['User'], sandbox['ProtectSystem']) == ('catdog', 'strict')
+
+
+def test_ticks_neither_overlap_nor_hang_and_record_that_they_are_stopped():
+    spec = CRONJOB['spec']
+    assert spec['concurrencyPolicy'] == 'Forbid'
+    assert spec['jobTemplate']['spec']['activeDeadlineSeconds'] < 24 * 3600
+    assert read_unit('catdog-retrain.service')['Service']['KillSignal'] == 'SIGINT'
+    assert read_unit('catdog-.service.d/sandbox.conf')['Service']['KillMode'] == 'mixed'
+    assert instructions('STOPSIGNAL') == ['SIGINT']
+    # An invalid recipe
+    assert read_unit('catdog-schedule.service')['Service']['RestartPreventExitStatus'] == '2'
 
 
 def test_all_schedules_use_the_same_time():

@@ -10,6 +10,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
 from pydantic import ValidationError
 
+from common.artifacts import folder_of
 from common.errors import VolumeNotMounted
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import Node, component_class, custom_property, read_nodes
@@ -147,4 +148,21 @@ def _read(store: MetadataStore, pipeline: str) -> list[Node]:
     if context is None:
         return []
     executions = store.get_executions_by_context(context.id)
-    return read_nodes(store, [each for each in executions if component_class(each) in _KINDS])
+    try:
+        nodes = read_nodes(store, [each for each in executions if component_class(each) in _KINDS])
+        for node in nodes:
+            _check(node)
+    except (LookupError, TypeError, ValueError) as error:
+        raise metadata_store.damaged_contents(pipeline, error) from error
+    return nodes
+
+
+def _check(node: Node) -> None:
+    """Checks what is read later; raises LookupError, TypeError or ValueError."""
+    for artifact in node.artifacts:
+        folder_of(artifact.uri)
+        int(custom_property(artifact, SPAN) or 0)
+    if node.kind == GATE and node.input('model') is None:
+        raise LookupError(f'{GATE} without a model')
+    if node.kind == TRAINER and not isinstance(training_config(node), dict):
+        raise TypeError(f'{TRAINER} without custom_config')

@@ -3,8 +3,7 @@
 import pytest
 
 from common.features import FINE_TUNING_FILE
-from components.pusher.reference import Reference
-from components.resolvers import fine_tuning
+from components import trainer_module
 from components.trainer_module import read_choice
 from trainer.results import FineTuningChoice
 
@@ -17,8 +16,7 @@ def stored(tmp_path, monkeypatch):
     file = tmp_path / '10' / FINE_TUNING_FILE
     file.parent.mkdir(parents=True)
     file.write_text(CHOICE.model_dump_json())
-    reference = Reference(tmp_path / '10', ())
-    monkeypatch.setattr(fine_tuning, 'find_reference', lambda _: reference)
+    monkeypatch.setattr(trainer_module, 'find_reference', lambda _: tmp_path / '10')
     return file
 
 

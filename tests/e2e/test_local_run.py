@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import os
 import re
 import shutil
 import stat
@@ -12,18 +11,12 @@ import threading
 import click.testing
 import pytest
 from odd_images import bad_files
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from workspace import QUICK_RECIPE, Workspace
 
-from common.metadata_queries import read_nodes
 from common.redaction import redacted
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import LEAST_CLASSES, METRICS
-from components.image_example_gen.sources.base.data_config import DATA_URL
-from pipeline.config.recipe import load_recipe
-from pipeline.graph import create_pipeline
-from pipeline.metadata_store import open_store
 from pipeline.run.record import Run, read_runs
 from pipeline_runner import main
 
@@ -192,25 +185,6 @@ def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspa
     assert set(run.nodes) - set(run.cached) <= set(NEVER_CACHED)
     assert 'BLESSED, unchanged, in' in second.stdout
     assert workspace.versions() == [first[1]]
-
-
-def test_stock_runner_of_tfx_runs_the_same_pipeline(url, workspace, second, monkeypatch):
-    monkeypatch.setenv('CATDOG_CACHE', str(workspace.cache))
-    monkeypatch.setenv(DATA_URL, '')
-    workdir = ('workdir', str(workspace.runs.parent))
-    recipe = load_recipe(str(workspace.recipe), [workdir], url[1])
-    before = len(open_store(recipe.metadata, recipe.home).get_executions())
-    umask = os.umask(0o077)  # as of the other runs, whose files another test reads
-
-    try:
-        LocalDagRunner().run(create_pipeline(recipe))
-    finally:
-        os.umask(umask)
-
-    store = open_store(recipe.metadata, recipe.home)
-    nodes = read_nodes(store, store.get_executions()[before:])
-    assert len(nodes) == len(last_run(workspace).nodes)
-    assert {each.kind for each in nodes if not each.cached} == {'Resolver', 'Pusher'}
 
 
 def test_all_runs_are_listed_and_trainings_have_event_files(workspace, second):

@@ -235,7 +235,7 @@ def test_ingestion_survives(cluster, launch, recipe, expected, kill):
     killed = threading.Event()
 
     def kill_when_images_are_read() -> None:
-        while not next(Path(recipe.workdir).glob('**/examined/attempt-*/*'), None):
+        while not next(Path(recipe.workdir).glob('**/shards/*'), None):
             time.sleep(0.02)
         kill(cluster)
         killed.set()

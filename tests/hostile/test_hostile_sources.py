@@ -44,6 +44,11 @@ def gnu(path):
     return made.tar_of_large_header(path, tarfile.GNUTYPE_LONGNAME, 20)
 
 
+def negative(path):
+    path.write_bytes(made.tar_header(tarfile.REGTYPE, 0) + made.tar_header(tarfile.REGTYPE, -1024))
+    return path
+
+
 def bomb(path):
     return made.zip_of_zeros(path, 1100)
 
@@ -73,6 +78,7 @@ def test_csv_file(tmp_path, head, size, phrase):
     [
         (pax, 'cannot be extracted'),
         (gnu, 'cannot be extracted'),
+        (negative, 'cannot be extracted'),
         pytest.param(bomb, 'decompression bomb', marks=pytest.mark.slow),
     ],
 )

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     Tag,
+    field_validator,
     model_validator,
 )
 
@@ -270,6 +271,13 @@ class TrainConfig(StrictModel):
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     augment: AugmentConfig = AugmentConfig()
+
+    @field_validator('weights')
+    @classmethod
+    def _is_no_url(cls, weights: str) -> str:
+        if ':/' in weights:
+            raise ValueError('is a URL; download the file, and give its path')
+        return weights
 
     @model_validator(mode='after')
     def _check_stages_and_weights(self) -> 'TrainConfig':

@@ -40,7 +40,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
         for line in read_quarantined(quarantine / name)
     ]
     refused = quarantine.parent.parent / 'refused'
-    storage_of(refused).write(LIST, '\n'.join(map(json.dumps, lines)).encode())
+    storage_of(refused).write(LIST, ''.join(f'{json.dumps(line)}\n' for line in lines).encode())
     examples = [
         f'{line["source"]}: {line["detail"]}' for line in lines if line['reason'] in reasons
     ]

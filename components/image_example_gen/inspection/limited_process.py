@@ -49,10 +49,10 @@ class Limits(NamedTuple):
     megabytes: float = 600  # of address space, besides that of the idle worker
 
     @classmethod
-    def for_file(cls, file: Path) -> 'Limits':
+    def for_file(cls, file: Path, most: int = 900) -> 'Limits':
         """Limits that grow with a file, so that a small one takes neither long nor much memory."""
         size = file.stat().st_size // MEGABYTE if file.exists() else 0
-        return cls(60 + size, min(400 + 4 * size, 900))  # Parquet has pages of some 100 MB
+        return cls(60 + size, min(400 + 4 * size, most))  # Parquet has pages of some 100 MB
 
 
 _lock = threading.Lock()

@@ -8,12 +8,14 @@ import dataclasses
 import hashlib
 import logging
 import os
+import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 import filelock
 
@@ -91,7 +93,8 @@ def _version_folder(path: Path) -> Path:
 def _extract_in_process(path: Path, target: Path) -> None:
     """Extracts in a subprocess with limits of memory and CPU time."""
     try:
-        problems = list(call(Limits.for_file(path), extract_archive, path.absolute(), target))
+        limits = Limits.for_file(path, 1400)  # a zip takes 0.7 kB for each of its members
+        problems = list(call(limits, extract_archive, path.absolute(), target))
     except (CallFailed, DataError) as error:
         raise DataError(
             f'archive {path} cannot be extracted into {target.parent}: {error}; expected a '
@@ -118,8 +121,9 @@ def complete_url(url: str) -> str:
 def extract_archive(path: Path, target: Path) -> Iterator[str]:
     """Extracts the images atomically, and removes the other versions in the parent folder.
 
-    Yields the members of zip archives that cannot be extracted; they become empty files. If several
-    runs extract an archive at once, the first does the work, the others wait.
+    Yields the members of zip archives that cannot be extracted, and links to what is not extracted;
+    they become empty files. If several runs extract an archive at once, the first does the work,
+    the others wait.
 
     Raises:
         DataError: the file is no archive, or unpacks to very many bytes, or a name leads out of it
@@ -150,20 +154,33 @@ def _extract(path: Path, folder: Path) -> Iterator[str]:
                 yield from _extract_zip(zip_archive, folder, limit)
         else:
             with tarfile.open(fileobj=file) as tar_archive:
-                _extract_tar(tar_archive, folder, limit)
+                yield from _extract_tar(tar_archive, folder, limit)
 
 
-def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> None:
+def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator[str]:
+    """Does not use `extractall`, which extracts a symbolic link for a hard link to it.
+
+    Its list of members would take 1 kB of memory for each.
+    """
     unpacked = 0
-
-    def chosen(info: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
-        nonlocal unpacked
-        unpacked += info.size
+    for info in archive:
+        if info.size < 0:  # tarfile would read the same members again and again
+            raise tarfile.ReadError('a member has a negative size')
+        unpacked += tarfile.BLOCKSIZE + info.size  # with the header, as it may have no bytes
         _require_within(limit, unpacked)
-        is_file = info.isreg() or info.islnk()
-        return tarfile.data_filter(info, place) if is_file and _is_used(info.name) else None
-
-    archive.extractall(folder, filter=chosen)
+        if (info.isreg() or info.islnk()) and _is_used(info.name):
+            place = folder / info.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)  # a later member replaces an earlier one
+            if info.isreg():
+                with place.open('wb') as target:
+                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(info)), target)
+            elif _is_used(info.linkname) and (folder / info.linkname).is_file():
+                place.hardlink_to(folder / info.linkname)
+            else:
+                place.touch()
+                yield f'{info.name} is a link to {info.linkname[:80]!r}, which is not extracted'
+        archive.members = []  # type: ignore[attr-defined]
     assert archive.fileobj
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(512) != bytes(512):  # tarfile takes a damaged header for the end
@@ -176,7 +193,7 @@ def _extract_zip(archive: zipfile.ZipFile, folder: Path, limit: int) -> Iterator
         unpacked += info.file_size
         _require_within(limit, unpacked)
         info.filename = _name_in_zip(info).replace('\\', '/')  # some programs on Windows write it
-        if not info.is_dir() and _is_used(info.filename):
+        if not info.filename.endswith('/') and _is_used(info.filename):
             try:
                 archive.extract(info, folder)
             except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:

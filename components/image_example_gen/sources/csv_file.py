@@ -22,7 +22,6 @@ from components.image_example_gen.sources.base.parts import (
     group_of_name,
     kind_of,
     limit_sources,
-    part_in,
 )
 from components.image_example_gen.sources.base.source import ImageFile, Source, open_files
 
@@ -44,7 +43,7 @@ def open_source(config: DataConfig) -> Source:
     assert config.path
     tables = _find_tables(config.path, config)
     root = config.path if config.path.is_dir() else config.path.parent
-    rows = [row for table in tables for row in _rows(table, root, config)]
+    rows = [row for table in tables for row in _rows(table, root, len(tables), config)]
     files = ', '.join(str(table.file) for table in tables)
     if not any(row.file.stamp for row in rows):
         if not rows:
@@ -90,10 +89,10 @@ def _find_tables(path: Path, config: DataConfig) -> list[Table]:
     raise error
 
 
-def _rows(table: Table, root: Path, config: DataConfig) -> Iterator[ImageFile]:
-    name = os.path.relpath(table.file, root)
-    kind = kind_of(name)
-    if not table.has_labels() and kind in (None, 'train'):
+def _rows(table: Table, root: Path, tables: int, config: DataConfig) -> Iterator[ImageFile]:
+    kind = kind_of(os.path.relpath(table.file, root))
+    by_column = any(kind_of(row.part) for row in table.rows)
+    if not table.has_labels() and (tables == 1 or kind == 'train'):  # others may be a test part
         raise DataError(
             f'{table.file} has no column of a usual name for the classes; give its name: '
             '--set data.columns.label=NAME'
@@ -102,8 +101,9 @@ def _rows(table: Table, root: Path, config: DataConfig) -> Iterator[ImageFile]:
     folders = [file.name.rpartition('/')[0].rpartition('/')[2] for file in files]
     sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
     for row, file, folder in zip(table.rows, files, folders, strict=True):
+        part = row.part if by_column else kind or row.part
         group = row.group or group_of_name(config.group_by, file.name)
-        yield ImageFile(file, row.label, part_in(name, row.part), sources[folder], group)
+        yield ImageFile(file, row.label, part, sources[folder], group)
 
 
 def _files(table: Table, root: Path, kind: Kind | None) -> list[File]:

@@ -17,7 +17,13 @@ from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import Label
 from components.image_example_gen.sources.base.listing import fingerprint_of
-from components.image_example_gen.sources.base.source import LabelledImage, Shard, Source, ranges
+from components.image_example_gen.sources.base.source import (
+    BadImage,
+    LabelledImage,
+    Shard,
+    Source,
+    ranges,
+)
 
 
 def open_source(config: DataConfig) -> Source:
@@ -39,15 +45,15 @@ class DrawingsShard(Shard):
 
     numbers: range
 
-    def images(self) -> Iterator[LabelledImage]:
+    def images(self) -> Iterator[LabelledImage | BadImage]:
         seed = self.config.seed
         limits = Limits(60 + len(self.numbers))
         parts = [self.numbers[first::WORKERS] for first in range(WORKERS)]
         drawn = zip_longest(*(call(limits, _draw, part, seed) for part in parts))
         # Drawings are read from all workers in turn, so that they draw at the same time.
         for drawing, number in zip(chain.from_iterable(drawn), self.numbers, strict=False):
-            label = number % len(CLASSES)
-            yield LabelledImage(drawing, label, f'{CLASSES[label]}-{seed}-{number}.jpg')
+            label = CLASSES[number % len(CLASSES)]
+            yield self.to_image(drawing, label, f'{label}-{seed}-{number}.jpg')
 
 
 def _draw(numbers: range, seed: int) -> Iterator[bytes]:

@@ -88,8 +88,8 @@ def divide(
     """The parts that are used, by their names, and notes; None: the source is not divided.
 
     A part without labels, or with none of those of train, is left out; so is what is in no part, if
-    the others are parts. `seen` has the number of images by name of their part, '' for none, and
-    label.
+    the others are parts, and what has another name, if some have that of a part. `seen` has the
+    number of images by name of their part, '' for none, and label.
 
     Raises DataError if no image has a label, or as `parts_of`.
     """
@@ -100,7 +100,9 @@ def divide(
     trained = set().union(*(own[name] for name in own if kind_of(name) == 'train'))
     labelled = [name for name in images if own[name] & (trained or own[name])]
     parts = parts_of(where, labelled)
-    used = {name: parts.get(name) for name in labelled if not parts or name in parts}
+    named = [name for name in labelled if kind_of(name)]
+    chosen = parts or ({*named, ''} if named else labelled)
+    used = {name: parts.get(name) for name in labelled if name in chosen}
     if not used:
         raise DataError(f'{where} has no images with a label')
     notes = [
@@ -108,8 +110,11 @@ def divide(
         f'{"in no part" if name in labelled else "without labels"} are left out'
         for name in sorted(images.keys() - used.keys())
     ]
-    if not any(map(kind_of, used)) and (names := ', '.join(sorted(filter(None, used)))):
-        notes.append(f'not divided: {names[:200]} are no names of train, validation or test')
+    names = ', '.join(sorted(filter(None, used)))[:200]
+    if names and not named:
+        notes.append(f'not divided: {names} are no names of train, validation or test')
+    elif not parts and len(used) > 1:
+        notes.append(f'not divided: some images are in {names}, others in no part')
     return used, notes
 
 

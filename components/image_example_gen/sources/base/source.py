@@ -129,11 +129,12 @@ class Source:
         return self.labels.count(self.by_label)
 
     def labelled(self, labels: Labels) -> 'Source':
-        """The same images with classes; a note names those that a part lacks."""
+        """The same images with classes; a note names those of its images that a part lacks."""
         notes = [*self.notes]
+        own = {labels.index(label) for label in self.by_label}
         for part in (name for name, part in self.parts.items() if part):
-            indices = {labels.index(label) for name, label in self.seen if name == part}
-            if lacking := [each for n, each in enumerate(labels.classes) if n not in indices]:
+            lacked = own - {labels.index(label) for name, label in self.seen if name == part}
+            if lacking := [each for n, each in enumerate(labels.classes) if n in lacked]:
                 notes.append(f'{part} has no images of {describe_classes(lacking)}')
         return dataclasses.replace(self, labels=labels, notes=(*notes, *labels.notes))
 
@@ -218,17 +219,18 @@ def open_files(
 
     Raises DataError if no image has a label.
     """
-    existing = [row for row in rows if row.file.stamp]
-    seen = Counter[tuple[str, Label]]((row.part, row.label) for row in existing)
+    # The label of a file that is missing names no class.
+    seen = Counter[tuple[str, Label]](
+        (row.part, row.label if row.file.stamp else None) for row in rows
+    )
     parts, left_out = divide(where, seen)
     rows = [row for row in rows if row.part in parts]
-    existing = [row for row in existing if row.part in parts]
     number = len(range(0, len(rows), IMAGES_PER_SHARD))
-    files = [row.file for row in existing]
+    files = [row.file for row in rows if row.file.stamp]
     return Source(
         where,
         parts,
-        Counter[tuple[str, Label]]((row.part, row.label) for row in rows),
+        seen,
         [FileShard(config, folder, rows[n::number]) for n in range(number)],
         fingerprint_of(files, state),
         (*notes, *left_out, *_masks_beside_images(files)),

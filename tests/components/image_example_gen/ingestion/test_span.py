@@ -7,7 +7,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from image_bytes import encoded
 from made_images import (
     CLASSES,
-    LABELS,
     MemoryShard,
     labelled,
     memory_source,
@@ -179,7 +178,7 @@ def test_repeated_attempts_write_equal_files(tmp_path, mixed):
         return {each.name: each.read_bytes() for each in tmp_path.glob('[!.]*')}
 
     found = []
-    transforms.examine_shard((0, Shard(DataConfig(), LABELS, {})), shards)
+    transforms.examine_shard((0, Shard(DataConfig(), ())), shards)
     assert files() == found[0]
     assigned = 0, np.arange(len(shards.result(0).entries)) % 3
     transforms.divide_shard(assigned, shards)

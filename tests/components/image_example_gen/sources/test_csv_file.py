@@ -108,6 +108,7 @@ def test_columns_may_be_named(make):
             ['train_and_eval'] * 2 + ['test'],
             'extra: 1 images',
         ),
+        ('split', 'train train extra extra', [None] * 2, 'extra: 2 images in no part are left out'),
         ('set', 'a b a b', [None] * 4, 'not divided: a, b are no names'),
     ],
 )
@@ -136,6 +137,11 @@ def test_labels_of_a_part_that_is_left_out_name_no_class(make):
 
     source = source_of(make({'labels.csv': rows}), classes=['cat', 'dog'])
     assert source.counts == {'cat': 1, 'dog': 1}
+
+
+def test_files_that_are_missing_make_no_class(make):
+    source = source_of(make({'labels.csv': 'path,label\na.jpg,cat\nb.jpg,dog\nno.jpg,fox\n'}))
+    assert (source.classes, source.count) == (('cat', 'dog'), 3)
 
 
 def test_groups_are_those_of_a_column_or_of_names(make):

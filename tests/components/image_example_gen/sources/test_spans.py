@@ -5,6 +5,7 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source import every_image
 from components.image_example_gen.sources.spans import (
+    open_labelled,
     open_older_spans,
     open_window,
 )
@@ -95,6 +96,15 @@ def test_listed_class_without_images_is_an_error_only_beside_other_classes(make_
         window(path, 1)
 
 
+def test_notes_of_a_span_name_only_its_classes(make_files):
+    first = ('train/cats', 'train/dogs', 'test/cats')
+    second = ('train/cats', 'train/wolves', 'test/cats', 'test/wolves')
+    names = [f'span-1/{name}' for name in first] + [f'span-2/{name}' for name in second]
+    first, second = window(make_files({f'{name}/1.jpg': '' for name in names}), 2)
+    assert first.source.notes == ('test has no images of 1 class (dogs)',)
+    assert second.source.notes == ()
+
+
 def write_span(source, folder, labels):
     """Writes an image for each label."""
     images, labels = [b'a'] * len(labels), [*labels]
@@ -145,3 +155,9 @@ def test_older_spans_have_the_classes_of_the_window(make_spans):
     (older,) = open_older_spans(config, open_window(config))
     assert older.source.classes == ('cats', 'dogs')
     assert [getattr(image, 'label', None) for image in every_image(older.source)] == [0, None]
+
+
+def test_drawings_have_the_labels_of_the_model():
+    (span,) = open_labelled(DataConfig(source='drawings', count=100), ('bird', 'dog', 'cat'))
+    names = [span.source.classes[image.label] for image in every_image(span.source)]
+    assert names == ['cat', 'dog'] * 50
