@@ -82,8 +82,10 @@ def _rebuild(recipe: Recipe, version: Path, classifier: Classifier) -> tuple[ker
     if found := _training(recipe, version):
         model, trainer = found
         try:
-            config = TrainConfig.model_validate(training_config(trainer)['train'])
-            folder = folder_of(model.uri)
+            stored, folder = training_config(trainer)['train'], folder_of(model.uri)
+            # An earlier version may have had other keys; `rebuild` compares the predictions.
+            known = {key: stored[key] for key in stored.keys() & TrainConfig.model_fields.keys()}
+            config = TrainConfig.model_validate(known)
             return rebuild(classifier, config, folder), folder / TRAINED_ON
         except ValidationError:
             problem = 'it was trained by other code'
