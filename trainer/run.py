@@ -96,7 +96,7 @@ def _calibrated(job: Job, network: Network, training: Training, run_dir: Path) -
     if job.config.flip_averaging:
         with job.timings.part('calibration', job.splits['eval'].count):
             # Both mirror images through the whole network: less at a time, for the memory.
-            logits = make_predict(model, job.splits['eval'].batches(BATCH // 4))()
+            logits = make_predict(model, job.splits['eval'].batches(BATCH // 8))()
     calibration = calibrate(logits, job.splits['eval'].labels)
     if calibration is None:
         return model

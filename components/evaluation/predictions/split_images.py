@@ -53,7 +53,7 @@ def files_of_split(folders: Iterable[Path], split: str) -> list[Path]:
     return [file for folder in folders for file in sorted((folder / f'Split-{split}').iterdir())]
 
 
-def batches(images: Iterable[RecordedImage], size: int = 32) -> Iterator[list[RecordedImage]]:
+def batches(images: Iterable[RecordedImage], size: int = 16) -> Iterator[list[RecordedImage]]:
     """Batches of `size` images; the last one may be smaller."""
     iterator = iter(images)
     while batch := list(itertools.islice(iterator, size)):

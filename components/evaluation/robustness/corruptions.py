@@ -36,7 +36,7 @@ CORRUPTIONS = {
 SEVERITIES = (1, 2, 3)
 COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
 _PAPER_SIZE = 224
-_BATCH = 16  # images
+_BATCH = 10  # images, with all their copies, at a time
 _Copy = tuple[str, int]  # corruption and severity
 
 
