@@ -168,7 +168,7 @@ class KubeflowRun:
             if 'CATDOG_CACHE' in environment:
                 environment['CATDOG_CACHE'] = disk
             options = {'cwd': self._folder, 'env': environment, 'umask': 0, **pipes}
-            with subprocess.Popen(command, **options) as process:
+            with subprocess.Popen(command, start_new_session=True, **options) as process:
                 try:
                     if disturb and disturb(process):
                         return None
