@@ -181,7 +181,7 @@ class KubeflowProgramsRun(KubeflowRun):
         return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
     def _pod(self, name: str, words: list[str]) -> list[str]:
-        """The command that runs a container: the host, with a service account."""
+        """The command that runs a container: the host, a service account, no outputs of others."""
         root = self._folder / self._run_id / name / 'root'
         root.mkdir(parents=True)
         accounts = '"$0/run/secrets/kubernetes.io"'
@@ -192,5 +192,5 @@ class KubeflowProgramsRun(KubeflowRun):
                 lines.append(f'cp --no-dereference {path} "$0"')
             elif path.is_dir() and path.name not in ('run', 'minio'):
                 lines.append(f'mkdir "$0{path}"; mount --rbind {path} "$0{path}"')
-        script = '\n'.join([*lines, 'exec chroot "$0" "$@"'])
+        script = '\n'.join(['rm -rf /tmp/kfp_outputs', *lines, 'exec chroot "$0" "$@"'])
         return ['unshare', '--map-root-user', '--mount', 'bash', '-euc', script, str(root), *words]
