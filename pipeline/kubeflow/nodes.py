@@ -96,4 +96,5 @@ def write_outputs(
     show_run(run)
     # Kubeflow stores the metadata of the artifact, as it does for metrics of a Python component.
     numbers = {'artifacts': [{'metadata': numbers_of(run)}]}
+    output_file.parent.mkdir(parents=True, exist_ok=True)  # Kubeflow 2.14 does not
     output_file.write_text(json.dumps({'artifacts': {'metrics': numbers}}))

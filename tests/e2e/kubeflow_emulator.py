@@ -68,7 +68,7 @@ class KubeflowRun:
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
         """The metadata of a task's output artifact, and its contents; metrics have none."""
         folder = self.finished[name].folder
-        output = json.loads((folder / 'executor_output.json').read_text())
+        output = json.loads((folder / 'new' / 'output.json').read_text())
         artifacts = output['artifacts'].get(key, {}).get('artifacts', [{'metadata': {}}])
         file = folder / key
         return artifacts[0]['metadata'], file.read_text() if file.exists() else ''
@@ -132,7 +132,7 @@ class KubeflowRun:
         files = {key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})}
         artifacts = {key: {'artifacts': [{'name': key}]} for key in declared.get('artifacts', {})}
         outputs = {'parameters': files, 'artifacts': artifacts}
-        outputs['outputFile'] = str(folder / 'executor_output.json')
+        outputs['outputFile'] = str(folder / 'new' / 'output.json')  # 2.14 makes no folder
         inputs = {'parameterValues': self._inputs(task, dag)}
         environment = {each['name']: each.get('value', '') for each in container.get('env', [])}
         for secret in kubernetes.get('secretAsEnv', ()):
@@ -168,7 +168,7 @@ class KubeflowRun:
             if 'CATDOG_CACHE' in environment:
                 environment['CATDOG_CACHE'] = disk
             options = {'cwd': self._folder, 'env': environment, 'umask': 0, **pipes}
-            with subprocess.Popen(command, **options) as process:
+            with subprocess.Popen(command, start_new_session=True, **options) as process:
                 try:
                     if disturb and disturb(process):
                         return None
@@ -191,7 +191,7 @@ def _replaced(word: str, text: str) -> str:
         for key, each in executor_input['inputs']['parameterValues'].items()
     }
     for key in outputs['artifacts']:
-        path = Path(outputs['outputFile']).with_name(key)
+        path = Path(outputs['outputFile']).parents[1] / key
         values[f"{{{{$.outputs.artifacts['{key}'].path}}}}"] = str(path)
     word = word.replace('{{$}}', text)
     for placeholder in random.sample(list(values), len(values)):

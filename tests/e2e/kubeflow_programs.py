@@ -116,13 +116,14 @@ class KubeflowProgramsRun(KubeflowRun):
         self._flags = set(re.findall(r'^  -(\w+)', usage, re.MULTILINE))
 
     def read_artifact(self, name: str, key: str) -> tuple[dict[str, Any], str]:
-        """The metadata in ML Metadata, and the contents in object storage."""
+        """The metadata in ML Metadata, and the contents in object storage; metrics have none."""
         bucket = self._backend.bucket
         uri = re.compile(f'minio://{bucket.name}/(.*/{self._run_id}/.*/{key})')
         artifacts = self._backend.metadata.get_artifacts()
         (found,) = [each for each in artifacts if uri.fullmatch(each.uri)]
         metadata = {each: custom_property(found, each) for each in found.custom_properties}
-        return metadata, bucket.read(uri.fullmatch(found.uri)[1]).decode()
+        file = uri.fullmatch(found.uri)[1]
+        return metadata, bucket.read(file).decode() if file in bucket.objects else ''
 
     def _start_dag(self, name: str, task: dict[str, Any], dag: str | None) -> str | None:
         if dag is None:
@@ -132,9 +133,8 @@ class KubeflowProgramsRun(KubeflowRun):
         return None if outputs.get('condition') == 'false' else outputs['execution_id']
 
     def _prepare(self, name: str, task: dict[str, Any], dag: str) -> Pod:
-        settings = zip(('container', 'kubernetes_config'), self._settings(task), strict=True)
-        texts = {key: json.dumps(value) for key, value in settings}
-        outputs = self._drive(name, 'CONTAINER', task, dag, **texts)
+        spec, pod = map(json.dumps, self._settings(task))
+        outputs = self._drive(name, 'CONTAINER', task, dag, container=spec, kubernetes_config=pod)
         (container,) = json.loads(outputs['pod_spec_patch'])['containers']
         environment = {
             **self._backend.environment,
@@ -170,6 +170,7 @@ class KubeflowProgramsRun(KubeflowRun):
             'mlmd_server_address': self._backend.environment['METADATA_GRPC_SERVICE_HOST'],
             'mlmd_server_port': self._backend.environment['METADATA_GRPC_SERVICE_PORT'],
             **{f'{each}_path': str(folder / each) for each in _OUTPUTS},
+            **dict.fromkeys(('http_proxy', 'https_proxy', 'no_proxy'), ''),  # must be given
             **options,
         }
         words = [f'--{key}={value}' for key, value in options.items() if key in self._flags]
@@ -180,7 +181,7 @@ class KubeflowProgramsRun(KubeflowRun):
         return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
     def _pod(self, name: str, words: list[str]) -> list[str]:
-        """The command that runs a container: the host, with a service account."""
+        """The command that runs a container: the host, a service account, no outputs of others."""
         root = self._folder / self._run_id / name / 'root'
         root.mkdir(parents=True)
         accounts = '"$0/run/secrets/kubernetes.io"'
@@ -191,5 +192,5 @@ class KubeflowProgramsRun(KubeflowRun):
                 lines.append(f'cp --no-dereference {path} "$0"')
             elif path.is_dir() and path.name not in ('run', 'minio'):
                 lines.append(f'mkdir "$0{path}"; mount --rbind {path} "$0{path}"')
-        script = '\n'.join([*lines, 'exec chroot "$0" "$@"'])
+        script = '\n'.join(['rm -rf /tmp/kfp_outputs', *lines, 'exec chroot "$0" "$@"'])
         return ['unshare', '--map-root-user', '--mount', 'bash', '-euc', script, str(root), *words]

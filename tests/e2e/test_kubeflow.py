@@ -298,7 +298,7 @@ def test_run_that_a_user_stops_is_interrupted(other_cluster):
     def stop(process):
         while read_runs(other_cluster.home)[0].task is None:
             time.sleep(0.05)
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # as Argo does
         return False
 
     run = other_cluster.run(disturbances={'ingest': stop})
