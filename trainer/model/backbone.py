@@ -76,9 +76,8 @@ class Backbone:
 
     def set_trainable(self, *, fine_tuning: bool, batch_norm: bool) -> None:
         """Makes no layer trainable, or in fine-tuning those from `first_trained` on."""
-        self.model.trainable = False
-        for layer in self.model.layers[self.first_trained :] if fine_tuning else ():
-            layer.trainable = True
+        for number, layer in enumerate(self.model.layers):  # the model itself would hide them all
+            layer.trainable = fine_tuning and number >= self.first_trained
         for layer in self.model._flatten_layers():  # also those of nested models
             if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
                 layer.trainable = False
