@@ -34,7 +34,10 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 
 def read_choice(serving: str) -> FineTuningChoice | None:
-    """Reads the choice of the live model; None if there is none, or it is damaged."""
+    """Reads the choice of the live model; None if there is none, or it is damaged.
+
+    Raises ModelError or StorageError if it cannot be told which version is live.
+    """
     version = find_reference(folder_of(serving)) if serving else None
     if version:
         with contextlib.suppress(OSError, ValueError):

@@ -135,10 +135,12 @@ def check_network(recipe: Recipe, images: int) -> None:
     """
     from trainer.data.activation_cache import check_space
     from trainer.data.tensors import plan_inputs
-    from trainer.model.backbone import build_backbone
+    from trainer.model.backbone import build_backbone, check_copy
 
     trainer = recipe.trainer.without_auto(DEEP)  # which needs the most space
     backbone = build_backbone(trainer)
+    if trainer.model:
+        check_copy(backbone.original, trainer.model)
     folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
     counts = recipe.data.splits.expected(images)
     check_space(trainer, plan_inputs(trainer, backbone), counts, folder)

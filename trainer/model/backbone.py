@@ -20,6 +20,7 @@ from trainer.model.weights import check_weights_file, weights_file
 
 _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred steps from random
 _MOST_NAMES = 3  # in a suggestion
+_TOLERANCE = 1e-3  # of the outputs of a copy, relative to the largest
 
 Preprocess = Callable[[Any], Any]
 
@@ -75,9 +76,8 @@ class Backbone:
 
     def set_trainable(self, *, fine_tuning: bool, batch_norm: bool) -> None:
         """Makes no layer trainable, or in fine-tuning those from `first_trained` on."""
-        self.model.trainable = False
-        for layer in self.model.layers[self.first_trained :] if fine_tuning else ():
-            layer.trainable = True
+        for number, layer in enumerate(self.model.layers):  # the model itself would hide them all
+            layer.trainable = fine_tuning and number >= self.first_trained
         for layer in self.model._flatten_layers():  # also those of nested models
             if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
                 layer.trainable = False
@@ -100,6 +100,23 @@ def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Back
     _load_weights(model, config)
     folded = fold(model) if config.fine_tune.batch_norm == 'inference' else model
     return split_backbone(folded, model, preprocess, config.fine_tune)
+
+
+def check_copy(model: keras.Model, name: str) -> None:
+    """Raises ConfigError, with the name, if a copy of a network has other outputs.
+
+    A layer whose `get_config` lacks an argument would be trained with the default value.
+    """
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:]))
+    expected, found = (
+        keras.ops.convert_to_numpy(each(images.astype('float32'), training=False))
+        for each in (model, fold(model))
+    )
+    if not np.abs(found - expected).max() <= _TOLERANCE * np.abs(expected).max():
+        raise ConfigError(
+            f'trainer.model: a copy of {name} has other outputs; give layers of your own a '
+            '`get_config` with all arguments'
+        )
 
 
 def split_backbone(
@@ -175,13 +192,14 @@ def _own_model(config: TrainConfig) -> tuple[keras.Model, Preprocess]:
         model = make(size)
         problem = _misfit(model, size)
         if not problem:
-            fold(keras.Model(model.inputs, model.outputs))  # which training does
+            feature_map = keras.layers.Activation('linear')(model.outputs[0])
+            model = keras.Model(model.inputs, feature_map, name=model.name)
+            fold(model)  # which training does
     except (Exception, SystemExit) as error:  # of the user's code
         raise ConfigError(f'trainer.model: {config.model} raised {summary(error)}') from error
     if problem:
         raise ConfigError(f'trainer.model: {config.model} returned {problem}')
-    feature_map = keras.layers.Activation('linear')(model.outputs[0])
-    return keras.Model(model.inputs, feature_map, name=model.name), _to_unit_range()
+    return model, _to_unit_range()
 
 
 def _misfit(model: object, size: int) -> str | None:

@@ -29,10 +29,10 @@ def resumable(folder: Path, key: str) -> Iterator[Path]:
     own = folder / key
     for other in folder.glob('*'):
         if other != own:
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # another training may end meanwhile
     own.mkdir(parents=True, exist_ok=True)
     yield own
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Progress(keras.callbacks.Callback):

@@ -82,10 +82,11 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
+        inputs = self._inputs
+        if job.undecided:  # the boundary that a trial before chose may have taken the room of these
+            inputs = job.inputs(network, self._activations)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            training = train(
-                job, network, self._inputs, Path(folder), activations=self._activations
-            )
+            training = train(job, network, inputs, Path(folder), activations=self._activations)
         return training.histories
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
-from trainer.model.backbone import build_backbone, last_cut_before
+from trainer.model.backbone import build_backbone, check_copy, last_cut_before
 
 
 def build(**changes):
@@ -113,6 +113,30 @@ def test_reports_functions_that_return_no_backbone_in_one_line(name, monkeypatch
         build(model=f'{__name__}:wrong_model')
     assert str(raised.value).startswith(f'trainer.model: {__name__}:wrong_model {message}')
     assert '\n' not in str(raised.value)
+
+
+class Scaled(keras.layers.Layer):
+    """A layer whose configuration lacks its argument."""
+
+    def __init__(self, factor=1, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_reports_a_layer_whose_copy_computes_something_else():
+    def model_with(layer):
+        images = keras.Input((32, 32, 3))
+        return keras.Model(images, keras.layers.Conv2D(8, 3)(layer(images)))
+
+    check_copy(model_with(Scaled(1)), 'own')
+    with pytest.raises(ConfigError, match='a copy of own has other outputs; give layers'):
+        check_copy(model_with(Scaled(2)), 'own')
 
 
 def test_model_of_a_user_takes_images_from_minus_1_to_1():

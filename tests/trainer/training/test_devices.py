@@ -46,12 +46,16 @@ def test_enables_bfloat16_if_the_cpu_supports_it(
         monkeypatch.delenv(variable, raising=False)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(devices.stack, 'LEGACY', False)
+    monkeypatch.setenv(devices._IN_FLOAT32[0], '')  # restored at the end of the test
+    monkeypatch.delenv(devices._IN_FLOAT32[0])
     stage = {'epochs': 1, 'batch_norm': batch_norm, 'from_layer': 0}
     config = TrainConfig.model_validate({'precision': precision, 'fine_tune': stage})
     stream = io.StringIO()
     with console.output_to(stream), devices.precision_on_cpu(config):
         assert bfloat16_enabled() is enabled
     assert bfloat16_enabled() is False
+    assert (devices._IN_FLOAT32 in os.environ.items()) is enabled
     expected = precision == 'mixed' and not enabled
     assert ('training in float32' in stream.getvalue()) == expected
 

@@ -145,3 +145,11 @@ def test_folder_of_another_training_is_removed(tmp_path):
     with resumable(folder, 'second') as own:
         assert (own / 'second').exists()
     assert not folder.exists()
+
+
+def test_training_ends_though_another_one_has_removed_the_folder(tmp_path):
+    """Two workdirs may share a `pipeline_root`."""
+    folder = tmp_path / 'interrupted'
+    with resumable(folder, 'first'), resumable(folder, 'second'):
+        pass
+    assert not folder.exists()
