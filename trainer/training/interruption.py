@@ -1,8 +1,8 @@
 """The state of a training, from which an interrupted one continues."""
 
 import contextlib
+import json
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from common.files import replacing
-from trainer.training.callbacks import Validation
+from trainer.training.callbacks import Best, Validation
 
 _MAX_SHARE = 0.01  # of the training time that backups may take
+_PARTS = ('weights', 'optimizer', 'best')  # arrays of a state
 
 _log = logging.getLogger(__name__)
 
@@ -54,16 +56,24 @@ class Progress(keras.callbacks.Callback):
         A stage with a damaged file starts again.
         """
         try:
-            state = pickle.loads(self._file.read_bytes())
+            # Without pickle, since the folder may be shared.
+            with self._file.open('rb') as file, np.load(file) as stored:
+                state = json.loads(str(stored['state']))
+                weights, optimizer, best = (
+                    [stored[f'{part} {number}'] for number in range(state[part])] for part in _PARTS
+                )
+                logits = stored.get('logits')
+            if [each.shape for each in weights] != [each.shape for each in self._best.best.weights]:
+                raise ValueError('other layers were trained')
         except FileNotFoundError:
             return False
         except Exception as error:  # a damaged file raises anything
             _log.warning('%s starts again, as its backup is damaged: %s', self._name, error)
             return False
         self.epochs = state['epochs']
-        self._best.best = state['best']
-        self.model.set_weights(state['weights'])
-        for variable, value in zip(self.model.optimizer.variables, state['optimizer'], strict=True):
+        self._best.best = Best(best, state['best_epoch'], state['best_loss'], logits)
+        self.model.set_weights(weights)
+        for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
             variable.assign(value)
         return bool(state['ended'])
 
@@ -79,9 +89,18 @@ class Progress(keras.callbacks.Callback):
         self._write(ended=True)
 
     def _write(self, *, ended: bool) -> None:
-        optimizer = [keras.ops.convert_to_numpy(each) for each in self.model.optimizer.variables]
-        state = {'epochs': self.epochs, 'best': self._best.best, 'ended': ended}
-        state |= {'weights': self.model.get_weights(), 'optimizer': optimizer}
+        best, optimizer = self._best.best, self.model.optimizer.variables
+        values = (
+            self.model.get_weights(),
+            map(keras.ops.convert_to_numpy, optimizer),
+            best.weights,
+        )
+        parts = dict(zip(_PARTS, map(list, values), strict=True))
+        state = {'epochs': self.epochs, 'best_epoch': best.epoch, 'best_loss': best.loss}
+        state |= {'ended': ended, **{part: len(arrays) for part, arrays in parts.items()}}
+        stored = {f'{part} {n}': each for part in _PARTS for n, each in enumerate(parts[part])}
+        if best.logits is not None:
+            stored['logits'] = best.logits
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._file) as partial:
-            partial.write_bytes(pickle.dumps(state))
+        with replacing(self._file) as partial, partial.open('wb') as file:
+            np.savez(file, state=json.dumps(state), **stored)
