@@ -63,17 +63,8 @@ def run_fn(fn_args: FnArgs, live: FineTuningChoice | None = None) -> None:
     with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args, job.choice)) as folder:
         with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
             network, base = job.start()
-            activations, events = run_dir.parent / ACTIVATIONS, run_dir / EVENTS
-            inputs = job.inputs(network, activations)
-            training = train(
-                job,
-                network,
-                inputs,
-                folder,
-                activations=activations,
-                warm=base is not None,
-                events=events,
-            )
+            inputs, warm = job.inputs(network, run_dir.parent / ACTIVATIONS), base is not None
+            training = train(job, network, inputs, folder, warm=warm, events=run_dir / EVENTS)
         for history in training.histories:
             for sentence in filter(None, (history.overfitting, history.discarded)):
                 _log.info(sentence)

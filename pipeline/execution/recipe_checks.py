@@ -18,7 +18,7 @@ from components.inference.inference_config import images_in
 from components.pusher.serving_folder import check_owner, find_model, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named
-from trainer.config.train import COLD, DEEP, LIVE, check_class_weights, describe_warm_start
+from trainer.config.train import COLD, LIVE, SHALLOW, check_class_weights, describe_warm_start
 from trainer.model.weights import check_weights_file
 from trainer.training.trained_images import TRAINED_ON
 
@@ -137,13 +137,13 @@ def check_network(recipe: Recipe, images: int) -> None:
     from trainer.data.tensors import plan_inputs
     from trainer.model.backbone import build_backbone, check_copy
 
-    trainer = recipe.trainer.without_auto(DEEP)  # which needs the most space
+    trainer, undecided = recipe.trainer.without_auto(SHALLOW), recipe.trainer.fine_tune.auto
     backbone = build_backbone(trainer)
     if trainer.model:
         check_copy(backbone.original, trainer.model)
     folder = recipe.artifacts_directory / 'Trainer' / 'model_run' / ACTIVATIONS
     counts = recipe.data.splits.expected(images)
-    check_space(trainer, plan_inputs(trainer, backbone), counts, folder)
+    check_space(trainer, plan_inputs(trainer, backbone, undecided), counts, folder)
 
 
 def _describe_data(recipe: Recipe, spans: Sequence[Span]) -> str:

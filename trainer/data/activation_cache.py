@@ -13,8 +13,9 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -26,14 +27,20 @@ from common.files import replacing
 from trainer.config.train import TrainConfig
 from trainer.data.augmentation import Augment, make_augment
 from trainer.data.dataset import ImageSplit
-from trainer.data.tensors import BATCH, Kind, Load, StageInput, Tensors
+from trainer.data.tensors import BATCH, Load, StageInput, Tensors
 from trainer.model.backbone import Backbone
 
 _USABLE = 0.9  # of the free disk space: logs and other processes need some too
 _SEEDS = 1000  # between those of two trainings; a view has one of its own
 _GIGABYTE = 1e9  # bytes
 
-_Compute = Callable[[tf.Tensor], tf.Tensor]
+
+class _FrozenPart(NamedTuple):
+    """What computes planned tensors: layers between two places of the network."""
+
+    compute: Callable[[tf.Tensor], tf.Tensor]  # float16 or uint8, [batch, *shape]
+    source: StageInput | None  # that it reads; None: images
+    weights: str  # hash of all weights that the tensors depend on
 
 
 def check_space(
@@ -72,11 +79,10 @@ class ActivationCache:
     ) -> None:
         """`key` stands for code and libraries, on which pixels and activations depend."""
         self._folder, self._config, self._inputs = folder, config, inputs
-        planned = {each.kind: each for each in inputs.values()}
-        # Pooled features are computed last, from the activations at the boundary if they are there.
-        self._planned = {kind: planned[kind] for kind in sorted(planned)}
-        self._compute, self._weights = _frozen_part(backbone, from_boundary='boundary' in planned)
-        self._key = [key, backbone.depth, config.backbone, config.model]
+        # What is deeper in the network is computed from what is stored before it.
+        self._planned = sorted({*inputs.values()}, key=lambda each: each.depth)
+        self._parts = _frozen_parts(backbone, self._planned)
+        self._key: list[Any] = [key, config.backbone, config.model]
         self._key += [config.image_size, config.resize, config.fine_tune.batch_norm]
         self._key += [backbone.model.output.dtype, tf.config.optimizer.get_experimental_options()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +94,14 @@ class ActivationCache:
         """
         computed: dict[tuple[str, int], int] = {}  # images by span and view
         spans = split.spans()
-        for span, view, kind in self._entries(name, split):
-            if self._lacks(kind, span, view):
-                self._write(kind, span, view, name)
+        for span, view, planned in self._entries(name, split):
+            if self._lacks(planned, span, view):
+                self._write(planned, span, view, name)
                 computed[span.key, view] = span.count
         counts, inputs = [span.count for span in spans], {}
         for stage, planned in self._inputs.items():
             views = [
-                [self._file(planned.kind, span, view) for span in spans]
+                [self._file(planned, span, view) for span in spans]
                 for view in range(planned.views_of(name))
             ]
             loads = (_loader(views, counts, number, planned) for number in range(len(views)))
@@ -106,11 +112,11 @@ class ActivationCache:
         """Removes the oldest files if the limit or the disk has no room for missing ones."""
         missing = 0
         for name, split in splits.items():
-            for span, view, kind in self._entries(name, split):
-                if self._lacks(kind, span, view):
-                    missing += self._planned[kind].bytes(span.count)
+            for span, view, planned in self._entries(name, split):
+                if self._lacks(planned, span, view):
+                    missing += planned.bytes(span.count)
                 else:
-                    os.utime(self._file(kind, span, view))
+                    os.utime(self._file(planned, span, view))
         files = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
         limit = self._config.max_cache_gb * _GIGABYTE
         excess = missing + sum(map(_size_of, files)) - limit
@@ -121,32 +127,35 @@ class ActivationCache:
             excess -= _size_of(file)
             file.unlink()
 
-    def _entries(self, name: str, split: ImageSplit) -> Iterator[tuple[ImageSplit, int, Kind]]:
-        """Yields the span, view and kind of each file, views first."""
-        most = max(each.views_of(name) for each in self._planned.values())
-        for view, span, kind in itertools.product(range(most), split.spans(), self._planned):
-            if view < self._planned[kind].views_of(name):
-                yield span, view, kind
+    def _entries(
+        self, name: str, split: ImageSplit
+    ) -> Iterator[tuple[ImageSplit, int, StageInput]]:
+        """Yields the span, view and content of each file, views first."""
+        most = max(each.views_of(name) for each in self._planned)
+        for view, span, planned in itertools.product(range(most), split.spans(), self._planned):
+            if view < planned.views_of(name):
+                yield span, view, planned
 
-    def _file(self, kind: Kind, span: ImageSplit, view: int) -> Path:
+    def _file(self, planned: StageInput, span: ImageSplit, view: int) -> Path:
         changed = [self._config.seed, self._config.augment.changes] if view else []
-        parts = json.dumps([span.key, view, *changed, self._weights.get(kind), *self._key])
-        return self._folder / f'{hashlib.sha256(parts.encode()).hexdigest()[:24]}.{kind}'
+        weights = self._parts[planned].weights
+        parts = json.dumps([span.key, view, *changed, planned.depth, weights, *self._key])
+        return self._folder / f'{hashlib.sha256(parts.encode()).hexdigest()[:24]}.{planned.kind}'
 
-    def _lacks(self, kind: Kind, span: ImageSplit, view: int) -> bool:
+    def _lacks(self, planned: StageInput, span: ImageSplit, view: int) -> bool:
         """Whether a file is missing or truncated."""
-        file = self._file(kind, span, view)
-        return not file.is_file() or _size_of(file) != self._planned[kind].bytes(span.count)
+        file = self._file(planned, span, view)
+        return not file.is_file() or _size_of(file) != planned.bytes(span.count)
 
-    def _write(self, kind: Kind, span: ImageSplit, view: int, name: str) -> None:
+    def _write(self, planned: StageInput, span: ImageSplit, view: int, name: str) -> None:
         text = f'{name} images' + (f', view {view + 1}' if view else '')
-        compute = self._compute[kind]
+        compute = self._parts[planned].compute
         with (
             console.bar(text, span.count) as bar,
-            replacing(self._file(kind, span, view)) as path,
+            replacing(self._file(planned, span, view)) as path,
             path.open('wb') as file,
         ):
-            for batch in self._inputs_of(kind, span, view):
+            for batch in self._inputs_of(planned, span, view):
                 values = compute(batch).numpy()
                 if not np.isfinite(values).all():
                     raise ConfigError(
@@ -157,11 +166,10 @@ class ActivationCache:
                 file.write(values.tobytes())
                 bar.advance(len(values))
 
-    def _inputs_of(self, kind: Kind, span: ImageSplit, view: int) -> Iterator[tf.Tensor]:
-        """Yields batches of images, or of the activations that features are computed from."""
-        if kind == 'pooled' and 'boundary' in self._planned:
-            files, planned = [[self._file('boundary', span, view)]], self._planned['boundary']
-            load = _loader(files, [span.count], 0, planned)
+    def _inputs_of(self, planned: StageInput, span: ImageSplit, view: int) -> Iterator[tf.Tensor]:
+        """Yields batches of images, or of the activations that these are computed from."""
+        if source := self._parts[planned].source:
+            load = _loader([[self._file(source, span, view)]], [span.count], 0, source)
             yield from map(load, tf.data.Dataset.range(span.count).batch(BATCH))
             return
         change = self._change(view)
@@ -177,44 +185,41 @@ class ActivationCache:
         return make_augment(self._config.augment, self._config.seed * _SEEDS + view)
 
 
-def _frozen_part(
-    backbone: Backbone, *, from_boundary: bool
-) -> tuple[dict[Kind, _Compute], dict[Kind, str]]:
-    """Returns what computes the tensors of each kind, and a hash of the weights of each kind.
+def _frozen_parts(
+    backbone: Backbone, planned: Sequence[StageInput]
+) -> dict[StageInput, _FrozenPart]:
+    """Returns what computes each of the planned tensors, in the order of their depth.
 
-    The input is images, float32 [batch, size, size, 3] in 0..255; that of features the stored
-    activations at the boundary with `from_boundary`.
+    It takes the tensors before it; the first, and that of pixels, images, float32
+    [batch, size, size, 3] in 0..255.
     """
-    trunk, top = backbone.split()
-    average = keras.layers.GlobalAveragePooling2D(dtype='float32')
-
-    def to_boundary(images: tf.Tensor) -> tf.Tensor:
-        boundary = backbone.preprocess(images)
-        return trunk(boundary, training=False) if trunk else boundary
-
-    def pool(values: tf.Tensor) -> tf.Tensor:
-        feature_map = values if from_boundary else to_boundary(values)
-        feature_map = tf.cast(feature_map, backbone.model.output.dtype)
-        feature_map = top(feature_map, training=False) if top else feature_map
-        return tf.cast(average(feature_map), tf.float16)
-
     images = tf.TensorSpec(backbone.model.input_shape, tf.float32)
-    stored = tf.TensorSpec([None, *backbone.boundary_shape], tf.float16)
-    functions: dict[Kind, _Compute] = {
-        'images': lambda images: tf.cast(images, tf.uint8),
-        'boundary': tf.function(
-            lambda values: tf.cast(to_boundary(values), tf.float16), [images], autograph=False
-        ),
-        'pooled': tf.function(pool, [stored if from_boundary else images], autograph=False),
-    }
-    return functions, {'boundary': _hash(trunk), 'pooled': _hash(backbone.model)}
+    digest, start, source = hashlib.sha256(), backbone.model.input, None
+    parts: dict[StageInput, _FrozenPart] = {}
+    for each in planned:
+        if each.kind == 'images':
+            parts[each] = _FrozenPart(lambda values: tf.cast(values, tf.uint8), None, '')
+            continue
+        end = backbone.model.output if each.kind == 'pooled' else backbone.output_of(each.depth)
+        steps = [] if source else [backbone.preprocess]
+        if start is not end:
+            steps.append(functools.partial(layers := keras.Model(start, end), training=False))
+            for weights in layers.get_weights():
+                digest.update(weights.tobytes())
+        if each.kind == 'pooled':
+            steps.append(keras.layers.GlobalAveragePooling2D(dtype='float32'))
+        spec = tf.TensorSpec([None, *source.shape], tf.float16) if source else images
+        compute = functools.partial(_compute, steps, backbone.model.output.dtype)
+        function = tf.function(compute, [spec], autograph=False)
+        parts[each] = _FrozenPart(function, source, digest.hexdigest())
+        start, source = end, each
+    return parts
 
 
-def _hash(model: keras.Model | None) -> str:
-    digest = hashlib.sha256()
-    for weights in model.get_weights() if model else ():
-        digest.update(weights.tobytes())
-    return digest.hexdigest()
+def _compute(steps: Sequence[Callable], dtype: str, values: tf.Tensor) -> tf.Tensor:
+    """Applies the steps to images, or to activations in the type of the network; to float16."""
+    values = values if values.dtype == tf.float32 else tf.cast(values, dtype)
+    return tf.cast(functools.reduce(lambda result, step: step(result), steps, values), tf.float16)
 
 
 def _loader(views: list[list[Path]], counts: list[int], number: int, planned: StageInput) -> Load:

@@ -2,15 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.config.train import TrainConfig
+from trainer.config.train import DEEP, TrainConfig
 from trainer.model.backbone import Backbone
 
+DEEPER = 'deeper fine_tune'  # key of a planned input
 BATCH = 64  # images that are read, and computed by the frozen layers, at a time
 
 # What a stage reads of an image: its pixels, the activations at the fine-tuning boundary, or the
@@ -25,6 +26,7 @@ class StageInput(NamedTuple):
     kind: Kind
     shape: tuple[int, ...]  # of the tensor of an image
     views: int
+    depth: int = 0  # number of the operation of the network that computes it; of pixels 0
 
     @property
     def dtype(self) -> np.dtype:
@@ -74,8 +76,13 @@ class Tensors:
         return self.load(places).prefetch(tf.data.AUTOTUNE)
 
 
-def plan_inputs(config: TrainConfig, backbone: Backbone) -> dict[str, StageInput]:
+def plan_inputs(
+    config: TrainConfig, backbone: Backbone, undecided: Sequence[str] = ()
+) -> dict[str, StageInput]:
     """Plans the input of each stage that has epochs, by its key in the recipe.
+
+    While keys of `fine_tune` are undecided, the plan has one more, DEEPER: the input of the deepest
+    fine-tuning, so that no choice needs another pass over the images.
 
     Stage 1 reads features, stage 2 activations at the boundary. Images, augmented in each epoch,
     are the input of both with `cached_views: 0`, and of stage 2 if every layer is trained. There
@@ -89,11 +96,15 @@ def plan_inputs(config: TrainConfig, backbone: Backbone) -> dict[str, StageInput
     different = 2 if augment.only_flips else epochs
     views = max(1, min(augment.cached_views, epochs, different)) if augment.active else 1
     images = StageInput('images', tuple(backbone.model.input_shape[1:]), 1)
-    pooled = StageInput('pooled', tuple(backbone.model.output_shape[-1:]), views)
-    boundary = StageInput('boundary', backbone.boundary_shape, views)
+    last = len(backbone.model.operations)
+    pooled = StageInput('pooled', tuple(backbone.model.output_shape[-1:]), views, last)
+    boundary = StageInput('boundary', backbone.boundary_shape, views, backbone.depth or 0)
     inputs = {}
     if head_epochs:
         inputs['feature_extraction'] = images if new_views else pooled
     if tuning_epochs:
         inputs['fine_tune'] = images if tunes_images else boundary
+    if undecided:
+        deep = config.replaced({f'fine_tune.{key}': DEEP[key] for key in undecided})
+        inputs[DEEPER] = plan_inputs(deep, backbone.before(deep.fine_tune))['fine_tune']
     return inputs

@@ -48,21 +48,25 @@ class Backbone:
     @property
     def boundary_shape(self) -> tuple[int, int, int]:
         """Shape of the tensor of one image at the boundary: height, width, channels."""
-        shape = _output(self.model, self.cut).shape if self.cut else self.model.input_shape
-        return tuple(shape[1:])
+        boundary = self.model.input if self.depth is None else self.output_of(self.depth)
+        return tuple(boundary.shape[1:])
 
-    def split(self) -> tuple[keras.Model | None, keras.Model | None]:
-        """Splits the network into trunk and top, which share its layers.
+    def output_of(self, depth: int) -> keras.KerasTensor:
+        """Returns the output of an operation, given its number in the network."""
+        return node_by_name(self.model)[self.model.operations[depth].name].outputs[0]
 
-        The trunk is None if the boundary is the image, and the top if it is the feature map.
-        """
-        if self.cut is None:
-            return None, self.model
-        boundary = _output(self.model, self.cut)
+    def top(self) -> keras.Model | None:
+        """Returns the network above the boundary; None if that is the feature map."""
+        if self.depth is None:
+            return self.model
+        boundary = self.output_of(self.depth)
         if boundary is self.model.output:
-            return self.model, None
-        trunk = keras.Model(self.model.input, boundary, name='trunk')
-        return trunk, keras.Model(boundary, self.model.output, name='top')
+            return None
+        return keras.Model(boundary, self.model.output, name='top')
+
+    def before(self, stage: FineTuneConfig) -> 'Backbone':
+        """Returns the same network split before the first layer that this fine-tuning trains."""
+        return split_backbone(self.model, self.original, self.preprocess, stage)
 
     def take_original(self) -> None:
         """Gives the network the weights of the original, as after these were loaded."""
@@ -81,10 +85,6 @@ class Backbone:
         for layer in self.model._flatten_layers():  # also those of nested models
             if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
                 layer.trainable = False
-
-
-def _output(model: keras.Model, layer: str) -> keras.KerasTensor:
-    return node_by_name(model)[layer].outputs[0]
 
 
 def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:

@@ -11,7 +11,6 @@ import logging
 import numpy as np
 
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
-from trainer.model.backbone import split_backbone
 from trainer.model.network import Network
 from trainer.results import FineTuningChoice
 from trainer.training.job import Job
@@ -52,10 +51,8 @@ def decide(
     stage = next(values for most, values in _STEPS if mistakes <= most)
     values = {key: stage[key] for key in job.undecided['keys']}
     config = job.config.replaced({f'fine_tune.{key}': value for key, value in values.items()})
-    before = network.backbone
-    model, original = before.model, before.original
-    backbone = split_backbone(model, original, before.preprocess, config.fine_tune)
-    layers = model.layers[backbone.first_trained :]
+    backbone = network.backbone.before(config.fine_tune)
+    layers = backbone.model.layers[backbone.first_trained :]
     layer = next((each.name for each in layers if each.weights), layers[0].name)
     reason = (
         f'the head alone is wrong for {mistakes:.1%} of the validation images, mean of classes: '

@@ -115,12 +115,13 @@ class Job:
 
         Raises ConfigError if the disk is full.
         """
-        planned = plan_inputs(self.config, network.backbone)
+        undecided = self.undecided['keys'] if self.undecided else ()
+        planned = plan_inputs(self.config, network.backbone, undecided)
         counts = {name: split.count for name, split in self.splits.items()}
         check_space(self.config, planned, counts, folder)
         cache = ActivationCache(folder, self.config, network.backbone, planned, self.cache_key)
         cache.make_room(self.splits)
-        inputs: dict[str, dict[str, Tensors]] = {stage: {} for stage in STAGES}
+        inputs: dict[str, dict[str, Tensors]] = {stage: {} for stage in planned}
         for name, split in self.splits.items():
             with self.timings.part(f'embedding of {name}') as part:
                 tensors, part['images'] = cache.tensors(name, split)
@@ -129,8 +130,3 @@ class Job:
             for stage, each in tensors.items():
                 inputs[stage][name] = each
         return inputs
-
-    def tuning_inputs(self, network: Network, folder: Path) -> StageInputs:
-        """Returns the input of the fine-tuning alone, as `inputs`."""
-        config = self.config.replaced({'feature_extraction.epochs': 0})
-        return dataclasses.replace(self, config=config).inputs(network, folder)

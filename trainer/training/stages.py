@@ -11,6 +11,7 @@ import numpy as np
 
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.data.stage_data import StageData, class_weights, make_stage_data
+from trainer.data.tensors import DEEPER
 from trainer.model.network import Network
 from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, share_of_mistakes
@@ -38,14 +39,12 @@ def train(
     inputs: StageInputs,
     folder: Path,
     *,
-    activations: Path | None = None,
     warm: bool = False,
     events: Path | None = None,
 ) -> Training:
     """Trains the stages that have epochs; leaves the best weights in the network.
 
-    What the head reaches decides on the fine-tuning if the job has left that open; `activations` is
-    the folder of the cache, for another boundary than that of the inputs.
+    What the head reaches decides on the fine-tuning if the job has left that open.
 
     After a warm start, the validation loss of the initial weights is the one to improve on.
     `folder` keeps the state of the training: if it is interrupted, the next one with this folder
@@ -57,15 +56,13 @@ def train(
         stage: StageConfig = getattr(job.config, key)
         if not stage.epochs:
             continue
+        splits = inputs[key]
         if key == 'fine_tune' and job.undecided:
             boundary = network.backbone.cut
-            mistakes = share_of_mistakes(logits, inputs[key]['eval'].labels)
+            mistakes = share_of_mistakes(logits, splits['eval'].labels)
             job, network = decide(job, network, mistakes, warm=warm)
             stage = job.config.fine_tune
-            if network.backbone.cut != boundary:
-                assert activations
-                inputs = job.tuning_inputs(network, activations)
-        splits = inputs[key]
+            splits = splits if network.backbone.cut == boundary else inputs[DEEPER]
         train_split = splits['train']
         data = make_stage_data(splits, job.config, job.classes, network.backbone.preprocess)
         model = _build(
@@ -135,7 +132,7 @@ def _build(
     )
     if not fine_tuning and not from_images:
         return network.head
-    part = backbone.model if from_images else backbone.split()[1]
+    part = backbone.model if from_images else backbone.top()
     shape = backbone.model.input_shape[1:] if from_images else backbone.boundary_shape
     inputs = keras.Input(shape)
     feature_map = part(inputs) if part else inputs

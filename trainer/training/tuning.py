@@ -51,8 +51,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
             self._backbone_weights = self._network.backbone.model.get_weights()
             self._head_weights = self._network.head.get_weights()  # of a warm start, if any
             with tempfile.TemporaryDirectory(prefix=ACTIVATIONS, dir=self._folder) as folder:
-                self._activations = Path(folder)
-                self._inputs = self._job.inputs(self._network, self._activations)
+                self._inputs = self._job.inputs(self._network, Path(folder))
                 super().search(*arguments, **options)
         best = self.oracle.get_best_trials(self._config.trials)
         trials = [trial for trial in best if trial.score is not None]  # not those that failed
@@ -82,12 +81,8 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
-        inputs = self._inputs
-        if job.undecided:  # the boundary that a trial before chose may have taken the room of these
-            inputs = job.inputs(network, self._activations)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            training = train(job, network, inputs, Path(folder), activations=self._activations)
-        return training.histories
+            return train(job, network, self._inputs, Path(folder)).histories
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:

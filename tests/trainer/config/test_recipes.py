@@ -14,5 +14,5 @@ def test_fine_tuning_of_recipes_fits_the_network(stage):
     config = CONFIGS[0].replaced({'image_size': 32, 'alpha': 0.35, 'weights': 'random'})
     backbone = build_backbone(config.model_copy(update={'fine_tune': stage}))
     backbone.set_trainable(fine_tuning=True, batch_norm=False)
-    _, top = backbone.split()
+    top = backbone.top()
     assert top.trainable_variables

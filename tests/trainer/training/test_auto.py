@@ -9,6 +9,7 @@ import pytest
 import training_jobs
 
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
+from trainer.data.tensors import DEEPER
 from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
@@ -23,10 +24,9 @@ def trained(small_job, tmp_path):
 
     def run(live=None, **changes):
         job = settle(small_job(**{'fine_tune': AUTO, **changes}), live)
-        network, cache = job.build_network(), tmp_path / 'activations'
-        inputs = job.inputs(network, cache)
-        state = Path(tempfile.mkdtemp(dir=tmp_path))
-        return job, train(job, network, inputs, state, activations=cache)
+        network = job.build_network()
+        inputs = job.inputs(network, tmp_path / 'activations')
+        return job, train(job, network, inputs, Path(tempfile.mkdtemp(dir=tmp_path)))
 
     return run
 
@@ -45,17 +45,24 @@ def chain(monkeypatch):
     monkeypatch.setattr(training_jobs, 'small_mobilenet', build)
 
 
-def test_deeper_boundary_takes_a_second_pass(small_job, tmp_path, chain):
+def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain):
     job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), None)
     network, cache = job.build_network(), tmp_path / 'activations'
     inputs = job.inputs(network, cache)
     before = {*cache.iterdir()}
 
-    training = train(job, network, inputs, tmp_path / 'state', activations=cache)
+    training = train(job, network, inputs, tmp_path / 'state')
 
-    assert training.network.backbone.cut != network.backbone.cut
-    assert len({*cache.iterdir()} - before) == 2  # of two splits
+    backbone = training.network.backbone
+    assert backbone.cut != network.backbone.cut
+    assert inputs[DEEPER]['eval'].batches().element_spec[0].shape[1:] == backbone.boundary_shape
     assert len(training.histories[1].metrics['loss']) == training.choice.values['epochs']
+
+    again = settle(
+        small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), training.choice
+    )  # a later run, which takes the choice over
+    again.inputs(again.build_network(), cache)
+    assert {*cache.iterdir()} == before
 
 
 @pytest.mark.parametrize('views', [3, pytest.param(0, marks=pytest.mark.slow)])

@@ -1,14 +1,10 @@
 """Hyperparameter search: search space, best trial and failed trials."""
 
-import types
-
 import keras_tuner
 import pytest
 
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import TunerConfig
-from trainer.training import tuning
-from trainer.training.auto import settle
 from trainer.training.stage_history import StageHistory
 from trainer.training.tuning import RecipeTuner, best_metrics, search_space
 
@@ -67,28 +63,6 @@ def test_trials_start_from_equal_weights(tmp_path, small_job):
     assert second == pytest.approx(first, rel=1e-3)
     assert first < 0.6  # it has learnt
     assert not list(tmp_path.rglob('activations*'))
-
-
-def test_trial_computes_again_what_another_one_removed_from_the_cache(
-    tmp_path, small_job, monkeypatch
-):
-    """A deeper boundary of `auto` may take the room of the first one."""
-    tuner = TunerConfig(trials=2, space={'batch_size': [4, 8]})
-    stage = {'from_layer': 'auto', 'epochs': 1, 'learning_rate': 1e-3}
-    search = RecipeTuner(settle(small_job(fine_tune=stage), None), tuner, tmp_path)
-    history = StageHistory('stage', {'val_loss': (0.1,), 'val_accuracy': (0.5,)}, None, 0)
-    shapes = []
-
-    def read_and_remove(job, network, inputs, folder, *, activations):
-        values, _ = next(iter(inputs['feature_extraction']['train'].batches(8)))
-        shapes.append(values.shape)
-        for file in [*activations.iterdir()]:
-            file.unlink()
-        return types.SimpleNamespace(histories=[history])
-
-    monkeypatch.setattr(tuning, 'train', read_and_remove)
-    search.search(verbose=0)
-    assert shapes == [(8, 16)] * 2
 
 
 def test_failed_trial_ends_the_search(tmp_path, small_job, monkeypatch):
