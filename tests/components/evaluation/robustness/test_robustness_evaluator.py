@@ -139,9 +139,15 @@ def test_reference_without_some_images_is_an_error(artifacts, tmp_path):
 
 
 def test_robustness_runs_no_clean_image_through_the_model(artifacts, tmp_path, monkeypatch):
-    monkeypatch.delattr(Classifier, 'of_images')
-    monkeypatch.delattr(Classifier, 'labels_of_images')
+    used, outputs = set(), Classifier.outputs
+
+    def record(self, signature, values):
+        used.add(signature)
+        return outputs(self, signature, values)
+
+    monkeypatch.setattr(Classifier, 'outputs', record)
     assert evaluate(artifacts, tmp_path, 3).clean
+    assert used == {features.SIGNATURE_PIXELS, features.SIGNATURE_EXPLANATION}
 
 
 @pytest.mark.parametrize('images', [4, 0])
