@@ -60,7 +60,7 @@ def record(number: int) -> dict[str, object]:
     }
 
 
-# The last record has no slicing feature but its class, and a NaN prediction of the reference.
+# The last record has no source, and a NaN prediction of the reference.
 LAST = {
     features.IMAGE_BYTES: b'last',
     features.LABEL: 1,
@@ -280,7 +280,7 @@ def test_slices_are_sorted(evaluation):
     assert found['size', 'large'] == 80  # 0.18 megapixels, the edge
     for feature in ('brightness', 'sharpness', 'size', 'aspect', 'source'):
         images = sum(number for (key, _), number in found.items() if key == feature)
-        assert images == len(RECORDS) - 1  # one record has no such feature
+        assert images == len(RECORDS) - (feature == 'source')
 
 
 def test_keeps_largest_sources(folder, monkeypatch):
