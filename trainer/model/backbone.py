@@ -48,8 +48,9 @@ class Backbone:
     @property
     def boundary_shape(self) -> tuple[int, int, int]:
         """Shape of the tensor of one image at the boundary: height, width, channels."""
-        boundary = self.model.input if self.depth is None else self.output_of(self.depth)
-        return tuple(boundary.shape[1:])
+        depth = self.depth
+        shape = self.model.input_shape if depth is None else self.output_of(depth).shape
+        return tuple(shape[1:])
 
     def output_of(self, depth: int) -> keras.KerasTensor:
         """Returns the output of an operation, given its number in the network."""

@@ -142,6 +142,7 @@ def test_model_of_a_user_takes_images_from_minus_1_to_1():
     backbone = build(model=f'{__name__}:small_model', fine_tune={'epochs': 1, 'from_layer': 1})
     assert backbone.model.output_shape[1:] == (8, 8, 8)
     assert backbone.cut is None
+    assert backbone.boundary_shape == (32, 32, 3)
     pixels = backbone.preprocess(np.float32([[[[0, 127.5, 255]]]]))
     assert np.asarray(pixels).ravel().tolist() == [-1, 0, 1]
 
