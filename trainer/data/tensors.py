@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.config.train import DEEP, TrainConfig
+from trainer.config.train import DEEP_AND_LONG, TrainConfig
 from trainer.model.backbone import Backbone
 
 DEEPER = 'deeper fine_tune'  # key of a planned input
@@ -82,7 +82,8 @@ def plan_inputs(
     """Plans the input of each stage that has epochs, by its key in the recipe.
 
     While keys of `fine_tune` are undecided, the plan has one more, DEEPER: the input of the deepest
-    fine-tuning, so that no choice needs another pass over the images.
+    fine-tuning. All have the views of the longest one. So no choice needs another pass over the
+    images.
 
     Stage 1 reads features, stage 2 activations at the boundary. Images, augmented in each epoch,
     are the input of both with `cached_views: 0`, and of stage 2 if every layer is trained. There
@@ -91,7 +92,8 @@ def plan_inputs(
     augment = config.augment
     new_views = augment.cached_views == 0
     tunes_images = new_views or backbone.cut is None
-    head_epochs, tuning_epochs = config.feature_extraction.epochs, int(config.fine_tune.epochs)
+    longest = config.replaced({f'fine_tune.{key}': DEEP_AND_LONG[key] for key in undecided})
+    head_epochs, tuning_epochs = config.feature_extraction.epochs, int(longest.fine_tune.epochs)
     epochs = head_epochs if tunes_images else max(head_epochs, tuning_epochs)
     different = 2 if augment.only_flips else epochs
     views = max(1, min(augment.cached_views, epochs, different)) if augment.active else 1
@@ -105,6 +107,5 @@ def plan_inputs(
     if tuning_epochs:
         inputs['fine_tune'] = images if tunes_images else boundary
     if undecided:
-        deep = config.replaced({f'fine_tune.{key}': DEEP[key] for key in undecided})
-        inputs[DEEPER] = plan_inputs(deep, backbone.before(deep.fine_tune))['fine_tune']
+        inputs[DEEPER] = plan_inputs(longest, backbone.before(longest.fine_tune))['fine_tune']
     return inputs

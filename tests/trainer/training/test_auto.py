@@ -45,11 +45,10 @@ def chain(monkeypatch):
     monkeypatch.setattr(training_jobs, 'small_mobilenet', build)
 
 
-def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain):
+def test_deeper_fine_tuning_reads_the_activations_of_its_boundary(small_job, tmp_path, chain):
     job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), None)
-    network, cache = job.build_network(), tmp_path / 'activations'
-    inputs = job.inputs(network, cache)
-    before = {*cache.iterdir()}
+    network = job.build_network()
+    inputs = job.inputs(network, tmp_path / 'activations')
 
     training = train(job, network, inputs, tmp_path / 'state')
 
@@ -58,11 +57,26 @@ def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain
     assert inputs[DEEPER]['eval'].batches().element_spec[0].shape[1:] == backbone.boundary_shape
     assert len(training.histories[1].metrics['loss']) == training.choice.values['epochs']
 
-    again = settle(
-        small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), training.choice
-    )  # a later run, which takes the choice over
-    again.inputs(again.build_network(), cache)
-    assert {*cache.iterdir()} == before
+
+@pytest.mark.parametrize('layer', ['auto', 10])
+def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain, layer):
+    """A later run that takes a choice over computes the same files."""
+    recipe = {
+        'fine_tune': {**AUTO, 'from_layer': layer},
+        'augment': {'rotation': 0.1, 'cached_views': 10},
+    }
+    job = settle(small_job(**recipe), None)
+    network, cache, later_cache = job.build_network(), tmp_path / 'first', tmp_path / 'later'
+    job.inputs(network, cache)
+
+    for mistakes in (0.0, 0.5, 1.0):
+        decided, _ = decide(job, network, mistakes)
+        later = settle(small_job(**recipe), decided.choice)
+        later.inputs(later.build_network(), later_cache)
+
+    for file in later_cache.iterdir():
+        values = [np.fromfile(each, np.float16) for each in (file, cache / file.name)]
+        np.testing.assert_allclose(*values, rtol=5e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize('views', [3, pytest.param(0, marks=pytest.mark.slow)])
