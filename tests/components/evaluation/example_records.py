@@ -8,7 +8,7 @@ import tensorflow as tf
 
 def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Writes records, given as values by feature; compressed if the path ends with `.gz`."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), 'GZIP' if path.suffix == '.gz' else '') as writer:
         for record in records:
             feature = {name: _feature(value) for name, value in record.items()}
