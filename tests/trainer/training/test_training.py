@@ -1,4 +1,4 @@
-"""Training of both stages: loss, trained layers, best weights and early stopping."""
+"""Training of both stages: losses, trained layers, warm start and head."""
 
 import dataclasses
 
