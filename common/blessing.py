@@ -6,6 +6,7 @@ It is a custom property and a marker file in its folder.
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import folder_of
+from common.manual_override import read_override
 from common.metadata_queries import custom_property, set_custom_properties
 
 BLESSING = 'blessing'  # output of ModelGate
@@ -17,6 +18,12 @@ def decision_of(blessing: Artifact | None) -> bool | None:
     """The gate decision in a blessing; None if empty (TFX's Evaluator without thresholds)."""
     value = custom_property(blessing, _BLESSED)
     return None if value is None else value == 1
+
+
+def is_blessed(model: Artifact, blessing: Artifact) -> bool:
+    """Whether a model is blessed: by its manual override if there is one, else by the gate."""
+    override = read_override(folder_of(model.uri))
+    return override.blessed if override else decision_of(blessing) is True
 
 
 def record_decision(

@@ -56,7 +56,7 @@ SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # custom properties of Examples
 EARLIER = 'earlier_ingestion'  # custom property of Examples: folder of those whose splits are kept
 # Custom property of Examples: JSON, fingerprints by number of the spans that are there, not read.
 OTHER_SPANS = 'other_spans'
-TEST_IMAGES = 'test_images'  # custom property of predictions and evaluations: digest of the split
+TEST_IMAGES = 'test_images'  # custom property of predictions: digest of the test split
 JUDGED_ONLY = 'judged_only'  # custom property of Examples of a span that is not trained on
 # In the folder of a span's records: `manifest.json` is written last; `index.npy` has an entry per
 # image (`components.image_example_gen.ingestion.duplicates.IMAGE`).

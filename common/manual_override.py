@@ -55,9 +55,3 @@ def write_override(model: Path, override: ManualOverride) -> None:
         OSError: the folder is not writable.
     """
     storage_of(model).write(OVERRIDE_FILE, override.model_dump_json(indent=1).encode())
-
-
-def is_blessed(model: Path, by_gate: bool) -> bool:
-    """Whether a model is blessed: by its manual override if there is one, else by the gate."""
-    override = read_override(model)
-    return override.blessed if override else by_gate

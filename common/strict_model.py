@@ -27,6 +27,11 @@ class StrictModel(BaseModel):
             raise ValueError('should be a path: not empty, and without null bytes')
         return value
 
+    def write(self, file: Path) -> None:
+        """Writes the values as JSON, in a folder that need not exist."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.model_dump_json(indent=1), encoding='utf-8')
+
 
 def _leaves(annotation: Any) -> Iterator[Any]:
     """Yields the types in an annotation such as `tuple[int, ...] | None`."""

@@ -82,7 +82,8 @@ class Recorder:
             {
                 'model': [model],
                 'reference_model': [reference] if reference else [],
-                'evaluation': [self.artifact('ModelEvaluation', test_images=test_images)],
+                'evaluation': [self.artifact('ModelEvaluation')],
+                'predictions': [self.artifact('catdog.Predictions', test_images=test_images)],
             },
             {'blessing': [blessing]},
             contexts,

@@ -1,15 +1,10 @@
 """Results of the conversion of a model to other formats."""
 
-import logging
-from pathlib import Path
-
 from common.strict_model import StrictModel
 from components.conversion.converter_config import LABELS_FILE, Format
 from components.evaluation.results import Estimate
 
 RESULT_FILE = 'conversion.json'  # in the artifact's folder: a ConversionResult
-
-_log = logging.getLogger(__name__)
 
 
 class ConvertedModel(StrictModel):
@@ -49,13 +44,3 @@ class ConversionResult(StrictModel):
         ]
         accuracies = ', '.join([f'SavedModel {self.saved_model.value:.4f}', *models])
         return f'accuracy on {self.images:,} test images: {accuracies}'
-
-    def write(self, folder: Path) -> None:
-        """Writes the result as JSON, and logs it."""
-        (folder / RESULT_FILE).write_text(self.model_dump_json(indent=1))
-        _log.info(self.describe())
-
-
-def read_result(folder: Path) -> ConversionResult:
-    """Reads the result in an artifact's folder."""
-    return ConversionResult.model_validate_json((folder / RESULT_FILE).read_bytes())

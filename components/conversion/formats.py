@@ -18,7 +18,6 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from common import console, features
-from common.errors import DataError
 from components.conversion.converter_config import FILES, LABELS_FILE, Format
 from components.inference.classifier import Classifier
 
@@ -37,9 +36,6 @@ def write_models(
     """Writes a model per format, and the class names in the order of their labels.
 
     `calibration` are the images that int8 needs, uint8 [n, size, size, 3].
-
-    Raises:
-        DataError: there are none.
     """
     for kind in kinds:
         is_onnx = kind == 'onnx'
@@ -86,8 +82,7 @@ def _to_lite(classifier: Classifier, kind: Format, calibration: np.ndarray | Non
         converter.target_spec.supported_types = [tf.float16]
     else:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if calibration is None or not len(calibration):
-            raise DataError('there are no images to calibrate int8')
+        assert calibration is not None
         batches = [each[np.newaxis].astype(np.float32) for each in calibration]
         converter.representative_dataset = lambda: ([each] for each in batches)
     with console.silent_stderr():  # it logs its progress at every log level

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -10,42 +9,38 @@ from common.files import MEGABYTE
 from components.conversion.conversion_results import ConversionResult, ConvertedModel
 from components.conversion.converter_config import FILES, Format
 from components.conversion.formats import scores_of
-from components.evaluation.results import wilson
-
-
-class JudgedImages(NamedTuple):
-    """Test images and what the SavedModel predicts."""
-
-    pixels: np.ndarray  # uint8 [n, size, size, 3]
-    labels: np.ndarray  # int64 [n]
-    predicted: np.ndarray  # int64 [n], -1 for NaN
+from components.evaluation.predictions.prediction_files import PredictedRow
+from components.evaluation.results import CANDIDATE, wilson
 
 
 def measure_models(
     kinds: Sequence[Format],
-    tested: JudgedImages,
+    tested: Sequence[PredictedRow],
+    pixels: np.ndarray,
     threshold: float,
     max_drop: float,
     folder: Path,
 ) -> ConversionResult:
-    """Evaluates the models in a folder on the same test images as the SavedModel.
+    """Evaluates the models in a folder on test images, next to the predictions of the SavedModel.
 
-    `threshold` is the minimum score of the second of two classes.
+    `pixels` are the images, uint8 [n, size, size, 3]; `threshold` is the minimum score of the
+    second of two classes.
     """
-    count = len(tested.labels)
-    before = int((tested.predicted == tested.labels).sum())
+    count, labels = len(tested), np.array([row.label for row in tested])
+    saved_model = np.array([row.predicted[CANDIDATE] for row in tested])
+    before = int((saved_model == labels).sum())
     models = []
     for kind in kinds:
         contents = (folder / FILES[kind]).read_bytes()
-        scores, seconds = scores_of(kind, contents, tested.pixels)
+        scores, seconds = scores_of(kind, contents, pixels)
         predicted = _labels(scores, threshold)
-        correct = int((predicted == tested.labels).sum())
+        correct = int((predicted == labels).sum())
         model = ConvertedModel(
             format=kind,
             file=FILES[kind],
             megabytes=len(contents) / MEGABYTE,
             accuracy=wilson(correct, count),
-            agreement=float((predicted == tested.predicted).mean()),
+            agreement=float((predicted == saved_model).mean()),
             milliseconds=seconds * 1000,
             within_bound=before - correct <= max_drop * count,
         )

@@ -48,17 +48,11 @@ class Classifier:
         """Classifies encoded JPEG or PNG images, as `rows_of`."""
         return rows_of(self.outputs(features.SIGNATURE_IMAGES, encoded), self.classes)
 
-    def labels_of_images(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Classifies encoded JPEG or PNG images.
-
-        Returns predicted labels, int64 [batch], -1 for NaN, and float32 [batch, classes].
-        """
-        return _decoded(self.outputs(features.SIGNATURE_IMAGES, encoded), self.classes)
-
-    def labels_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Predicted labels, int64 [batch], of preprocessed images, uint8 [batch, size, size, 3]."""
-        outputs = self.outputs(features.SIGNATURE_PIXELS, pixels.astype(np.float32))
-        return _decoded(outputs, self.classes)[0]
+    def labels_of(
+        self, signature: str, values: Sequence[bytes] | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels, int64 [batch], -1 for NaN, and probabilities, float32 [batch, classes]."""
+        return _decoded(self.outputs(signature, values), self.classes)
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""

@@ -4,18 +4,16 @@ import logging
 from pathlib import Path
 from typing import Any, Dict  # noqa: UP035  # TFX requires Dict
 
-from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import Artifact, standard_artifacts
-from tfx.utils import path_utils
 
 from common import console
-from common.artifacts import folder_of
+from common.artifacts import SERVED, folder_of
+from common.blessing import is_blessed
 from common.errors import DataError
 from common.features import FINGERPRINT
-from common.manual_override import is_blessed
 from components.cache_key_driver import OverrideDriver
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.listing import fingerprint_of
@@ -61,13 +59,12 @@ def FolderPredictor(
     Raises:
         DataError: the folder is not readable, or has no usable images.
     """
-    by_gate = model_utils.is_model_blessed(model_blessing)
-    if not is_blessed(folder_of(model.uri), by_gate):
+    if not is_blessed(model.mlmd_artifact, model_blessing.mlmd_artifact):
         _log.info('no predictions: the model is not blessed')
         return
     folder = folder_of(folder_predictions.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    classifier = load_classifier(folder_of(model.uri) / SERVED)
     limits = CheckConfig.model_validate(checks)
     count = write_predictions(Path(path), classifier, limits, folder / TABLE)
     _log.info('%s predictions in %s', count, folder / TABLE)

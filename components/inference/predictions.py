@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
 from common.console import one_line
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import batches, examine_all
@@ -46,39 +44,20 @@ def csv_values(row: Row) -> dict[str, str]:
     return {one_line(name): one_line(str(each)) for name, each in (row | by_class).items()}
 
 
-class OverlayFolder:
-    """Writes Grad-CAM overlays as `NAME.overlay.png`, and replaces those of earlier calls.
-
-    Raises OSError if the folder cannot be created.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._taken: set[str] = set()
-
-    def write(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
-        """Writes the overlay of an image; a second image of the same name gets a number."""
-        stem = Path(path).stem
-        names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
-        name = next(each for each in names if each not in self._taken)
-        self._taken.add(name)
-        file = self._folder / f'{name}.overlay.png'
-        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file)
-        return file
-
-
 def predict(
     images: Iterable[InputImage],
     classifier: Classifier,
     checks: CheckConfig,
-    overlays: OverlayFolder | None = None,
+    overlays: Path | None = None,
 ) -> Iterator[Row]:
     """Predicts the class of each image, in the order of the input.
 
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
     image does not affect the other images of its batch. Few images are in memory at a time.
+    `overlays` is a folder that gets a Grad-CAM overlay of each image, `NAME.overlay.png`; those of
+    earlier calls are replaced.
     """
+    names: set[str] = set()
     for batch in batches(checked(images, checks), lambda each: len(each.contents)):
         usable = [each.contents for each in batch if not each.problem]
         predicted = iter(classifier.of_images(usable) if usable else ())
@@ -93,11 +72,21 @@ def predict(
                 continue
             row = {'path': each.path, **prediction}
             if overlays and heat is not None:
+                file = overlays / f'{_new_name(Path(each.path).stem, names)}.overlay.png'
                 try:
-                    row['explanation'] = str(overlays.write(each.path, each.contents, heat))
+                    overlay(thumbnail(each.contents, _LONGEST_SIDE), heat).save(file)
+                    row['explanation'] = str(file)
                 except OSError as error:
                     row['error'] = f'the overlay cannot be written: {error_text(error)}'
             yield row
+
+
+def _new_name(stem: str, taken: set[str]) -> str:
+    """A name that is not taken, which it is from now on; a second image gets a number."""
+    numbered = (f'{stem}-{number}' for number in itertools.count(2))
+    name = next(each for each in itertools.chain([stem], numbered) if each not in taken)
+    taken.add(name)
+    return name
 
 
 def checked(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputImage]:

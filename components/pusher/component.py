@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import List  # noqa: UP035  # TFX requires List
 
-from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, folder_of
+from common.blessing import is_blessed
 from common.errors import PushError
 from common.features import SPAN
-from common.manual_override import is_blessed, read_override
+from common.manual_override import read_override
 from common.metadata_queries import custom_property, set_custom_properties
 from common.mirror import uri_of
-from components.conversion.conversion_results import read_result
+from components.conversion.conversion_results import RESULT_FILE, ConversionResult
 from components.conversion.converter import ConvertedModels
 from components.evaluation.gate.component import GateDecisions
-from components.evaluation.gate.decision import read_decision
+from components.evaluation.gate.decision import DECISION_FILE, GateDecision
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.reference import find_reference
 from components.pusher.serving_folder import About, holds
@@ -69,12 +69,14 @@ def Pusher(
             live after the comparison; the live version is unchanged.
     """
     candidate = folder_of(model.uri) / SERVED
-    if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
+    if not is_blessed(model.mlmd_artifact, model_blessing.mlmd_artifact):
         pushed_model.set_int_custom_property('pushed', 0)
         return
     is_overridden = read_override(folder_of(model.uri)) is not None
+    file = folder_of(gate_decision.uri) / DECISION_FILE
+    decision = GateDecision.model_validate_json(file.read_bytes())
     reference = None
-    if not is_overridden and not read_decision(folder_of(gate_decision.uri)).is_new_reference:
+    if not is_overridden and not decision.is_new_reference:
         reference = find_reference(folder_of(serving), candidate)
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
@@ -130,4 +132,5 @@ def _converted(artifact: Artifact | None) -> dict[str, Path]:
     if artifact is None:
         return {}
     folder = folder_of(artifact.uri)
-    return {name: folder / name for name in read_result(folder).pushed}
+    result = ConversionResult.model_validate_json((folder / RESULT_FILE).read_bytes())
+    return {name: folder / name for name in result.pushed}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import ModelError
-from common.storage import fetch
 from components.image_example_gen.sources.base.labels import describe_classes
 from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import (
@@ -39,7 +38,6 @@ def find_reference(
     """
 
     def is_used(version: Path) -> bool:
-        fetch(version)
         override = override_of(version)
         if (candidate and holds(version, candidate)) or (override and not override.blessed):
             return False

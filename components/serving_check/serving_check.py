@@ -10,10 +10,9 @@ from pathlib import Path
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
-from tfx.utils import path_utils
 
 import components
-from common.artifacts import folder_of
+from common.artifacts import SERVED, folder_of
 from components.serving_check import probe
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements, size_of
 
@@ -38,10 +37,8 @@ def ServingCheck(
     A failed check does not fail the node: ModelGate rejects the model. The blessing gets the custom
     property `blessed`, 1 or 0, and its folder `measurements.json`.
     """
-    measurements = check(folder_of(path_utils.serving_model_path(model.uri)), seconds)
-    folder = folder_of(infra_blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MEASUREMENTS_FILE).write_text(measurements.model_dump_json(indent=1))
+    measurements = check(folder_of(model.uri) / SERVED, seconds)
+    measurements.write(folder_of(infra_blessing.uri) / MEASUREMENTS_FILE)
     infra_blessing.set_int_custom_property(BLESSED, int(not measurements.problems))
     _log.info(measurements.describe())
 

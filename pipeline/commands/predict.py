@@ -65,13 +65,14 @@ def predict(
     classifier = Classifier(folder)
     if explain and not classifier.explains:
         raise ModelError(f'the model in {folder} cannot compute Grad-CAM; train a new one')
-    overlays = predictions.OverlayFolder(explain) if explain else None
+    if explain:
+        explain.mkdir(parents=True, exist_ok=True)
     checks = recipe.data.checks
     click.echo(one_line(f'model: {folder}'), err=True)
     table = predictions.csv_table(sys.stdout, classes) if as_csv else None
     failed = False
     inputs = read_images(images, checks.max_bytes)
-    for row in predictions.predict(inputs, classifier, checks, overlays):
+    for row in predictions.predict(inputs, classifier, checks, explain):
         failed = failed or 'error' in row
         if table:
             table.writerow(predictions.csv_values(row))

@@ -11,7 +11,7 @@ from common.features import FINE_TUNING_FILE
 from common.manual_override import read_override
 from common.metadata_queries import custom_property
 from common.mirror import uri_of
-from components.evaluation.gate.decision import GATE_DECISION, read_decision
+from components.evaluation.gate.decision import DECISION_FILE, GATE_DECISION, GateDecision
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ACCURACY
 from components.image_example_gen.image_example_gen import QUARANTINE
@@ -39,7 +39,8 @@ def read_outcome(results: Results, recipe: Recipe) -> dict[str, Any]:
     evaluation = folder(results, 'Evaluator', 'evaluation')
     metrics = read_evaluation(evaluation, read_classes(model / SERVED), recipe.trainer.threshold)
     candidate, override = metrics.candidate.overall.metrics, read_override(model)
-    gate = read_decision(folder(results, GATE, GATE_DECISION))
+    decision = folder(results, GATE, GATE_DECISION) / DECISION_FILE
+    gate = GateDecision.model_validate_json(decision.read_bytes())
     blessed = override.blessed if override else gate.blessed
     push, live = results['Pusher'], versions_in(recipe.serving_directory)[-1:]
     pushed = push.outputs['pushed_model'][0]

@@ -42,7 +42,8 @@ def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason
 
     `version` is a version number; None stands for the newest earlier version of another model whose
     blessing was not withdrawn. If the bucket does not serve the live version, this one may be
-    given, too: it is pushed again, and keeps its blessing.
+    given, too: it is pushed again, and keeps its blessing. In a bucket, None stands for it if it is
+    of a rollback that could not write `serving.config`.
 
     Raises:
         ModelError: there is no such version, or it cannot be rolled back to.
@@ -207,8 +208,11 @@ def _rollback_target(recipe: Recipe, live: Path, number: str | None) -> Path:
         if problem:
             raise ModelError(f'version {number}: {problem}')
         return wanted
+    note = read_note(live) if recipe.is_remote else None
+    is_rollback = note is not None and note.about.manual_override == 'rollback'
+    repeats = is_rollback and not serves(live.parent, live)
     for version in reversed(versions_in(recipe.serving_directory)):
-        if not holds(live, version) and not _problem(version):
+        if (repeats or not holds(live, version)) and not _problem(version):
             return version
     raise ModelError(f'no version before {live.name} holds another, still blessed model')
 

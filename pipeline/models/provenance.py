@@ -74,16 +74,16 @@ class Provenance:
         decisions = reversed([*self.gate_decisions()])
         return next((node for node in decisions if node.uses({model.id})), None)
 
-    def decisions_on_same_images(self, evaluation: Artifact) -> int:
+    def decisions_on_same_images(self, predictions: Artifact) -> int:
         """The number of models that were judged on the same test split, with this one."""
-        digest = custom_property(evaluation, TEST_IMAGES)
+        digest = custom_property(predictions, TEST_IMAGES)
         models = {
             each.id
             for node in self.gate_decisions()
-            if custom_property(node.input('evaluation'), TEST_IMAGES) == digest
+            if custom_property(node.input('predictions'), TEST_IMAGES) == digest
             for each in node.inputs['model']
         }
-        return len(models) if digest else 1
+        return len(models)
 
     def producer(self, artifact: Artifact | None) -> Node | None:
         """The execution that produced an artifact; None if it is not one of `nodes`."""

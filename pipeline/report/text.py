@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from components.evaluation.config import slice_name
-from components.evaluation.gate.decision import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
+from components.evaluation.gate.decision import Result
 from components.evaluation.results import OVERALL, Estimate
 from components.image_example_gen.sources.base.labels import describe_classes
 from pipeline.formatting import (
@@ -20,10 +20,10 @@ from pipeline.report.page_data import LabelledSet
 from pipeline.run.record import Run
 
 _STYLES: dict[Result, str] = {
-    FAILED: 'bold red',
-    UNDECIDED: 'yellow',
-    PASSED: 'green',
-    NOT_APPLIED: 'dim',
+    'failed': 'bold red',
+    'undecided': 'yellow',
+    'passed': 'green',
+    'not applied': 'dim',
 }  # in the order of the rules
 _LARGE_MATRIX, _MOST = 10, 12  # classes; confusions that are listed of a larger one
 

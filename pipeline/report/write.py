@@ -69,8 +69,8 @@ def write_report(path: Path, recipe: Recipe, results: Results, run: Run) -> Repo
 def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
     model = results['Trainer'].outputs['model'][0]
     classes = read_classes(content_of(model.uri) / SERVED)
-    (evaluation,) = results['Evaluator'].outputs['evaluation']
-    measured = content_of(evaluation.uri)
+    (predictions,) = results['Predictor'].outputs['predictions']
+    measured = content_of(results['Evaluator'].outputs['evaluation'][0].uri)
     provenance = provenance_of(recipe)
     files = {key: file_of(results, *place) for key, place in _FILES.items()}
     values: dict[str, Any] = {
@@ -78,8 +78,8 @@ def _read_data(recipe: Recipe, results: Results, run: Run) -> ReportData:
         'data': summarize(example_folders(results), run.lists),
         'evaluation': read_evaluation(measured, classes, recipe.trainer.threshold),
         'origin': lineage_of(provenance, model, recipe.serving_directory),
-        'test_images': custom_property(evaluation, TEST_IMAGES),
-        'decisions_on_test_images': provenance.decisions_on_same_images(evaluation),
+        'test_images': custom_property(predictions, TEST_IMAGES),
+        'decisions_on_test_images': provenance.decisions_on_same_images(predictions),
     }
     return ReportData.model_validate({**dict(run), **values})
 

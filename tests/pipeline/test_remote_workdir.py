@@ -149,7 +149,10 @@ def test_rollback_copies_the_version_and_withdraws_the_blessing(pets, two):
     assert (run.kind, run.version) == ('rollback', live.name)
 
 
-def test_rollback_whose_version_is_not_served_yet_is_completed(pets, two):
+@pytest.mark.parametrize('given', [False, True])
+def test_rollback_whose_version_is_not_served_yet_is_completed(pets, two, given):
+    last = pets.train({3: 'c'})
+    pets.push(last)
     pets.bucket.server.refuse = lambda method, path: method == 'PUT' and 'serving.config' in path
     with pytest.raises(PushError, match=r'is denied.*; the blessing of version .* is withdrawn'):
         overrides.rollback(pets.recipe, pets.provenance, None, 'too many cats')
@@ -157,10 +160,11 @@ def test_rollback_whose_version_is_not_served_yet_is_completed(pets, two):
     bucket, live = pets.recipe.serving_bucket, versions_in(pets.serving)[-1]
     assert served_version(bucket) == int(versions_in(pets.serving)[-2].name)
 
-    pushed = overrides.rollback(pets.recipe, pets.provenance, live.name, 'too many cats')
+    again = live.name if given else None
+    pushed = overrides.rollback(pets.recipe, pets.provenance, again, 'too many cats')
 
     assert served_version(bucket) == int(pushed.folder.name)
-    assert pets.graph(pushed.folder) == f'{GRAPH} of {two[0].id}'
+    assert pets.graph(pushed.folder) == f'{GRAPH} of {two[1].id}'
     assert override_of(pushed.folder) is None
     with pytest.raises(ModelError, match='its model is live already'):
         overrides.rollback(pets.recipe, pets.provenance, pushed.folder.name, 'again')

@@ -3,23 +3,42 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_jobs import train_in
+from training_jobs import train_in, write_splits, write_transform_graph
 
 from common import features
 from components.inference.classifier import Classifier
+from trainer.config.train import TrainConfig
 from trainer.export.image_example import image_of
 from trainer.export.saved_model import export
 from trainer.model.network import join
+from trainer.training.job import Job, Timings
 
-NAMES = ('MobileNetV3Small', 'MobileNetV3Large', 'EfficientNetV2B0', 'ResNet50V2', 'ConvNeXtTiny')
-SLOW = [
-    pytest.param({'backbone': name}, marks=pytest.mark.slow) for name in (*NAMES, 'DenseNet121')
-]
+CLASSES = ('cats', 'dogs')
+OTHERS = ('MobileNetV3Large', 'EfficientNetV2B0', 'ResNet50V2', 'ConvNeXtTiny', 'DenseNet121')
+SETTINGS = {
+    'image_size': 64,
+    'weights': 'random',
+    'batch_size': 16,
+    'feature_extraction': {'epochs': 2, 'learning_rate': 1e-2},
+    'fine_tune': {'epochs': 1, 'from_layer': 0.9},
+    'augment': {'flip': True},
+}
 
 
-@pytest.mark.parametrize('changes', [{'model': 'training_jobs:own_model'}, *SLOW], ids=str)
-def test_network_is_trained_exported_and_served(changes, small_job, tmp_path):
-    job = small_job(fine_tune={'epochs': 1, 'from_layer': 0.9}, augment={'flip': True}, **changes)
+@pytest.fixture(scope='module')
+def transform_and_splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('jobs')
+    transform = write_transform_graph(folder / 'graph', 64)
+    return transform, write_splits(folder / 'splits', CLASSES, transform)
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    ['MobileNetV3Small', *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)],
+)
+def test_network_is_trained_exported_and_served(backbone, transform_and_splits, tmp_path):
+    config = TrainConfig.model_validate({**SETTINGS, 'backbone': backbone})
+    job = Job(config, CLASSES, *transform_and_splits, Timings())
     network, training = train_in(tmp_path, job)
     export(join(network), job.transform, job.classes, tmp_path / 'model')
 

@@ -81,7 +81,7 @@ def own_model(size: int) -> keras.Model:
     return keras.Model(images, values)
 
 
-def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
+def write_transform_graph(folder: Path, size: int = SIZE) -> tft.TFTransformOutput:
     """Writes a transform graph without TFX."""
     from pipeline.schema import schema_for  # imports TFDV, which takes seconds
 
@@ -89,7 +89,7 @@ def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
         images = pipeline | beam.Create([])  # the graph needs no analysis of data
         transform_fn = (images, metadata) | tft_beam.AnalyzeDataset(
-            lambda inputs: preprocessing_fn(inputs, {'image_size': SIZE, 'resize': 'squeeze'})
+            lambda inputs: preprocessing_fn(inputs, {'image_size': size, 'resize': 'squeeze'})
         )
         transform_fn | tft_beam.WriteTransformFn(str(folder))
     metadata_io.write_metadata(metadata, str(folder / 'metadata'))

@@ -15,7 +15,7 @@ from common.blessing import record_decision
 from common.features import HISTORY
 from components.evaluation.comparison import compare
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gate.decision import write_decision
+from components.evaluation.gate.decision import DECISION_FILE
 from components.evaluation.gate.rules import decide
 from components.evaluation.metrics.evaluation_files import reaches_minimum, read_evaluation
 from components.evaluation.predictions.component import Predictions
@@ -65,7 +65,7 @@ def ModelGate(
         settings,
         read_validation_accuracy(folder_of(model_run.uri) / HISTORY),
     )
-    write_decision(decision, folder_of(gate_decision.uri))
+    decision.write(folder_of(gate_decision.uri) / DECISION_FILE)
     record_decision(
         blessing.mlmd_artifact,
         decision.blessed,

@@ -1,9 +1,7 @@
 """The decision of ModelGate: result and reason of each rule, stored as JSON."""
 
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from common.files import read_regular
 from common.strict_model import StrictModel
 from components.evaluation.results import Comparison
 
@@ -12,10 +10,6 @@ GATE_DECISION = 'gate_decision'  # output key of ModelGate
 
 # Undecided: the images are too few to decide. Not applied: there is nothing to decide.
 Result = Literal['passed', 'failed', 'undecided', 'not applied']
-PASSED: Final = 'passed'
-FAILED: Final = 'failed'
-UNDECIDED: Final = 'undecided'
-NOT_APPLIED: Final = 'not applied'
 
 
 class RuleResult(StrictModel):
@@ -28,7 +22,7 @@ class RuleResult(StrictModel):
     @property
     def blocks(self) -> bool:
         """Whether the model is not blessed because of it."""
-        return self.result in (FAILED, UNDECIDED)
+        return self.result in ('failed', 'undecided')
 
 
 class GateDecision(StrictModel):
@@ -57,19 +51,3 @@ class GateDecision(StrictModel):
         """Whether later candidates are compared with this one: it has the higher metric."""
         compared = self.comparison
         return compared is None or compared.candidate > compared.reference
-
-
-def write_decision(decision: GateDecision, folder: Path) -> None:
-    """Writes the decision to an artifact's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DECISION_FILE).write_text(decision.model_dump_json(indent=1))
-
-
-def read_decision(folder: Path) -> GateDecision:
-    """Reads the decision of an artifact's folder.
-
-    Raises:
-        OSError: the file is missing or unreadable.
-        ValueError: the file is damaged.
-    """
-    return GateDecision.model_validate_json(read_regular(folder / DECISION_FILE))

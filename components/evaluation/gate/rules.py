@@ -7,15 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from components.evaluation.config import EvaluationConfig, minimum_of, slice_name
-from components.evaluation.gate.decision import (
-    FAILED,
-    NOT_APPLIED,
-    PASSED,
-    UNDECIDED,
-    GateDecision,
-    Result,
-    RuleResult,
-)
+from components.evaluation.gate.decision import GateDecision, Result, RuleResult
 from components.evaluation.results import (
     ACCURACY,
     LOWER_IS_BETTER,
@@ -32,7 +24,7 @@ from components.serving_check.measurements import Measurements
 REFERENCE_RULE = 'reference model'
 _FAR = 3  # standard errors
 _SHOWN = 5  # classes in a remark
-_RESULTS: dict[Outcome, Result] = {'worse': FAILED, 'undecided': UNDECIDED}  # others passed
+_RESULTS: dict[Outcome, Result] = {'worse': 'failed', 'undecided': 'undecided'}  # else passed
 
 _Rules = Iterator[RuleResult]
 
@@ -73,7 +65,7 @@ def decide(
 
 
 def _rule(name: str, passed: bool, reason: str) -> RuleResult:
-    return RuleResult(rule=name, result=PASSED if passed else FAILED, reason=reason)
+    return RuleResult(rule=name, result='passed' if passed else 'failed', reason=reason)
 
 
 def _predictions(evaluation: Evaluation) -> RuleResult:
@@ -120,7 +112,7 @@ def _minimum(
 def _reference(found: Comparison | None, config: EvaluationConfig) -> RuleResult:
     if found is None:
         reason = 'there is no reference model of these classes to compare with'
-        return RuleResult(rule=REFERENCE_RULE, result=NOT_APPLIED, reason=reason)
+        return RuleResult(rule=REFERENCE_RULE, result='not applied', reason=reason)
     numbers = (
         f'{_words(config.metric)} {_apart(found.candidate, found.reference)}, reference '
         f'{_apart(found.reference, found.candidate)} on the same {found.images:,} images'
@@ -135,7 +127,7 @@ def _reference(found: Comparison | None, config: EvaluationConfig) -> RuleResult
     }[found.outcome]
     needed = found.describe_needed()
     reason = f'{says}: {numbers}' + (needed and f'; {needed}')
-    result = _RESULTS.get(found.outcome, PASSED)
+    result = _RESULTS.get(found.outcome, 'passed')
     return RuleResult(rule=REFERENCE_RULE, result=result, reason=reason)
 
 
@@ -165,15 +157,16 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rules:
             f'accuracy on {slice_name(each.feature, each.name)} {_apart(accuracy, floor)}, floor '
             f'{_exact(floor)} (n={each.images})'
         )
-        result: Result = PASSED if accuracy >= floor else FAILED
+        result: Result = 'passed' if accuracy >= floor else 'failed'
         if each.images < config.min_images:
-            result, reason = NOT_APPLIED, f'{reason}; a floor needs {config.min_images} images'
+            result = 'not applied'
+            reason = f'{reason}; a floor needs {config.min_images} images'
         yield RuleResult(rule='floor', result=result, reason=reason)
     for key in sorted(unused):
         feature, _, name = key.partition('.')
         missing = slice_name(feature, name) if name else f'slices by {feature}'
         reason = f'the test split has no {missing}; floor {_exact(config.floors[key])}'
-        yield RuleResult(rule='floor', result=NOT_APPLIED, reason=reason)
+        yield RuleResult(rule='floor', result='not applied', reason=reason)
 
 
 def _serving(measurements: Measurements) -> _Rules:

@@ -18,7 +18,6 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from common import features
 from common.artifacts import folder_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.metrics.classifier_metrics import eval_config, read_extracts
@@ -41,13 +40,8 @@ def Evaluator(
     The output is that of TFX's Evaluator, with TFMA's validation result, but without a blessing:
     ModelGate decides. `config` is an `EvaluationConfig` as JSON; only its metric and minimum count.
     If no test image is left, no metrics are written, and the gate blesses nothing.
-
-    Raises:
-        ModelError: the reference model has no predictions for an image.
     """
     files = prediction_paths(folder_of(predictions.uri), folder_of(reference_predictions.uri))
-    images = predictions.get_string_custom_property(features.TEST_IMAGES)
-    evaluation.set_string_custom_property(features.TEST_IMAGES, images)
     measure(files, EvaluationConfig.model_validate_json(config), evaluation.uri, beam_pipeline)
 
 

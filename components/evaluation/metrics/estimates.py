@@ -38,11 +38,6 @@ class Judged(NamedTuple):
         """Images whose prediction is not NaN, bool [images]."""
         return self.predicted >= 0
 
-    def log_losses(self) -> np.ndarray:
-        """Cross-entropy of each image, float64 [images]."""
-        of_label = self.probabilities[np.arange(len(self.labels)), self.labels]
-        return -np.log(np.clip(of_label.astype(float), _CLOSEST, 1))
-
     def decisions(self) -> tuple[np.ndarray, np.ndarray]:
         """Truths and scores of binary decisions, bool and float32 [n].
 
@@ -140,7 +135,9 @@ def _pr_auc(judged: Judged) -> Estimate:
 
 
 def _log_loss(judged: Judged) -> Estimate:
-    return Estimate(value=float(judged.log_losses().mean()))
+    of_label = judged.probabilities[np.arange(len(judged.labels)), judged.labels]
+    losses = -np.log(np.clip(of_label.astype(float), _CLOSEST, 1))
+    return Estimate(value=float(losses.mean()))
 
 
 def _brier(judged: Judged) -> Estimate:

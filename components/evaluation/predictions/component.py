@@ -10,15 +10,14 @@ import numpy as np
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
-from tfx.utils import path_utils
 
 from common import console, features
-from common.artifacts import folder_of
+from common.artifacts import SERVED, folder_of
 from components.evaluation.predictions.held_out import (
+    HELD_OUT_FILE,
     distinct_images,
     find_held_out,
     groups_of,
-    write_held_out,
 )
 from components.evaluation.predictions.prediction_files import write_predictions
 from components.evaluation.predictions.split_images import (
@@ -64,14 +63,14 @@ def Predictor(
     indexes = [each for each in trained if each is not None]
     kept, counts = find_held_out(images, indexes, near_distance)
     folder = folder_of(predictions.uri)
-    write_held_out(folder, counts)
+    counts.write(folder / HELD_OUT_FILE)
     if counts.dropped and reference_model:  # else the other Predictor says the same
         _log.info(
             '%s of %s test images left out: a model was trained on them or on similar ones',
             counts.dropped,
             counts.dropped + counts.kept,
         )
-    classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    classifier = load_classifier(folder_of(model.uri) / SERVED)
     write_predictions(folder, predict_images(classifier, files_of_split(folders, 'test'), kept))
     digest = hashlib.sha256(images['sha256'].tobytes()).hexdigest()
     predictions.set_string_custom_property(features.TEST_IMAGES, digest)
@@ -92,7 +91,8 @@ def predict_images(
     )
     with console.bar('test images', len(kept)) as bar:
         for batch in batches(images):
-            labels, rows = classifier.labels_of_images([image.contents for image in batch])
+            contents = [image.contents for image in batch]
+            labels, rows = classifier.labels_of(features.SIGNATURE_IMAGES, contents)
             for image, label, row in zip(batch, labels, rows, strict=True):
                 yield image, int(label), row
                 bar.advance()

@@ -1,7 +1,6 @@
 """The test images that no model was trained on. Imports neither TensorFlow nor TFX."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -54,9 +53,3 @@ def groups_of(images: np.ndarray) -> dict[str, int]:
     """The group of each image by the hexadecimal digest of its bytes; 0: none."""
     keys = (bytes(digest).hex() for digest in images['sha256'])
     return dict(zip(keys, images['group'].tolist(), strict=True))
-
-
-def write_held_out(folder: Path, counts: HeldOut) -> None:
-    """Writes the counts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HELD_OUT_FILE).write_text(counts.model_dump_json(indent=1))

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from common.errors import ModelError
 from components.evaluation.predictions.split_images import RecordedImage
 from components.evaluation.results import CANDIDATE, REFERENCE
 
@@ -82,8 +81,7 @@ def prediction_paths(candidate: Path, reference: Path | None = None) -> dict[str
 def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
     """Reads the predictions of models by name, for the images in the first file.
 
-    Raises:
-        ModelError: another file lacks some of these images.
+    The others have these images, too, because fewer are left out for them.
     """
     tables = {
         name: pyarrow.parquet.read_table(file, partitioning=None) for name, file in files.items()
@@ -93,9 +91,6 @@ def read_rows(files: Mapping[str, Path]) -> Iterator[PredictedRow]:
     columns = {}
     for name, table in tables.items():
         places = {key: place for place, key in enumerate(table['key'].to_pylist())}
-        if not places.keys() >= {*keys}:
-            names = ', '.join(str(file) for file in files.values())
-            raise ModelError(f'{names} have predictions for different images; run the recipe again')
         order = [places[key] for key in keys]
         columns[name] = [table[each].to_numpy()[order] for each in ('predicted', 'probability')]
     batches = images.to_batches(_ROWS)

@@ -5,9 +5,8 @@ from typing import List  # noqa: UP035
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
-from tfx.utils import path_utils
 
-from common.artifacts import folder_of
+from common.artifacts import SERVED, folder_of
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import (
     prediction_paths,
@@ -48,7 +47,7 @@ def RobustnessEvaluator(
     `evaluation.robustness.images`, `resize` that of the Trainer.
     """
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
-    classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    classifier = load_classifier(folder_of(model.uri) / SERVED)
     folder = folder_of(robustness.uri)
     paths = prediction_paths(folder_of(predictions.uri), folder_of(reference_predictions.uri))
     rows = [*read_rows(paths)]
@@ -63,4 +62,4 @@ def RobustnessEvaluator(
         )
         update = {'clean': clean, 'images': len(sample), 'corrupted': corrupted}
         result = result.model_copy(update=update)
-    (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
+    result.write(folder / ROBUSTNESS_FILE)

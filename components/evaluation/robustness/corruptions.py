@@ -18,7 +18,7 @@ import PIL.ImageFilter
 import scipy.ndimage
 import tensorflow as tf
 
-from common import console
+from common import console, features
 from components.evaluation.predictions.split_images import RecordedImage, batches
 from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
@@ -87,7 +87,8 @@ def _labels_of_copies(
         pairs = zip(pixels, batch, strict=True)
         return np.stack([corrupt(each, *copy, image.key) for each, image in pairs])
 
-    return map(classifier.labels_of_pixels, pool.map(corrupt_all, COPIES))
+    for copies in pool.map(corrupt_all, COPIES):
+        yield classifier.labels_of(features.SIGNATURE_PIXELS, copies.astype(np.float32))[0]
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:

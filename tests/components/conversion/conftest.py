@@ -5,7 +5,7 @@ import pytest
 
 from components.conversion.converter_config import FILES
 from components.conversion.formats import write_models
-from components.conversion.measurement import JudgedImages
+from components.evaluation.predictions.prediction_files import PredictedRow
 from components.inference.classifier import Classifier
 
 
@@ -17,10 +17,13 @@ def noisy_images():
 
 
 @pytest.fixture(scope='session')
-def judged(noisy_images):
+def rows():
     """All predictions are right, but the label of one image is wrong."""
-    predicted = np.repeat([0, 1], 20)
-    return JudgedImages(noisy_images, np.where(np.arange(40) == 0, 1, predicted), predicted)
+    predicted = [0] * 20 + [1] * 20
+    return [
+        PredictedRow('', label, '', {'candidate': each}, {}, {})
+        for label, each in zip([1, *predicted[1:]], predicted, strict=True)
+    ]
 
 
 @pytest.fixture(scope='session')

@@ -12,7 +12,7 @@ from tfx_runs import imported, run_nodes
 
 from common import features
 from common.manual_override import ManualOverride, write_override
-from components.conversion.conversion_results import RESULT_FILE, read_result
+from components.conversion.conversion_results import RESULT_FILE, ConversionResult
 from components.conversion.converter import CONVERTED_MODELS, Converter
 from components.conversion.converter_config import ConverterConfig
 from components.evaluation.predictions.component import Predictions
@@ -63,7 +63,7 @@ class Converted:
     def __init__(self, node):
         folder = Path(node.outputs[CONVERTED_MODELS][0].uri)
         self.cached = node.cached
-        self.result = read_result(folder)
+        self.result = ConversionResult.model_validate_json((folder / RESULT_FILE).read_bytes())
         self.files = {path.name for path in folder.iterdir()} - {RESULT_FILE}
 
 

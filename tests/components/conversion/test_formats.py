@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError
 from components.conversion.converter_config import FILES
 from components.conversion.formats import scores_of, write_models
 from components.inference.classifier import Classifier
@@ -72,11 +71,6 @@ def test_int8_has_integer_tensors_and_float_inputs_and_outputs(converted):
     assert {each['dtype'] for each in ends} == {np.float32}
     kinds = {np.dtype(each['dtype']).name for each in interpreter.get_tensor_details()}
     assert 'int8' in kinds
-
-
-def test_int8_needs_images(bright, noisy_images, tmp_path):
-    with pytest.raises(DataError, match='no images to calibrate int8'):
-        write_models(bright, ['int8'], noisy_images[:0], tmp_path)
 
 
 def test_class_names_lie_beside_the_models(converted):

@@ -9,17 +9,14 @@ from example_records import write_records
 
 from common import features
 from components.conversion import measurement
-from components.conversion.conversion_results import read_result
 from components.conversion.converter_config import FILES
 from components.conversion.images import read_calibration_images, read_pixels
 from components.conversion.measurement import measure_models
 
 
-def test_evaluates_all_models_on_same_images(converted, judged, tmp_path):
-    result = measure_models([*FILES], judged, 0.5, 0.02, converted)
+def test_evaluates_all_models_on_same_images(converted, rows, noisy_images):
+    result = measure_models([*FILES], rows, noisy_images, 0.5, 0.02, converted)
 
-    result.write(tmp_path)
-    assert read_result(tmp_path) == result
     assert (result.images, result.saved_model.value) == (40, pytest.approx(39 / 40))
     assert result.saved_model.low < 39 / 40 < result.saved_model.high
     assert [model.format for model in result.models] == [*FILES]
@@ -31,29 +28,27 @@ def test_evaluates_all_models_on_same_images(converted, judged, tmp_path):
 
 
 @pytest.mark.parametrize('wrong', [0.0, np.nan])
-def test_inaccurate_model_is_not_pushed(converted, judged, monkeypatch, wrong):
-    second = np.where(np.arange(40) < 30, wrong, judged.labels)
+def test_inaccurate_model_is_not_pushed(converted, rows, noisy_images, monkeypatch, wrong):
+    labels = np.array([row.label for row in rows])
+    second = np.where(np.arange(40) < 30, wrong, labels)
     monkeypatch.setattr(
         measurement, 'scores_of', lambda *_: (np.stack([1 - second, second], axis=1), 0.001)
     )
 
-    result = measure_models(['int8'], judged, 0.5, 0.1, converted)
+    result = measure_models(['int8'], rows, noisy_images, 0.5, 0.1, converted)
 
     (model,) = result.models
-    assert model.accuracy.value == (second == judged.labels).mean()
+    assert model.accuracy.value == (second == labels).mean()
     assert (model.within_bound, result.pushed) == (False, ())
 
 
-def test_threshold_decides_between_two_classes(converted, judged, monkeypatch):
+def test_threshold_decides_between_two_classes(converted, rows, noisy_images, monkeypatch):
     scores = np.tile([0.3, 0.7], (40, 1))
     monkeypatch.setattr(measurement, 'scores_of', lambda *_: (scores, 0.001))
 
-    accuracies = [
-        measure_models(['onnx'], judged, threshold, 1, converted).models[0].accuracy.value
-        for threshold in (0.6, 0.8)
-    ]
-
-    assert accuracies == [21 / 40, 19 / 40]
+    for threshold, right in ((0.6, 21), (0.8, 19)):
+        (model,) = measure_models(['onnx'], rows, noisy_images, threshold, 1, converted).models
+        assert model.accuracy.value == right / 40
 
 
 def test_calibration_images_do_not_depend_on_the_order_of_a_source(tmp_path):

@@ -1,5 +1,6 @@
 """Untrained model that classifies images by brightness."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -65,4 +66,5 @@ def gray(brightness: int, label: int, size: tuple[int, int] = (48, 32)) -> Recor
     """PNG of uniform gray."""
     pixels = np.full((size[1], size[0], 3), brightness, np.uint8)
     contents = encoded(PIL.Image.fromarray(pixels), 'PNG')
-    return RecordedImage(contents, label, f'{label}/{brightness}.png')
+    key = hashlib.sha256(contents).hexdigest()
+    return RecordedImage(contents, label, f'{label}/{brightness}.png', key, {})

@@ -1,17 +1,32 @@
-"""Writes TFRecords of `tf.Example`s."""
+"""Writes TFRecords of `tf.Example`s, as ImageExampleGen does."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
+from common import features
+
+DEFAULTS = {
+    features.CLASS_NAME: 'cats',
+    features.FILENAME: '',
+    features.BRIGHTNESS: 0.5,
+    features.SHARPNESS: 6.5,
+    features.HEIGHT: 300,
+    features.WIDTH: 300,
+    features.ASPECT: 1.0,
+}
+
 
 def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
-    """Writes records, given as values by feature; compressed if the path ends with `.gz`."""
+    """Writes records, given as values by feature; those of DEFAULTS may be left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), 'GZIP' if path.suffix == '.gz' else '') as writer:
+    with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
-            feature = {name: _feature(value) for name, value in record.items()}
+            digest = hashlib.sha256(record[features.IMAGE_BYTES]).hexdigest()
+            values = {**DEFAULTS, features.SHA256: digest, **record}
+            feature = {name: _feature(value) for name, value in values.items()}
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
 

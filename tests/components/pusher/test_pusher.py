@@ -11,7 +11,7 @@ from components.conversion.conversion_results import RESULT_FILE
 from components.conversion.converter import ConvertedModels
 from components.evaluation.comparison import compare
 from components.evaluation.gate.component import GateDecisions
-from components.evaluation.gate.decision import GateDecision, write_decision
+from components.evaluation.gate.decision import DECISION_FILE, GateDecision
 from components.pusher import component
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
@@ -57,10 +57,9 @@ class Run:
         decision.uri = str(self.serving.parent / 'decision')
         labels, predicted = np.zeros(9, int), np.arange(9) // 8
         comparison = compare(labels, *(labels, predicted)[:: 1 if better else -1])
-        write_decision(
-            GateDecision(metric='accuracy', rules=(), comparison=comparison if compared else None),
-            Path(decision.uri),
-        )
+        comparison = comparison if compared else None
+        decided = GateDecision(metric='accuracy', rules=(), comparison=comparison)
+        decided.write(Path(decision.uri, DECISION_FILE))
         component.Pusher.test_call(
             self.model,
             blessing,

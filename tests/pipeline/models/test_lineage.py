@@ -96,7 +96,7 @@ def test_model_has_its_images_weights_and_changed_hyperparameters(pets, recorder
     assert {key: found[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize(('test_images', 'judged'), [('a', 2), ('b', 1), (None, 1)])
+@pytest.mark.parametrize(('test_images', 'judged'), [('a', 2), ('b', 1)])
 def test_counts_models_that_were_judged_on_the_same_test_split(pets, test_images, judged):
     recorder = pets.recorder
     first = recorder.run({1: 'x'}, test_images='a')
@@ -104,6 +104,5 @@ def test_counts_models_that_were_judged_on_the_same_test_split(pets, test_images
     recorder.run({1: 'x'}, test_images='a', model=first)  # again, from the cache
     recorder.run({2: 'x'}, test_images='b')
 
-    values = {'test_images': test_images} if test_images else {}  # none in earlier releases
-    evaluation = recorder.artifact('ModelEvaluation', **values)
-    assert pets.provenance.decisions_on_same_images(evaluation) == judged
+    predictions = recorder.artifact('catdog.Predictions', test_images=test_images)
+    assert pets.provenance.decisions_on_same_images(predictions) == judged

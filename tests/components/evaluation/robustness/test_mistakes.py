@@ -3,6 +3,7 @@ import PIL.Image
 import pytest
 from bright_model import gray
 
+from common import features
 from components.evaluation.predictions.prediction_files import PredictedRow
 from components.evaluation.robustness import mistakes as mistakes_module
 from components.evaluation.robustness.mistakes import ShownRows
@@ -17,7 +18,9 @@ IMAGES = [
 
 
 def rows(images, classifier):
-    labels, probabilities = classifier.labels_of_images([each.contents for each in images])
+    labels, probabilities = classifier.labels_of(
+        features.SIGNATURE_IMAGES, [each.contents for each in images]
+    )
     return [
         PredictedRow(
             *(each.key, each.label, each.filename),
