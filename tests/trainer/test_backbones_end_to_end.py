@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_jobs import write_splits, write_transform_graph
+from training_jobs import train_in, write_splits, write_transform_graph
 
 from common import features
 from components.inference.classifier import Classifier
@@ -15,6 +15,14 @@ from trainer.training.job import Job, Timings
 
 CLASSES = ('cats', 'dogs')
 OTHERS = ('MobileNetV3Large', 'EfficientNetV2B0', 'ResNet50V2', 'ConvNeXtTiny', 'DenseNet121')
+SETTINGS = {
+    'image_size': 64,
+    'weights': 'random',
+    'batch_size': 16,
+    'feature_extraction': {'epochs': 2, 'learning_rate': 1e-2},
+    'fine_tune': {'epochs': 1, 'from_layer': 0.9},
+    'augment': {'flip': True},
+}
 
 
 @pytest.fixture(scope='module')
@@ -28,21 +36,13 @@ def transform_and_splits(tmp_path_factory):
     'backbone',
     ['MobileNetV3Small', *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)],
 )
-def test_network_is_trained_exported_and_served(backbone, transform_and_splits, tmp_path, run_job):
-    settings = {
-        'backbone': backbone,
-        'image_size': 64,
-        'weights': 'random',
-        'batch_size': 16,
-        'feature_extraction': {'epochs': 2, 'learning_rate': 1e-2},
-        'fine_tune': {'epochs': 1, 'from_layer': 0.9},
-        'augment': {'flip': True},
-    }
-    job = Job(TrainConfig.model_validate(settings), CLASSES, *transform_and_splits, Timings())
-    network, histories = run_job(job, tmp_path)
+def test_network_is_trained_exported_and_served(backbone, transform_and_splits, tmp_path):
+    config = TrainConfig.model_validate({**SETTINGS, 'backbone': backbone})
+    job = Job(config, CLASSES, *transform_and_splits, Timings())
+    network, training = train_in(tmp_path, job)
     export(join(network), job.transform, job.classes, tmp_path / 'model')
 
-    assert [len(each.metrics['loss']) for each in histories] == [2, 1]
+    assert [len(each.metrics['loss']) for each in training.histories] == [2, 1]
     images = [image_of(each) for each in job.splits['eval'].records(1000)[:8]]
     found = Classifier(tmp_path / 'model').outputs(features.SIGNATURE_IMAGES, images)
     pixels = tf.cast(next(iter(job.splits['eval'].batches(8)))[0], tf.float32)

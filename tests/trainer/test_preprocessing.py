@@ -1,7 +1,6 @@
 """Decoding, orientation and resizing of images."""
 
 import functools
-import io
 import resource
 
 import image_bytes
@@ -11,12 +10,11 @@ import pytest
 import tensorflow as tf
 from odd_images import ODD, Accepted
 
-from common import features
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from trainer.preprocessing import LARGE, decode_and_resize, preprocessing_fn
+from trainer.preprocessing import LARGE, decode_and_resize
 
-ORIENTATION, TURNS = 0x0112, range(1, 9)  # an EXIF tag and its values
+TURNS = range(1, 9)  # values of the EXIF orientation
 ODD_FILES = {
     name: odd.contents
     for name, odd in ODD.items()
@@ -37,31 +35,8 @@ def decoded(files, size=24):
     return decoder(size)(tf.constant([*files])).numpy()
 
 
-def encoded(pixels, image_format='PNG'):
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, image_format)
-    return file.getvalue()
-
-
-def test_preserves_image_of_target_size_and_rounds_others():
-    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype('uint8')
-    images = tf.constant([encoded(pixels)])
-    np.testing.assert_array_equal(decode_and_resize(images, 16, 'squeeze')[0], pixels)
-    resized = decode_and_resize(images, 11, 'squeeze').numpy()
-    assert resized.shape == (1, 11, 11, 3)
-    assert (resized == resized.astype('uint8')).all()
-
-
-def test_decodes_grayscale_jpeg_and_colour_png_in_one_batch():
-    gray = np.full((20, 20), 128, 'uint8')
-    colour = np.full((30, 10, 3), (255, 0, 10), 'uint8')
-    inputs = {
-        features.IMAGE_BYTES: tf.sparse.from_dense([[encoded(gray, 'JPEG')], [encoded(colour)]]),
-        features.LABEL: tf.constant([0, 1], tf.int64),
-    }
-    outputs = preprocessing_fn(inputs, {'image_size': 8, 'resize': 'squeeze'})
-    assert outputs[features.IMAGE_XF].numpy()[:, 4, 4].tolist() == [[128, 128, 128], [255, 0, 10]]
-    assert outputs[features.LABEL_XF].numpy().tolist() == [0, 1]
+def encoded(pixels, kind='PNG', **options):
+    return image_bytes.encoded(PIL.Image.fromarray(pixels), kind, **options)
 
 
 def test_decodes_files_like_their_ingested_copies():
@@ -93,21 +68,18 @@ def test_makes_images_square(kind, resize, left, middle):
 
 @pytest.mark.parametrize('resize', ['crop', 'pad'])
 def test_crop_and_padding_do_not_depend_on_the_orientation_of_the_file(resize):
-    pixels = image_bytes.natural(0, (61, 40))
-    upright = PIL.Image.fromarray(np.asarray(pixels))
-    file, exif = io.BytesIO(), PIL.Image.Exif()
-    exif[ORIENTATION] = 6
-    upright.transpose(PIL.Image.Transpose.ROTATE_90).save(file, 'PNG', exif=exif)
+    pixels, exif = np.asarray(image_bytes.natural(0, (61, 40))), PIL.Image.Exif()
+    exif[image_bytes.ORIENTATION] = 6
     turned, plain = (
         decode_and_resize(tf.constant([each]), 24, resize).numpy()
-        for each in (file.getvalue(), encoded(np.asarray(upright)))
+        for each in (encoded(np.rot90(pixels), exif=exif), encoded(pixels))
     )
     np.testing.assert_allclose(turned, plain, atol=1)
 
 
 def test_padding_of_a_narrow_image_needs_no_square_of_its_longer_side():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    narrow = encoded(np.full((8000, 8), 255, np.uint8), 'PNG')
+    narrow = encoded(np.full((8000, 8), 255, np.uint8))
     image = decode_and_resize(tf.constant([narrow]), 24, 'pad')
     assert image.numpy().sum(axis=(1, 2))[0].tolist() == [24 * 2 * 255] * 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024  # kilobytes
@@ -121,8 +93,10 @@ def test_large_images_are_antialiased(kind):
     assert np.abs(image - 191).max() < 4  # three quarters are white
 
 
-def test_other_images_are_interpolated_as_by_keras():
-    width = LARGE * 24 - 1
-    files = [image_bytes.jpeg(image_bytes.natural(0, (width, width - 30)))]
-    pixels = tf.io.decode_image(files[0], channels=3)
-    np.testing.assert_array_equal(decoded(files)[0], np.round(tf.image.resize(pixels, (24, 24))))
+@pytest.mark.parametrize('size', [(24, 24), (LARGE * 24 - 1, LARGE * 24 - 31)])
+def test_other_images_are_interpolated_as_by_keras_and_rounded(size):
+    image = image_bytes.natural(0, size)
+    files = [image_bytes.jpeg(image), image_bytes.encoded(image, 'PNG')]
+    for contents, found in zip(files, decoded(files), strict=True):
+        pixels = tf.io.decode_image(contents, channels=3)
+        np.testing.assert_array_equal(found, np.round(tf.image.resize(pixels, (24, 24))))

@@ -30,7 +30,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
         augment={'flip': True},
         flip_averaging=True,
         warm_start='live',
-        fine_tune={'epochs': 1, 'from_layer': 0, 'learning_rate': 1e38},  # far too high
+        fine_tune={'epochs': 1, 'from_layer': 'Conv_1', 'learning_rate': 1e38},  # far too high
     )
     index = np.zeros(3, IMAGE)
     index['sha256'][:, 0], index['split'] = [3, 2, 1], [0, 1, 2]

@@ -1,6 +1,7 @@
 """Makes training jobs on a few small images and a small network."""
 
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import keras
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from example_records import write_records
 from tensorflow_transform.tf_metadata import metadata_io
 
 from common import features
@@ -18,18 +20,27 @@ from trainer.model import backbone
 from trainer.model.network import Network
 from trainer.preprocessing import preprocessing_fn
 from trainer.training.job import Job
+from trainer.training.stages import Training, train
 
 SIZE = 32
 IMAGES = {'train': 48, 'eval': 24}  # divisible by two and three classes
 
 
 class SmallJob(Job):
-    """A job whose network has one residual block in place of MobileNetV2."""
+    """A job with one residual block in place of a random MobileNetV2."""
 
     def build_network(self) -> Network:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backbone, '_application', small_application)
+            if (self.config.backbone, self.config.weights) == ('MobileNetV2', 'random'):
+                patch.setattr(backbone, '_application', small_application)
             return super().build_network()
+
+
+def train_in(folder: Path, job: Job, **options: Any) -> tuple[Network, Training]:
+    """Trains as `run_fn` does; returns the network and the result. Options are those of `train`."""
+    network = job.build_network()
+    inputs = job.inputs(network, folder / 'activations')
+    return network, train(job, network, inputs, folder / 'state', **options)
 
 
 def small_application(_: TrainConfig) -> tuple[keras.Model, backbone.Preprocess]:
@@ -60,6 +71,16 @@ def small_mobilenet() -> keras.Model:
     return keras.Model(images, values)
 
 
+def own_model(size: int) -> keras.Model:
+    """Builds a network as of a user; its additions are operations of Keras, and no layers."""
+    layers, images = keras.layers, keras.Input((size, size, 3))
+    values = layers.Conv2D(8, 3, strides=4, use_bias=False, name='stem')(images)
+    values = layers.BatchNormalization()(values)
+    for _ in range(3):
+        values = values + layers.Conv2D(8, 3, padding='same')(layers.ReLU()(values))
+    return keras.Model(images, values)
+
+
 def write_transform_graph(folder: Path, size: int = SIZE) -> tft.TFTransformOutput:
     """Writes a transform graph without TFX."""
     from pipeline.schema import schema_for  # imports TFDV, which takes seconds
@@ -81,21 +102,14 @@ def write_splits(
     """Writes noise images, the brighter the higher their label, as records in two files."""
     random = np.random.default_rng(0)
     brightness = np.linspace(60, 190, len(classes))
-    folder.mkdir()
+
+    def example(label: int) -> dict[str, Any]:
+        pixels = random.normal(brightness[label], 20, (48, 40, 3)).clip(0, 255)
+        image = tf.io.encode_jpeg(pixels.astype(np.uint8)).numpy()
+        return {features.IMAGE_BYTES: image, features.LABEL: label}
+
     for split, count in IMAGES.items():
         for part in range(2):
-            with tf.io.TFRecordWriter(str(folder / f'{split}-{part}')) as records:
-                for number in range(count // 2):
-                    label = number % len(classes)
-                    pixels = random.normal(brightness[label], 20, (48, 40, 3)).clip(0, 255)
-                    image = tf.io.encode_jpeg(pixels.astype(np.uint8)).numpy()
-                    records.write(_example(image, label).SerializeToString())
+            examples = [example(number % len(classes)) for number in range(count // 2)]
+            write_records(folder / f'{split}-{part}', examples)
     return open_splits({split: [str(folder / f'{split}-*')] for split in IMAGES}, transform)
-
-
-def _example(image: bytes, label: int) -> tf.train.Example:
-    values = {
-        features.IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
-        features.LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=values))

@@ -21,7 +21,7 @@ DEFAULTS = {
 
 def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Writes records, given as values by feature; those of DEFAULTS may be left out."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             digest = hashlib.sha256(record[features.IMAGE_BYTES]).hexdigest()

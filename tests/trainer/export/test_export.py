@@ -1,4 +1,4 @@
-"""Predictions of the exported signatures, heat maps and warm-up requests."""
+"""Predictions of the exported signatures, and heat maps."""
 
 import json
 import os
@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.export.image_example import image_of, only_image
 from trainer.export.saved_model import _probability, export
-from trainer.export.warmup_requests import write_requests
 from trainer.model.network import join, scale_logits
 
 PNG = image_bytes.encoded(image_bytes.noise(), 'PNG')
@@ -28,19 +26,20 @@ DAMAGED = [  # complete files, whose content the decoder rejects
     image_bytes.jpeg().replace(b'\xff\xdb', b'\xff\xef'),  # without quantization tables
     image_bytes.jpeg_of_size(48, 0),
 ]
+TEMPERATURE = 2.5
 BAD = [b'', b'no image', b'GIF89a' + bytes(30), *DAMAGED]
 
 
 @pytest.fixture(scope='module', params=['small_job', 'job_of_three'])
 def exported(request, small_jobs, tmp_path_factory):
-    """A job with threshold 0.4, its model in memory, and the folder of the SavedModel."""
+    """A job with threshold 0.4, the model before temperature scaling, and the SavedModel."""
     job = small_jobs[request.param](threshold=0.4)
     network = job.build_network()
     kernel, bias = network.head.get_weights()
     network.head.set_weights([np.random.default_rng(0).normal(size=kernel.shape), bias])
-    model, folder = scale_logits(join(network), 2.5), tmp_path_factory.mktemp('exported')
-    serving = export(model, job.transform, job.classes, folder, job.config.threshold)
-    write_requests(folder, serving, job.splits['eval'])
+    model, folder = join(network), tmp_path_factory.mktemp('exported')
+    scaled = scale_logits(model, TEMPERATURE)
+    export(scaled, job.transform, job.classes, folder, job.config.threshold)
     return job, model, folder
 
 
@@ -81,6 +80,8 @@ def test_invalid_images_get_nan_and_leave_others_unchanged(call, images, predict
     assert np.isnan(mixed['probability'][invalid]).all()
     assert np.isnan(mixed['logit'][invalid]).all()
     assert mixed['class'][invalid].ravel().tolist() == [b''] * (len(BAD) + 2)
+    for signature in ('serve_images', 'explain_images'):
+        assert np.isnan(call(signature, tf.constant(DAMAGED))['logit']).all()
 
 
 @pytest.mark.skipif(
@@ -96,23 +97,11 @@ def test_tensorflow_for_java_predicts_the_same(exported, images, predicted, tmp_
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     signatures, *lines = printed.splitlines()
-    assert signatures.split() == [
-        'explain_images',
-        'serve_images',
-        'serve_pixels',
-        'serving_default',
-    ]
+    assert signatures == 'explain_images serve_images serve_pixels serving_default'
     names, *probabilities = zip(*map(str.split, lines), strict=True)
     assert [name.encode() for name in names] == predicted['class'].ravel().tolist()
     found = np.array(probabilities, np.float32).T
     np.testing.assert_allclose(found, predicted['probability'], atol=1e-4)
-
-
-@pytest.mark.parametrize('signature', ['serve_images', 'explain_images'])
-def test_request_of_damaged_images_only(call, signature):
-    outputs = call(signature, tf.constant(DAMAGED))
-    assert outputs['class'].ravel().tolist() == [b''] * len(DAMAGED)
-    assert np.isnan(outputs['logit']).all()
 
 
 def test_served_files_get_predictions_of_their_ingested_copies(exported, call):
@@ -128,7 +117,7 @@ def test_served_files_get_predictions_of_their_ingested_copies(exported, call):
     served = {'serve_images': files, 'serving_default': [*map(only_image, files)]}
     for signature, values in served.items():
         found = call(signature, tf.constant(values))['logit']
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(found, expected / TEMPERATURE, atol=1e-4)
 
 
 def test_heat_map_is_grad_cam_of_the_predicted_class(exported, call, images, predicted, pixels):
@@ -177,23 +166,6 @@ def test_pixels_of_another_rank_are_an_error(exported):
             with pytest.raises(tf.errors.InvalidArgumentError, match='is not compatible with'):
                 call(np.zeros(shape, np.float32))
         assert call(np.zeros((2, size, size, 3), np.float32))[0].shape[0] == 2
-
-
-def test_warmup_requests_record_predictions_of_the_network(exported, call):
-    requests = []
-    for record in tf.data.TFRecordDataset(str(exported[2] / features.WARMUP_FILE)):
-        log = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log
-        name = log.request.model_spec.signature_name
-        (inputs,) = map(tf.make_ndarray, log.request.inputs.values())
-        served = call(name, tf.constant(inputs))
-        requests.append((name, len(inputs)))
-        recorded = {key: tf.make_ndarray(value) for key, value in log.response.outputs.items()}
-        assert set(recorded) == set(served)
-        np.testing.assert_allclose(recorded['probability'], served['probability'], atol=1e-4)
-        np.testing.assert_allclose(recorded['logit'], served['logit'], atol=1e-4)
-        assert recorded['class'].tolist() == served['class'].tolist()
-    both = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES)
-    assert requests == [(name, count) for name in both for count in (1, 4)]
 
 
 def test_probabilities_have_a_finite_log_loss():

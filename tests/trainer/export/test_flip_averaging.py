@@ -10,7 +10,6 @@ from components.conversion.formats import scores_of, write_models
 from components.inference.classifier import Classifier
 from trainer.export.saved_model import export
 from trainer.model.network import join
-from trainer.training.job import Job
 
 
 def export_averaged(job, network, folder):
@@ -61,7 +60,7 @@ def test_heat_map_of_the_mirror_image_is_mirrored(averaged):
 def test_converts_to_tensorflow_lite(small_job, tmp_path, kind, error):
     """MobileNetV2: delegates of TensorFlow Lite fail for the small network."""
     job = small_job(alpha=0.35, weights='embedded')
-    classifier, pixels = export_averaged(job, Job.build_network(job), tmp_path)
+    classifier, pixels = export_averaged(job, job.build_network(), tmp_path)
     wanted = classifier.outputs(features.SIGNATURE_PIXELS, pixels)[features.PROBABILITY]
     write_models(classifier, [kind], pixels.astype(np.uint8), tmp_path)
     scores, _ = scores_of(kind, (tmp_path / FILES[kind]).read_bytes(), pixels.astype(np.uint8))

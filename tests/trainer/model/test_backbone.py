@@ -1,4 +1,4 @@
-"""Networks, their fine-tuning boundary, and validation of their weights."""
+"""Networks, their fine-tuning boundary, and their weights."""
 
 import dataclasses
 import sys
@@ -6,46 +6,82 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.errors import ConfigError
+from pipeline.config.recipe import RECIPES, load_recipe
 from trainer.config.train import TrainConfig
+from trainer.model import weights
 from trainer.model.backbone import build_backbone, check_copy, last_cut_before
+
+OWN = {'model': 'training_jobs:own_model', 'alpha': 1}
 
 
 def build(**changes):
-    small = {'image_size': 32, 'weights': 'random', 'alpha': 1 if 'model' in changes else 0.35}
+    small = {'image_size': 32, 'weights': 'random', 'alpha': 0.35}
     return build_backbone(TrainConfig.model_validate({**small, **changes}))
 
 
-def test_every_cut_is_outside_residual_blocks():
-    backbone = build(fine_tune={'epochs': 1, 'from_layer': 103})  # inside a residual block
-    assert backbone.cut == 'block_10_project_BN'
-    model = backbone.model
+def range_of(backbone):
+    """The preprocessed values of black and white."""
+    pixels = np.asarray(backbone.preprocess(np.float32([[[[0] * 3, [255] * 3]]])))
+    return pytest.approx((pixels.min(), pixels.max()))
+
+
+@pytest.fixture(scope='module')
+def mobilenet():
+    """MobileNetV2 with embedded weights and the default boundary."""
+    return build(weights='embedded', fine_tune={'epochs': 1})
+
+
+def test_every_cut_is_outside_residual_blocks(mobilenet):
+    assert mobilenet.first_trained == 100  # 0.65
+    inside = TrainConfig.model_validate({'fine_tune': {'epochs': 1, 'from_layer': 103}}).fine_tune
+    assert mobilenet.before(inside).cut == 'block_10_project_BN'
+    model = mobilenet.model
     cuts = {last_cut_before(model, layer) for layer in range(1, len(model.layers))} - {None}
     assert len(cuts) > 40
     for cut in sorted(cuts)[::10]:
-        top = dataclasses.replace(backbone, cut=cut).top()
+        top = dataclasses.replace(mobilenet, cut=cut).top()
         assert top.output_shape == model.output_shape
-
-
-def adding_model(size):
-    layers = keras.layers
-    values = layers.Conv2D(8, 3, strides=2)(images := keras.Input((size, size, 3)))
-    for _ in range(3):
-        values = values + layers.Conv2D(8, 3, padding='same')(layers.ReLU()(values))
-    return keras.Model(images, values)
 
 
 def test_cuts_at_additions_that_are_no_layers_wherever_their_names_are():
     stage = {'epochs': 1, 'from_layer': 0.7}
-    backbones = [build(model=f'{__name__}:adding_model', fine_tune=stage) for _ in range(2)]
+    first, second = (build(**OWN, fine_tune=stage) for _ in range(2))
 
-    first, second = backbones
     assert first.cut.startswith('add')
     assert first.cut != second.cut
     assert first.depth == second.depth
     assert len(first.top().layers) == 4
+
+
+def test_boundary_is_the_image_if_every_layer_is_trained():
+    backbone = build(**OWN, fine_tune={'epochs': 1, 'from_layer': 0})
+    assert (backbone.cut, backbone.boundary_shape) == (None, (32, 32, 3))
+
+
+def test_fine_tuning_of_recipes_fits_the_network(mobilenet):
+    stages = [load_recipe(path.stem).trainer.fine_tune for path in RECIPES.glob('*.yaml')]
+    layers = [mobilenet.before(stage).first_trained for stage in stages if stage.epochs]
+    assert len({*layers}) > 3
+    assert max(layers) < len(mobilenet.model.layers) - 1
+
+
+def test_backbone_has_embedded_weights(mobilenet, monkeypatch, tmp_path):
+    loaded = mobilenet.original.get_weights()
+    mobilenet.original.load_weights(weights.EMBEDDED_FILE)
+    for found, stored in zip(loaded, mobilenet.original.get_weights(), strict=True):
+        assert found.dtype == 'float32'
+        np.testing.assert_array_equal(found, stored)
+    monkeypatch.setattr(weights, 'EMBEDDED_FILE', tmp_path / 'embedded.weights.h5')
+    with pytest.raises(ConfigError, match=r'embedded.weights.h5 does not exist; install .* again'):
+        build(weights='embedded')
+
+
+def test_each_backbone_has_its_own_preprocessing(mobilenet):
+    assert range_of(mobilenet) == (-1, 1)
+    assert range_of(build(**OWN)) == (-1, 1)
+    assert range_of(build(backbone='VGG16', alpha=1)) == (-123.68, 151.061)
 
 
 @pytest.mark.parametrize(
@@ -57,22 +93,15 @@ def test_cuts_at_additions_that_are_no_layers_wherever_their_names_are():
             {'backbone': 'Xception', 'alpha': 1},
             'Xception at 32 pixels: Input size must be',
         ),
-        ({'fine_tune': {'epochs': 1, 'from_layer': 'blok_14_expand'}}, 'mean block_14_expand'),
-        ({'fine_tune': {'epochs': 1, 'from_layer': 154}}, '154; use 0 to 153'),
-        ({'model': 'nowhere:make'}, 'nowhere cannot be imported'),
-        ({'model': f'{__name__}:small_modl'}, "no function 'small_modl'; did you mean small_model"),
+        ({**OWN, 'fine_tune': {'epochs': 1, 'from_layer': 'stam'}}, "'stam'; did you mean stem?"),
+        ({**OWN, 'fine_tune': {'epochs': 1, 'from_layer': 10}}, '10; use 0 to 9'),
+        ({**OWN, 'model': 'nowhere:make'}, 'nowhere cannot be imported'),
+        ({**OWN, 'model': 'training_jobs:on_model'}, "no function 'on_model'; did you mean own_mo"),
     ],
 )
 def test_reports_networks_and_layers_that_do_not_exist_or_fit(changes, message):
     with pytest.raises(ConfigError, match=message):
         build(**changes)
-
-
-def small_model(size):
-    images = keras.Input((size, size, 3))
-    features = keras.layers.Conv2D(8, 3, strides=4, use_bias=False)(images)
-    features = keras.layers.BatchNormalization()(features)
-    return keras.Model(images, keras.ops.relu(features))
 
 
 def repeated(size):
@@ -95,12 +124,6 @@ WRONG_MODELS = {
     'subclass': (lambda _: type('Own', (keras.Model,), {})(), NO_MODEL),
     'several_outputs': (several_outputs, NO_MODEL),
     'repeated': (repeated, "returned a model that calls layer 'again' more than once"),
-    'lambda': (
-        lambda size: keras.Sequential(
-            [keras.Input((size, size, 3)), keras.layers.Lambda(lambda x: 2 * x)]
-        ),
-        'raised ValueError: ',
-    ),
 }
 
 
@@ -109,7 +132,7 @@ def test_reports_functions_that_return_no_backbone_in_one_line(name, monkeypatch
     function, message = WRONG_MODELS[name]
     monkeypatch.setattr(sys.modules[__name__], 'wrong_model', function, raising=False)
     with pytest.raises(ConfigError) as raised:
-        build(model=f'{__name__}:wrong_model')
+        build(**{**OWN, 'model': f'{__name__}:wrong_model'})
     assert str(raised.value).startswith(f'trainer.model: {__name__}:wrong_model {message}')
     assert '\n' not in str(raised.value)
 
@@ -138,25 +161,29 @@ def test_reports_a_layer_whose_copy_computes_something_else():
         check_copy(model_with(Scaled(2)), 'own')
 
 
-def test_model_of_a_user_takes_images_from_minus_1_to_1():
-    backbone = build(model=f'{__name__}:small_model', fine_tune={'epochs': 1, 'from_layer': 1})
-    assert backbone.model.output_shape[1:] == (8, 8, 8)
-    assert backbone.cut is None
-    assert backbone.boundary_shape == (32, 32, 3)
-    pixels = backbone.preprocess(np.float32([[[[0, 127.5, 255]]]]))
-    assert np.asarray(pixels).ravel().tolist() == [-1, 0, 1]
-
-
+@pytest.mark.filterwarnings('ignore:Skipping nested container:UserWarning')  # before it raises
 @pytest.mark.parametrize(
-    ('name', 'lowest', 'highest'),
-    [('MobileNetV2', -1, 1), ('MobileNetV3Small', 0, 255), ('ResNet50', -123.68, 151.061)],
+    ('change', 'message'),
+    [
+        (
+            lambda contents: contents,
+            'w.weights.h5 cannot be loaded into training_jobs:own_model at',
+        ),
+        (lambda contents: contents[:2000], 'OSError: .*truncated'),
+        (lambda _: b'text', 'is not HDF5'),
+        (None, r'w.weights.h5 does not exist; give HDF5 weights'),
+    ],
+    ids=['of another network', 'truncated', 'text', 'missing'],
 )
-def test_each_backbone_has_its_own_preprocessing(name, lowest, highest):
-    backbone = build(backbone=name, alpha=1, fine_tune={'epochs': 1})
-    assert name != 'MobileNetV2' or backbone.first_trained == 100  # 0.65, the default
-    pixels = np.asarray(backbone.preprocess(tf.constant([[[[0.0] * 3, [255.0] * 3]]])))
-    assert pixels.min() == pytest.approx(lowest)
-    assert pixels.max() == pytest.approx(highest)
+def test_rejects_unusable_file_of_weights(tmp_path, change, message):
+    file = tmp_path / 'w.weights.h5'
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(file)
+    contents = file.read_bytes()
+    file.unlink()
+    if change:
+        file.write_bytes(change(contents))
+    with pytest.raises(ConfigError, match=message):
+        build(**OWN, weights=str(file))
 
 
 def test_reports_failed_download_of_imagenet_weights(monkeypatch):

@@ -1,69 +1,53 @@
 """`auto` in `trainer.fine_tune`: chosen by what the head reaches, or as for the live model."""
 
-import tempfile
-from pathlib import Path
-
-import keras
 import numpy as np
 import pytest
-import training_jobs
 
 from trainer.config.train import DEEP, DEEP_AND_LONG, SHALLOW
-from trainer.data.tensors import DEEPER
 from trainer.results import FineTuningChoice
 from trainer.training.auto import decide, settle, share_of_mistakes
 from trainer.training.stages import train
 
 AUTO = {'from_layer': 'auto', 'epochs': 'auto', 'learning_rate': 'auto'}
-GOOD_HEAD, POOR_HEAD = {'epochs': 4, 'learning_rate': 0.05}, {'epochs': 1, 'learning_rate': 1e-9}
+GOOD_HEAD, POOR_HEAD = {'epochs': 8, 'learning_rate': 0.1}, {'epochs': 1, 'learning_rate': 1e-9}
 
 
-@pytest.fixture
-def trained(small_job, tmp_path):
-    """`trained(live=None, **changes)`: trains with `auto`; returns the job, and the result."""
-
-    def run(live=None, **changes):
-        job = settle(small_job(**{'fine_tune': AUTO, **changes}), live)
-        network = job.build_network()
-        inputs = job.inputs(network, tmp_path / 'activations')
-        return job, train(job, network, inputs, Path(tempfile.mkdtemp(dir=tmp_path)))
-
-    return run
-
-
-@pytest.fixture
-def chain(monkeypatch):
-    """Replaces the small network by five convolutions: deep and shallow have other cuts."""
-
-    def build():
-        images = values = keras.Input((32, 32, 3))
-        for _ in range(5):
-            values = keras.layers.Conv2D(8, 3, strides=2, padding='same', use_bias=False)(values)
-            values = keras.layers.ReLU()(keras.layers.BatchNormalization()(values))
-        return keras.Model(images, values)
-
-    monkeypatch.setattr(training_jobs, 'small_mobilenet', build)
-
-
-def test_deeper_fine_tuning_reads_the_activations_of_its_boundary(small_job, tmp_path, chain):
-    job = settle(small_job(fine_tune=AUTO, feature_extraction=POOR_HEAD), None)
+@pytest.mark.parametrize(
+    ('head', 'depth', 'views'),
+    [
+        (GOOD_HEAD, SHALLOW, 3),
+        (POOR_HEAD, DEEP, 3),
+        pytest.param(POOR_HEAD, DEEP, 0, marks=pytest.mark.slow),
+    ],
+)
+def test_poor_head_is_fine_tuned_deeper_and_a_later_run_computes_nothing_again(
+    small_job, tmp_path, head, depth, views
+):
+    recipe = {'fine_tune': AUTO, 'feature_extraction': head, 'augment': {'cached_views': views}}
+    recipe['model'] = 'training_jobs:own_model'  # deep and shallow have other cuts
+    job, cache = settle(small_job(**recipe), None), tmp_path / 'activations'
     network = job.build_network()
-    inputs = job.inputs(network, tmp_path / 'activations')
+    inputs = job.inputs(network, cache)
+    before = {*cache.iterdir()}
 
     training = train(job, network, inputs, tmp_path / 'state')
+    choice, backbone = training.choice, training.network.backbone
 
-    backbone = training.network.backbone
-    assert backbone.cut != network.backbone.cut
-    assert inputs[DEEPER]['eval'].batches().element_spec[0].shape[1:] == backbone.boundary_shape
-    assert len(training.histories[1].metrics['loss']) == training.choice.values['epochs']
+    assert choice.values['from_layer'] == depth['from_layer']
+    assert (backbone.cut == network.backbone.cut) == (depth == SHALLOW)
+    assert len(training.histories[1].metrics['loss']) == choice.values['epochs']
+
+    again = settle(small_job(**recipe), choice)
+    again.inputs(again.build_network(), cache)
+    assert {*cache.iterdir()} == before
 
 
-@pytest.mark.parametrize('layer', ['auto', 10])
-def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain, layer):
-    """A later run that takes a choice over computes the same files."""
+@pytest.mark.parametrize('layer', ['auto', 8])
+def test_every_choice_has_the_activations_of_a_later_run(small_job, tmp_path, layer):
     recipe = {
+        'model': 'training_jobs:own_model',
         'fine_tune': {**AUTO, 'from_layer': layer},
-        'augment': {'rotation': 0.1, 'cached_views': 10},
+        'augment': {'rotation': 0.1, 'cached_views': 10},  # more than some choices have epochs
     }
     job = settle(small_job(**recipe), None)
     network, cache, later_cache = job.build_network(), tmp_path / 'first', tmp_path / 'later'
@@ -79,95 +63,70 @@ def test_one_pass_over_the_images_serves_every_choice(small_job, tmp_path, chain
         np.testing.assert_allclose(*values, rtol=5e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize('views', [3, pytest.param(0, marks=pytest.mark.slow)])
-def test_a_poor_head_is_fine_tuned_deeper_and_longer_than_a_good_one(trained, views):
-    augment = {'cached_views': views}
-    before, shallow = trained(feature_extraction=GOOD_HEAD, augment=augment)
-    _, deep = trained(feature_extraction=POOR_HEAD, augment=augment)
-
-    provisional = before.build_network().backbone
-    assert shallow.network.backbone.first_trained == provisional.first_trained
-    assert deep.network.backbone.first_trained < provisional.first_trained
-    assert deep.choice.values['epochs'] > shallow.choice.values['epochs']
-    for training in (shallow, deep):
-        lengths = [len(values) for values in training.histories[1].metrics.values()]
-        assert {*lengths} == {training.choice.values['epochs']}
-
-
-def test_chooses_only_what_is_auto(trained):
-    stage = {'from_layer': 'auto', 'epochs': 1, 'learning_rate': 1e-2}
-
-    _, training = trained(feature_extraction=POOR_HEAD, fine_tune=stage)
-
-    assert set(training.choice.values) == {'from_layer'}
-    assert training.histories[1].metrics['learning_rate'] == pytest.approx([1e-2])
-    assert len(training.histories[1].metrics['loss']) == 1
+@pytest.fixture(scope='module')
+def undecided(small_job):
+    """A job, and its network."""
+    job = settle(small_job(fine_tune=AUTO), None)
+    return job, job.build_network()
 
 
 @pytest.mark.parametrize(
     ('mistakes', 'expected'),
     [(0, SHALLOW), (0.05, SHALLOW), (0.06, DEEP), (0.6, DEEP), (0.7, DEEP_AND_LONG)],
 )
-def test_choice_by_the_mistakes_of_the_head(small_job, mistakes, expected):
-    job = settle(small_job(fine_tune=AUTO), None)
-
-    decided, network = decide(job, job.build_network(), mistakes)
+def test_choice_by_the_mistakes_of_the_head(undecided, mistakes, expected):
+    decided, network = decide(*undecided, mistakes)
 
     assert decided.choice.values == expected
     assert decided.config.fine_tune.model_dump().items() >= expected.items()
     assert (decided.undecided, decided.config.fine_tune.auto) == (None, ())
-    assert network.backbone.first_trained == int(
-        expected['from_layer'] * len(network.backbone.model.layers)
-    )
+    first = int(expected['from_layer'] * len(network.backbone.model.layers))
+    assert network.backbone.first_trained == first
 
 
-def test_reason_names_the_first_layer_that_is_trained(small_job, chain):
-    job = settle(small_job(fine_tune=AUTO), None)
-    network = job.build_network()
+def test_chooses_only_what_is_auto(small_job, undecided):
+    stage = {'from_layer': 'auto', 'epochs': 1, 'learning_rate': 1e-2}
 
-    decided, fine_tuned = decide(job, network, 0.0)
+    decided, _ = decide(settle(small_job(fine_tune=stage), None), undecided[1], 0.5)
 
-    last = [each.name for each in network.backbone.model.layers if 'conv' in each.name][-1]
-    assert fine_tuned.backbone.first_trained < len(network.backbone.model.layers) - 3
-    assert f'trains from {last} on' in decided.choice.reason
-
-
-def test_choice_after_a_warm_start_has_no_basis(small_job):
-    job = settle(small_job(fine_tune=AUTO), None)
-
-    decided, _ = decide(job, job.build_network(), 0.0, warm=True)
-
-    assert decided.choice.values == SHALLOW
-    assert decided.choice.basis == {}
+    chosen = {'from_layer': DEEP['from_layer']}
+    assert decided.choice.values == chosen
+    assert decided.config.fine_tune.model_dump().items() >= {**stage, **chosen}.items()
 
 
-@pytest.fixture
-def live(small_job):
-    """The choice of a live model that was fine-tuned deep."""
-    basis = settle(small_job(fine_tune=AUTO), None).undecided
-    return FineTuningChoice(basis=basis, values=DEEP, reason='the head was poor')
+def test_reason_names_the_first_layer_with_weights(undecided):
+    decided, network = decide(*undecided, 0.0)
+
+    layers = network.backbone.model.layers
+    assert layers[network.backbone.first_trained].name == 'block_1_add'
+    assert 'trains from Conv_1 on' in decided.choice.reason
 
 
-def test_takes_the_choice_of_the_live_model_over(trained, live):
-    job, training = trained(live, feature_extraction=GOOD_HEAD)
+def test_choice_after_a_warm_start_has_no_basis(undecided):
+    decided, _ = decide(*undecided, 0.0, warm=True)
 
-    assert training.choice == live
-    assert job.config.fine_tune.from_layer == live.values['from_layer']
+    assert (decided.choice.values, decided.choice.basis) == (SHALLOW, {})
 
 
 @pytest.mark.parametrize(
-    ('name', 'changes'),
+    ('name', 'changes', 'same'),
     [
-        ('small_job', {'fine_tune': {**AUTO, 'epochs': 1}}),
-        ('small_job', {'alpha': 0.5}),
-        ('job_of_three', {}),
+        ('small_job', {}, True),
+        ('small_job', {'fine_tune': {**AUTO, 'epochs': 1}}, False),
+        ('small_job', {'alpha': 0.5}, False),
+        ('job_of_three', {}, False),
     ],
 )
-def test_chooses_anew_for_another_recipe_or_other_classes(small_jobs, live, name, changes):
+def test_choice_of_the_live_model_is_taken_over_with_its_recipe_and_classes(
+    small_jobs, undecided, name, changes, same
+):
+    live = FineTuningChoice(basis=undecided[0].undecided, values=DEEP, reason='the head was poor')
+
     job = settle(small_jobs[name](**{'fine_tune': AUTO, **changes}), live)
 
-    assert job.choice is None
-    assert job.undecided
+    assert job.choice == (live if same else None)
+    assert (job.undecided is None) == same
+    assert (job.config.fine_tune.from_layer == DEEP['from_layer']) == same
 
 
 @pytest.mark.parametrize(

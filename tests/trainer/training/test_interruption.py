@@ -1,20 +1,21 @@
 """Interrupted trainings, which continue after an epoch."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
+from training_jobs import train_in
 
 from trainer.training import interruption
 from trainer.training.callbacks import EpochBars, Validation
 from trainer.training.interruption import resumable
-from trainer.training.stages import train
 
 STAGES = {
     'feature_extraction': {'epochs': 3, 'learning_rate': 1e-2, 'patience': 3},
     'fine_tune': {'epochs': 3, 'from_layer': 'Conv_1', 'learning_rate': 1e-3, 'schedule': 'cosine'},
 }
-HEAD = {'feature_extraction': {'epochs': 3}, 'fine_tune': {'epochs': 0}}
+HEAD = {'feature_extraction': {'epochs': 4}, 'fine_tune': {'epochs': 0}}
 
 
 @pytest.fixture
@@ -41,27 +42,16 @@ def interrupt(monkeypatch):
     return at
 
 
-def _stop(*_):
-    raise KeyboardInterrupt
-
-
-def attempt(job, folder):
-    """Trains as `run_fn` does; returns the network and the Training."""
-    network = job.build_network()
-    inputs = job.inputs(network, folder / 'activations')
-    return network, train(job, network, inputs, folder / 'state')
-
-
 def test_continues_in_each_stage_after_the_last_epoch(small_job, tmp_path, interrupt):
     """Interrupted in the second epoch of each stage of three epochs with six batches."""
     job = small_job(**STAGES)
     for batch, trained in ((8, 7), (12 + 8, 12 + 7)):
         done = interrupt(batch)
         with pytest.raises(KeyboardInterrupt):
-            attempt(job, tmp_path)
+            train_in(tmp_path, job)
         assert len(done) == trained
     done = interrupt(None)
-    network, training = attempt(job, tmp_path)
+    network, training = train_in(tmp_path, job)
 
     assert len(done) == 12
     for history in training.histories:
@@ -70,63 +60,46 @@ def test_continues_in_each_stage_after_the_last_epoch(small_job, tmp_path, inter
     assert training.logits.shape == (24, 1)
 
     done = interrupt(None)  # the process was killed during the export
-    again, repeated = attempt(job, tmp_path)
+    again, repeated = train_in(tmp_path, job)
     assert done == []
     assert repeated.histories == training.histories
     for value, expected in zip(again.head.get_weights(), network.head.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
 
 
-@pytest.mark.parametrize('epochs', [1, 2])
-def test_epoch_without_metrics_is_trained_again(
-    small_job, tmp_path, interrupt, monkeypatch, epochs
-):
-    job = small_job(feature_extraction={'epochs': epochs}, fine_tune={'epochs': 0})
-    done = interrupt(None)
-    with monkeypatch.context() as patch:
-        patch.setattr(Validation, 'measure', _stop)
-        with pytest.raises(KeyboardInterrupt):
-            attempt(job, tmp_path)
-    _, training = attempt(job, tmp_path)
-    assert len(done) == 6 + 6 * epochs
-    assert len(training.histories[0].metrics['val_loss']) == epochs
-
-
 def test_best_weights_before_the_interruption_are_kept(small_job, tmp_path, interrupt, monkeypatch):
-    """The first of four epochs is the best, and the third is interrupted."""
-    job = small_job(feature_extraction={'epochs': 4}, fine_tune={'epochs': 0})
-    losses, measure = iter([0.1, 0.9, 0.8, 0.7]), Validation.measure
+    """The second of four epochs is the best, and the third is interrupted."""
+    job = small_job(**HEAD)
+    losses, measure = [math.nan, 0.1, 0.9, math.nan], Validation.measure
     kept = []
 
     def measure_or_pretend(validation):
         _, accuracy, logits = measure(validation)
         kept.append((validation.model.get_weights(), logits))
-        return next(losses), accuracy, logits
+        return losses[len(kept) - 1], accuracy, logits
 
     monkeypatch.setattr(Validation, 'measure', measure_or_pretend)
     interrupt(2 * 6 + 2)
     with pytest.raises(KeyboardInterrupt):
-        attempt(job, tmp_path)
+        train_in(tmp_path, job)
     interrupt(None)
-    network, training = attempt(job, tmp_path)
-    assert training.histories[0].best_epoch == 1
-    assert training.histories[0].metrics['val_loss'] == (0.1, 0.9, 0.8, 0.7)
-    np.testing.assert_array_equal(training.logits, kept[0][1])
-    for value, expected in zip(network.head.get_weights(), kept[0][0], strict=True):
+    network, training = train_in(tmp_path, job)
+    assert training.histories[0].best_epoch == 2
+    np.testing.assert_equal(training.histories[0].metrics['val_loss'], losses)
+    np.testing.assert_array_equal(training.logits, kept[1][1])
+    for value, expected in zip(network.head.get_weights(), kept[1][0], strict=True):
         np.testing.assert_array_equal(value, expected)
 
 
 def test_stage_with_a_damaged_file_starts_again(small_job, tmp_path, interrupt, caplog):
     job = small_job(**HEAD)
-    interrupt(8)
-    with pytest.raises(KeyboardInterrupt):
-        attempt(job, tmp_path)
+    train_in(tmp_path, job)
     damaged = tmp_path / 'state/feature_extraction'
     damaged.write_bytes(damaged.read_bytes()[:-100])
     done = interrupt(None)
-    _, training = attempt(job, tmp_path)
-    assert len(done) == 18
-    assert {len(values) for values in training.histories[0].metrics.values()} == {3}
+    _, training = train_in(tmp_path, job)
+    assert len(done) == 24
+    assert {len(values) for values in training.histories[0].metrics.values()} == {4}
     assert caplog.text.count('stage 1, head starts again, as its backup is damaged: ') == 1
 
 
@@ -145,11 +118,6 @@ def test_folder_of_another_training_is_removed(tmp_path):
     with resumable(folder, 'second') as own:
         assert (own / 'second').exists()
     assert not folder.exists()
-
-
-def test_training_ends_though_another_one_has_removed_the_folder(tmp_path):
-    """Two workdirs may share a `pipeline_root`."""
-    folder = tmp_path / 'interrupted'
     with resumable(folder, 'first'), resumable(folder, 'second'):
-        pass
+        pass  # two workdirs may share a `pipeline_root`
     assert not folder.exists()

@@ -1,5 +1,7 @@
 """Hyperparameter search: search space, best trial and failed trials."""
 
+import math
+
 import keras_tuner
 import pytest
 
@@ -29,20 +31,23 @@ def test_samples_are_valid_values_of_the_recipe():
     assert [each.values for each in parameters[3:]] == [[1e-4, 1e-3], ['adam', 'adamw'], [0.01]]
 
 
+def history_of(*losses):
+    metrics = {'val_loss': losses, 'val_accuracy': tuple(1 - loss for loss in losses)}
+    return [StageHistory('stage', metrics, None, 0)]
+
+
 @pytest.mark.parametrize('algorithm', ['random', pytest.param('bayesian', marks=pytest.mark.slow)])
 def test_search_returns_the_best_trial(tmp_path, small_job, monkeypatch, algorithm):
-    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
-    tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
+    losses, key = {1e-9: 0.7, 1e-2: 0.1}, 'feature_extraction.learning_rate'
+    tuner = TunerConfig(trials=2, algorithm=algorithm, space={key: [*losses]})
     search = RecipeTuner(small_job(), tuner, tmp_path)
-
-    def train(config):
-        loss = 0.7 if config.feature_extraction.learning_rate == 1e-9 else 0.1
-        return [StageHistory('stage', {'val_loss': (loss,), 'val_accuracy': (0.5,)}, None, 0)]
-
-    monkeypatch.setattr(search, '_train', train)
+    monkeypatch.setattr(
+        search,
+        '_train',
+        lambda config: history_of(losses[config.feature_extraction.learning_rate]),
+    )
     search.search(verbose=0)
-    best = search.get_best_hyperparameters()[0].values
-    assert best == {'feature_extraction.learning_rate': 1e-2}
+    assert search.get_best_hyperparameters()[0].values == {key: 1e-2}
     assert len(search.oracle.get_best_trials(5)) == 2
 
 
@@ -65,20 +70,22 @@ def test_trials_start_from_equal_weights(tmp_path, small_job):
     assert not list(tmp_path.rglob('activations*'))
 
 
-def test_failed_trial_ends_the_search(tmp_path, small_job, monkeypatch):
+@pytest.mark.parametrize(
+    ('train', 'error', 'message'),
+    [
+        (lambda _: 1 / 0, keras_tuner.errors.FatalRuntimeError, 'trial 1: division by zero'),
+        (lambda _: history_of(math.nan), RuntimeError, 'NaN; lower the learning rates'),
+    ],
+)
+def test_failed_trial_or_only_losses_of_nan_end_the_search(
+    tmp_path, small_job, monkeypatch, train, error, message
+):
     tuner = RecipeTuner(small_job(), TunerConfig(trials=2, space={'batch_size': [8]}), tmp_path)
-    monkeypatch.setattr(tuner, '_train', lambda *_: 1 / 0)
-    with pytest.raises(keras_tuner.errors.FatalRuntimeError, match='trial 1: division by zero'):
+    monkeypatch.setattr(tuner, '_train', train)
+    with pytest.raises(error, match=message):
         tuner.search(verbose=0)
 
 
-def test_search_fails_if_all_losses_are_nan(tmp_path, small_job, monkeypatch):
-    tuner = RecipeTuner(small_job(), TunerConfig(trials=1, space={'batch_size': [8]}), tmp_path)
-    nan = float('nan')
-    history = StageHistory('stage', {'val_loss': (nan,), 'val_accuracy': (0.5,)}, None, 0)
-    monkeypatch.setattr(tuner, '_train', lambda *_: [history])
-    with pytest.raises(RuntimeError, match='NaN; lower the learning rates'):
-        tuner.search(verbose=0)
-    metrics = {'val_loss': (nan, 0.5, 0.3), 'val_accuracy': (0.5, 0.7, 0.8)}
-    other = StageHistory('stage', metrics, None, 0)
-    assert best_metrics([history, other]) == {'val_loss': 0.3, 'val_accuracy': 0.8}
+def test_metrics_of_a_trial_are_those_of_its_best_epoch():
+    histories = history_of(math.nan) + history_of(math.nan, 0.5, 0.25)
+    assert best_metrics(histories) == {'val_loss': 0.25, 'val_accuracy': 0.75}

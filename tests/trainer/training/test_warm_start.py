@@ -1,7 +1,6 @@
 """Warm start: loading the weights of a base model, and rejecting unsuitable ones."""
 
 import dataclasses
-import io
 import re
 import shutil
 
@@ -9,10 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from common import console
 from common.errors import ModelError
 from trainer.training.trained_images import TRAINED_IMAGE, TRAINED_ON, index_file
-from trainer.training.warm_start import load_weights, save_weights, weights_folder
+from trainer.training.warm_start import save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
 EMPTY_ZIP = 'PK\5\6' + 18 * '\0'
@@ -30,42 +28,71 @@ def base_model(tmp_path_factory, small_job):
     return serving, network
 
 
-@pytest.fixture(scope='module')
-def other_network(small_job):
-    """A network that no test changes."""
-    return small_job(seed=2).build_network()
+@pytest.fixture
+def start(base_model, small_job):
+    """`start(**changes)`: starts a job from the base model, in which settings may differ."""
+
+    def start_job(serving=base_model[0], classes=CLASSES, splitting=SPLITTING, **changes):
+        job = small_job(**{'seed': 2, 'warm_start': '7', **changes})
+        return dataclasses.replace(
+            job, base_model=serving, classes=classes, splitting=splitting
+        ).start()
+
+    return start_job
 
 
-def weights_of(network):
-    return [*network.backbone.original.get_weights(), *network.head.get_weights()]
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message', 'warm'),
-    [
-        ({}, r'warm start from the live model, .*/model$', True),
-        ({'head': {'hidden': [8]}}, r'no warm start: .* \[8\]; starting from random$', False),
-    ],
-)
-def test_start_loads_weights_and_logs_their_source(base_model, small_job, changes, message, warm):
-    serving, before = base_model
-    job = small_job(seed=2, warm_start='live', **changes)
-    job = dataclasses.replace(job, base_model=serving, splitting=SPLITTING)
-    stream = io.StringIO()
-    with console.output_to(stream):
-        network, base = job.start()
-    assert base == (index_file(serving) if warm else None)
-    assert re.search(message, stream.getvalue().strip())
-    if warm:
-        for one, other in zip(weights_of(network), weights_of(before), strict=True):
+def check_equal(network, expected):
+    for part in (lambda each: each.backbone.original, lambda each: each.head):
+        for one, other in zip(part(network).weights, part(expected).weights, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_weights_of_a_given_version_have_to_fit(base_model, small_job):
-    job = small_job(warm_start='7', head={'hidden': [8]})
-    job = dataclasses.replace(job, base_model=base_model[0], splitting=SPLITTING)
-    with pytest.raises(ModelError, match=r'the model differs: trainer.head.hidden'):
-        job.start()
+def test_start_loads_weights_and_logs_their_source(base_model, start, caplog):
+    caplog.set_level('INFO')
+    network, base = start(warm_start='live')
+    assert base == index_file(base_model[0])
+    assert re.search(r'warm start from the live model, .*/model$', caplog.text.strip())
+    check_equal(network, base_model[1])
+
+
+def test_live_model_that_does_not_fit_is_no_warm_start(start, caplog):
+    caplog.set_level('INFO')
+    _, base = start(warm_start='live', head={'hidden': [8]})
+    assert base is None
+    assert re.search(r'no warm start: .* \[8\]; starting from random$', caplog.text.strip())
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'alpha': 0.5}, r'differs: trainer.alpha was 1.0 and is 0.5$'),
+        ({'head': {'hidden': [8]}}, r'trainer.head.hidden was \[\] and is \[8\]$'),
+        ({'classes': (*CLASSES, 'foxes')}, r"is \['cats', 'dogs', 'foxes'\]$"),
+        (
+            {'splitting': {**SPLITTING, 'train and validation folders': False}},
+            'differs: train and validation folders was True and is False$',
+        ),
+        ({'splitting': {'data.seed': 2}}, 'data.seed was unknown and is 2$'),
+        ({'serving': 'no/Format-Serving'}, 'has no weights in'),
+    ],
+)
+def test_given_version_has_to_fit(start, changes, message):
+    with pytest.raises(ModelError, match=message):
+        start(**changes)
+
+
+def test_rejects_corrupted_weights(tmp_path, base_model, start):
+    serving = str(tmp_path / 'model' / 'Format-Serving')
+    shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
+    with pytest.raises(ModelError, match=r'model has no .*trained_on\.npy'):
+        start(serving)
+    index_file(serving).write_bytes(b'truncated')
+    with pytest.raises(ModelError, match=r'trained_on\.npy is damaged'):
+        start(serving)
+    np.save(index_file(serving), np.zeros(0, TRAINED_IMAGE))
+    (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
+    with pytest.raises(ModelError, match='cannot be read'):
+        start(serving)
 
 
 @pytest.fixture
@@ -80,11 +107,10 @@ def exported(tmp_path, base_model):
     return tmp_path
 
 
-def test_start_loads_an_exported_model(exported, base_model, small_job):
-    network, base = small_job(seed=2, warm_start=str(exported / 'model.keras')).start()
+def test_start_loads_an_exported_model(exported, base_model, start):
+    network, base = start(warm_start=str(exported / 'model.keras'))
     assert base == exported / TRAINED_ON
-    for one, other in zip(weights_of(network), weights_of(base_model[1]), strict=True):
-        np.testing.assert_array_equal(one, other)
+    check_equal(network, base_model[1])
 
 
 @pytest.mark.parametrize(
@@ -97,50 +123,9 @@ def test_start_loads_an_exported_model(exported, base_model, small_job):
         ('labels.txt', None, 'No such file'),
     ],
 )
-def test_exported_model_has_to_fit(exported, small_job, file, contents, message):
+def test_exported_model_has_to_fit(exported, start, file, contents, message):
     (exported / file).unlink()
     if contents:
         (exported / file).write_text(contents)
     with pytest.raises(ModelError, match=message):
-        small_job(warm_start=str(exported / 'model.keras')).start()
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({'alpha': 0.5}, r'differs: trainer.alpha was 1.0 and is 0.5$'),
-        ({'head': {'hidden': [8]}}, r'trainer.head.hidden was \[\] and is \[8\]$'),
-        ({'classes': (*CLASSES, 'foxes')}, r"is \['cats', 'dogs', 'foxes'\]$"),
-        (
-            {'splitting': {**SPLITTING, 'data.splits': {'train': 8}}},
-            r"data.splits was {'train': 3, 'e",
-        ),
-        (
-            {'splitting': {**SPLITTING, 'train and validation folders': False}},
-            'differs: train and validation folders was True and is False$',
-        ),
-        ({'splitting': {'data.seed': 2}}, 'data.seed was unknown and is 2$'),
-        ({'serving': 'no/Format-Serving'}, 'has no weights in'),
-    ],
-)
-def test_rejects_missing_or_other_model(base_model, other_network, small_job, changes, message):
-    given = {'classes': CLASSES, 'splitting': SPLITTING, 'serving': base_model[0], **changes}
-    classes, splitting, serving = map(given.pop, ('classes', 'splitting', 'serving'))
-    job = dataclasses.replace(small_job(**given), classes=classes, splitting=splitting)
-    with pytest.raises(ModelError, match=message):
-        load_weights(other_network, job.description, serving)
-
-
-def test_rejects_corrupted_weights(tmp_path, base_model, other_network, small_job):
-    serving = str(tmp_path / 'model' / 'Format-Serving')
-    shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
-    description = dataclasses.replace(small_job(), splitting=SPLITTING).description
-    with pytest.raises(ModelError, match=r'model has no .*trained_on\.npy'):
-        load_weights(other_network, description, serving)
-    index_file(serving).write_bytes(b'truncated')
-    with pytest.raises(ModelError, match=r'trained_on\.npy is damaged'):
-        load_weights(other_network, description, serving)
-    np.save(index_file(serving), np.zeros(0, TRAINED_IMAGE))
-    (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
-    with pytest.raises(ModelError, match='cannot be read'):
-        load_weights(other_network, description, serving)
+        start(warm_start=str(exported / 'model.keras'))
