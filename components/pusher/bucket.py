@@ -98,3 +98,5 @@ def _serve_newest(bucket: Path, recipe: str) -> None:
             return
         config = _CONFIG.format(recipe=recipe, url=uri_of(bucket), number=newest)
         storage.write(POINTER, config.encode())
+    if POINTER in storage.names(POINTER):  # of two first pushes at once, which both failed
+        storage.remove(POINTER)

@@ -9,7 +9,7 @@ from common.errors import ModelError, PushError
 from common.mirror import local_path, uri_of
 from common.storage import Bucket
 from components.pusher import bucket as bucket_module
-from components.pusher.bucket import served_version
+from components.pusher.bucket import POINTER, served_version
 from components.pusher.serving_folder import NOTE_FILE, About, numbers_in, versions_in
 from components.pusher.versions import push
 
@@ -185,6 +185,27 @@ def test_newest_version_is_served_after_two_pushes_at_once(s3_pets, other_host):
     s3_pets.push('first')
     assert s3_pets.served == max(numbers_in(s3_pets.destination)) > s3_pets.live
     assert not s3_pets.push('first').unchanged
+    assert s3_pets.served == s3_pets.live
+
+
+def test_two_first_pushes_that_overtake_each_other_are_an_error(s3_pets, other_host, monkeypatch):
+    """The other one withdraws its version, too, before this one looks for the newest."""
+    other_host('push.json')
+    remove = Bucket.remove
+
+    def remove_both(storage, name):
+        for each in Bucket.names(storage):
+            if each.endswith(NOTE_FILE):
+                remove(storage, each)
+        if name.endswith(POINTER):
+            remove(storage, name)
+
+    monkeypatch.setattr(Bucket, 'remove', remove_both)
+    with pytest.raises(PushError, match='went live meanwhile; nothing is pushed: push again'):
+        s3_pets.push('first')
+    monkeypatch.setattr(Bucket, 'remove', remove)
+    assert s3_pets.served is None
+    s3_pets.push('first')
     assert s3_pets.served == s3_pets.live
 
 
