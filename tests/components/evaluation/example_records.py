@@ -20,13 +20,13 @@ DEFAULTS = {
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
-    """Writes records, given as values by feature; those of DEFAULTS may be left out."""
+    """Writes records, given as values by feature; DEFAULTS are added, and None leaves one out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             digest = hashlib.sha256(record[features.IMAGE_BYTES]).hexdigest()
             values = {**DEFAULTS, features.SHA256: digest, **record}
-            feature = {name: _feature(value) for name, value in values.items()}
+            feature = {name: _feature(value) for name, value in values.items() if value is not None}
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
 

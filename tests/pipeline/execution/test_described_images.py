@@ -39,7 +39,7 @@ RECORD = {
 
 
 def without(*names):
-    return {name: value for name, value in RECORD.items() if name not in names}
+    return {**RECORD, **dict.fromkeys(names)}
 
 
 # Records by split, and the beginnings of the anomalies that they have.
