@@ -29,6 +29,7 @@ def workspace(tmp_path_factory, make_image_folder):
     for _ in range(3):
         done = workspace.call('run')
         assert done.returncode == 0, done.stdout + done.stderr
+    assert len(workspace.versions()) == 1
     return workspace
 
 
@@ -39,7 +40,6 @@ def test_second_and_third_run_without_a_change_are_cached(workspace):
     assert 'Trainer' in second.cached
     assert 'Trainer' in third.cached
     assert first.fine_tuning == second.fine_tuning == third.fine_tuning is not None
-    assert len(workspace.versions()) == 1
 
 
 def test_tick_repeats_the_choice(workspace, make_image_folder):

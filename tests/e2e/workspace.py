@@ -30,7 +30,7 @@ trainer:
   weights: embedded
   batch_size: 8
   feature_extraction: {epochs: 0}
-  fine_tune: {from_layer: 116, batch_norm: train, epochs: 10, learning_rate: 0.01, schedule: cosine}
+  fine_tune: {from_layer: 116, batch_norm: train, epochs: 20, learning_rate: 0.01, schedule: cosine}
 """
 _PROCESS: dict[str, Any] = {
     'text': True,
